@@ -1,0 +1,5 @@
+"""Run as `python -m gateway`."""
+
+from gateway.cli import main
+
+main()

@@ -1,0 +1,140 @@
+"""The sealed call: one tool call as it will run, frozen.
+
+`arguments` are canonical bytes. What policy sees, what is digested, what a person approves and what is sent upstream are
+these bytes and nothing else, so none of them can differ. The call digest covers tenant, principal chain, capability id,
+definition digest, arguments, idempotency scope and key: no ids, times or trace, so that a retry has the same digest.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from gateway.core.canonical import NotCanonical, canonical
+from gateway.core.capability import Capability, IdempotencyRule
+from gateway.core.commitment import SALT_BYTES, CommitmentKey, Disclosure, disclose
+from gateway.core.outcome import Reason
+from gateway.core.run_context import RunContext
+
+MAX_COMMITMENTS = 64
+PRINCIPAL_WINDOW_SECONDS = 120
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRequest:
+    """A tools/call as it came in, parsed: nothing decided yet. `requested_at` is RFC 3339 UTC."""
+
+    envelope_id: str
+    name: str
+    arguments: dict[str, Any]
+    idempotency_key: str | None
+    requested_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """Where this call's effect is counted.
+
+    `reservation` is unique per tenant, principal, capability and key. `window_seconds` bounds how long a derived key
+    without a run stands for the same call; None: as long as results are kept.
+    """
+
+    reservation: str
+    commitment: str
+    scope: str
+    derived: bool
+    window_seconds: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SealedCall:
+    """See the module. `fingerprint` compares arguments under one key; both it and `call_digest` are keyed digests."""
+
+    envelope_id: str
+    run: RunContext
+    capability: Capability
+    arguments: bytes
+    disclosures: tuple[Disclosure, ...]
+    idempotency: IdempotencyKey | None
+    fingerprint: str
+    call_digest: str
+    requested_at: str
+
+    @property
+    def subject(self) -> str:
+        """Whose data the arguments are: the principal, within the tenant."""
+        return f"{self.run.tenant_id}/{self.run.principal}"
+
+
+class Sealer:
+    """Turns a request into a SealedCall, or says why it cannot be one."""
+
+    def __init__(self, key: CommitmentKey, random: Callable[[int], bytes]) -> None:
+        self._key = key
+        self._random = random
+        self._tenants: dict[str, CommitmentKey] = {}
+
+    def seal(self, run: RunContext, capability: Capability, request: ToolRequest) -> SealedCall | tuple[Reason, ...]:
+        """Validate against the pinned schema, canonicalise, commit, derive the key, digest."""
+        problems = capability.schema.problems(request.arguments)
+        if problems:
+            return tuple(Reason("arguments.invalid", problem) for problem in problems)
+        try:
+            arguments = canonical(request.arguments)
+        except NotCanonical as error:
+            return (Reason("arguments.invalid", f"arguments have no canonical form: {error}"),)
+        key = self._tenants.setdefault(run.tenant_id, self._key.for_tenant(run.tenant_id))
+        idempotency = _idempotency(key, run, capability, request.idempotency_key, arguments)
+        if idempotency is None and capability.classification.idempotency is IdempotencyRule.REQUIRED:
+            return (
+                Reason(
+                    "idempotency.key_required",
+                    'This tool needs a key of yours: send _meta["dev.sealgate/idempotency-key"], the same on every retry.',
+                ),
+            )
+        covered = orjson.dumps(
+            {
+                "arguments": orjson.Fragment(arguments),
+                "capability": capability.id,
+                "chain": run.principal_chain,
+                "definition": capability.definition.digest,
+                "key": idempotency and idempotency.reservation,
+                "tenant": run.tenant_id,
+            }
+        )
+        return SealedCall(
+            envelope_id=request.envelope_id,
+            run=run,
+            capability=capability,
+            arguments=arguments,
+            disclosures=self._disclose(request.arguments, arguments),
+            idempotency=idempotency,
+            fingerprint=key.digest("fingerprint", arguments),
+            call_digest=key.digest("call", covered),
+            requested_at=request.requested_at,
+        )
+
+    def disclose_result(self, document: dict[str, Any]) -> Disclosure:
+        """Commit to a result. Raises `NotCanonical` where it has no canonical form."""
+        return disclose("result", canonical(document), self._random(SALT_BYTES))
+
+    def _disclose(self, arguments: dict[str, Any], canonical_arguments: bytes) -> tuple[Disclosure, ...]:
+        if len(arguments) > MAX_COMMITMENTS:  # an entry has a size limit: one commitment for all
+            return (disclose("*", canonical_arguments, self._random(SALT_BYTES)),)
+        return tuple(disclose(name, canonical(value), self._random(SALT_BYTES)) for name, value in sorted(arguments.items()))
+
+
+def _idempotency(
+    key: CommitmentKey, run: RunContext, capability: Capability, given: str | None, arguments: bytes
+) -> IdempotencyKey | None:
+    scope = [run.tenant_id, str(run.principal), capability.id]
+    if given is not None:
+        reservation = key.digest("reservation", orjson.dumps([*scope, "client", given]))
+        return IdempotencyKey(reservation, key.digest("idempotency-key", given.encode()), "client", False, None)
+    if capability.classification.idempotency is not IdempotencyRule.DERIVED:
+        return None
+    window = None if run.run_id else PRINCIPAL_WINDOW_SECONDS
+    within = "run" if run.run_id else "principal"
+    derived = orjson.dumps([*scope, within, run.run_id, orjson.Fragment(arguments)])
+    return IdempotencyKey(key.digest("reservation", derived), key.digest("idempotency-key", derived), within, True, window)

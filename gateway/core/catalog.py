@@ -1,0 +1,145 @@
+"""Which tools may be called. Built anew from definitions, classifications and pins; never changed in place.
+
+A tool is callable only when all of this holds; otherwise it is hidden, with the reason for the operator:
+
+* its name is plain: letters, digits, `_`, `-`, `.`, at most 64 characters
+* its definition is canonical JSON of at most 256 KiB and its input schema is usable (`schema.py`)
+* the operator classified it (`gateway.yaml`, tools)
+* its definition is the one pinned in `gateway.lock`; a changed one is drifted until approved again
+* no other tool has its name, or a name that looks the same (case, 0/o, 1/l/i, separators)
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import Any
+
+from gateway.core.canonical import NotCanonical, digest
+from gateway.core.capability import Capability, Classification, ToolDefinition
+from gateway.core.outcome import Reason
+from gateway.core.schema import ArgumentSchema, UnusableSchema
+
+PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_LOOKS_LIKE = str.maketrans({"0": "o", "1": "l", "i": "l", "-": "_", ".": "_"})
+
+
+class Hidden(StrEnum):
+    """Why a tool cannot be called."""
+
+    NAME = "name"
+    SCHEMA = "schema"
+    UNCLASSIFIED = "unclassified"
+    UNPINNED = "unpinned"
+    DRIFTED = "drifted"
+    COLLIDING = "colliding"
+    CONFUSABLE = "confusable"
+
+
+@dataclass(frozen=True, slots=True)
+class HiddenTool:
+    """A tool that is neither listed nor callable; `explanation` tells the operator why and what to do."""
+
+    definition: ToolDefinition
+    why: Hidden
+    explanation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """One immutable view of all tools. `revision` names the callable set in every entry."""
+
+    capabilities: Mapping[str, Capability]
+    hidden: tuple[HiddenTool, ...]
+    revision: str
+
+    def resolve(self, name: str) -> Capability | Reason:
+        """The capability called `name`; what a caller may know otherwise: it is unknown, or blocked."""
+        capability = self.capabilities.get(name)
+        if capability is not None:
+            return capability
+        if any(tool.definition.capability_id == name and tool.why is Hidden.DRIFTED for tool in self.hidden):
+            return Reason("tool.drifted", "This tool changed since it was approved; an operator must approve it again.")
+        return Reason("tool.unknown", "There is no tool of this name. Call tools/list for the ones you may use.")
+
+
+Rule = tuple[str, Classification]
+
+
+def build_catalog(definitions: Iterable[ToolDefinition], rules: Iterable[Rule], pins: Mapping[str, str]) -> Catalog:
+    """Apply the rules above.
+
+    Args:
+        definitions: everything the upstreams list now
+        rules: (glob over capability ids, classification); the first match counts
+        pins: capability id → approved definition digest
+    """
+    definitions = list(definitions)
+    rules = list(rules)
+    exact = Counter(tool.capability_id for tool in definitions)
+    lookalikes = Counter(skeleton(name) for name in exact)
+    capabilities: dict[str, Capability] = {}
+    hidden: list[HiddenTool] = []
+    for tool in definitions:
+        verdict = _verdict(tool, rules, pins)
+        if exact[tool.capability_id] > 1:
+            verdict = Hidden.COLLIDING, "its upstream lists this name more than once"
+        elif lookalikes[skeleton(tool.capability_id)] > 1:
+            verdict = Hidden.CONFUSABLE, "another tool's name looks the same; rename one, or leave it out with `hide`"
+        if isinstance(verdict, Capability):
+            capabilities[tool.capability_id] = verdict
+        else:
+            hidden.append(HiddenTool(tool, *verdict))
+    listed = {name: [capability.definition.digest, capability.mode.value] for name, capability in capabilities.items()}
+    return Catalog(capabilities, tuple(hidden), digest(listed))
+
+
+def skeleton(name: str) -> str:
+    """A form in which names that look alike are equal (compare Unicode TR39; names here are ASCII)."""
+    return name.casefold().translate(_LOOKS_LIKE)
+
+
+def classify(capability_id: str, rules: Iterable[Rule]) -> Classification | None:
+    """The first rule whose glob matches."""
+    return next((what for pattern, what in rules if fnmatchcase(capability_id, pattern)), None)
+
+
+def _verdict(tool: ToolDefinition, rules: Iterable[Rule], pins: Mapping[str, str]) -> Capability | tuple[Hidden, str]:
+    if PLAIN_NAME.fullmatch(tool.name) is None:
+        return Hidden.NAME, "its name is not plain ASCII letters, digits, `_`, `-`, `.` (at most 64)"
+    try:
+        schema = ArgumentSchema(_input_schema(tool.document))
+    except UnusableSchema as error:
+        return Hidden.SCHEMA, f"its input schema cannot be used: {error}"
+    classification = classify(tool.capability_id, rules)
+    if classification is None:
+        return Hidden.UNCLASSIFIED, "nobody classified it: add a rule with its approval mode under `tools` in gateway.yaml"
+    pinned = pins.get(tool.capability_id)
+    if pinned is None:
+        return Hidden.UNPINNED, f"its definition was never approved: sealgate tools approve {tool.capability_id}"
+    if pinned != tool.digest:
+        return Hidden.DRIFTED, f"its definition changed: see sealgate tools diff {tool.capability_id}, then approve it"
+    return Capability(tool, classification, schema)
+
+
+def _input_schema(document: dict[str, Any]) -> dict[str, Any]:
+    schema = document.get("inputSchema")
+    if not isinstance(schema, dict):
+        raise UnusableSchema("it has none")
+    return schema
+
+
+def readable_definitions(upstream: str, documents: Iterable[Any]) -> tuple[list[ToolDefinition], int]:
+    """The definitions of one upstream's tools/list, and how many items were not definitions at all."""
+    found: list[ToolDefinition] = []
+    dropped = 0
+    for document in documents:
+        try:
+            if not isinstance(document, dict) or not isinstance(document.get("name"), str):
+                raise NotCanonical("a tool is an object with a name")
+            found.append(ToolDefinition.from_document(upstream, document))
+        except NotCanonical:
+            dropped += 1
+    return found, dropped

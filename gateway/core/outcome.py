@@ -1,0 +1,102 @@
+"""How a governed call can end: a closed set of values. Each carries the receipt of its durable entry.
+
+The edge must handle every one (`assert_never`); nothing else leaves the pipeline.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why, as a stable code and a sentence a person or a model can act on. No argument or result values in it."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the log holds about a call: where, and the signature that proves it (checked with `sealgate log verify`)."""
+
+    envelope_id: str
+    kind: str
+    log_origin: str
+    leaf_index: int
+    leaf_hash: str
+    keyid: str
+    signature: str
+
+    def document(self) -> dict[str, Any]:
+        """The value of `_meta["dev.sealgate/receipt"]`."""
+        return {
+            "envelope_id": self.envelope_id,
+            "kind": self.kind,
+            "log_origin": self.log_origin,
+            "leaf_index": self.leaf_index,
+            "leaf_hash": self.leaf_hash,
+            "keyid": self.keyid,
+            "signature": self.signature,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The upstream answered; `result` is the MCP CallToolResult document, which may itself say `isError`."""
+
+    result: dict[str, Any]
+    receipt: Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """The same call was completed before: its stored result. `note` says how the key came about where it was derived."""
+
+    result: dict[str, Any]
+    receipt: Receipt
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """It did not run and left no effect."""
+
+    reasons: tuple[Reason, ...]
+    receipt: Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitingApproval:
+    """A person must approve it first; the same call again resumes this request."""
+
+    approval_id: str
+    expires_at: str
+    reasons: tuple[Reason, ...]
+    receipt: Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """The idempotency key is taken: by a call still running, or by one with other arguments."""
+
+    reason: Reason
+    receipt: Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class InDoubt:
+    """It was started and its end is unknown. It is never run again by itself; an operator resolves it."""
+
+    reason: Reason
+    receipt: Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """It ended without a result and certainly without an unknown effect."""
+
+    reason: Reason
+    receipt: Receipt
+
+
+Outcome = Completed | Replayed | Denied | AwaitingApproval | Conflict | InDoubt | Failed

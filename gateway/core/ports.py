@@ -1,0 +1,122 @@
+"""The boundaries of the pipeline. Above stand the rules (`pipeline.py`), below the adapters; `wiring.py` joins them.
+
+Every port fails closed: an adapter that cannot keep its promise raises a `GatewayError`, and the call does not run.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from gateway.core.approval import ApprovalRequest, Grant
+from gateway.core.call import SealedCall
+from gateway.core.capability import Capability
+from gateway.core.catalog import Catalog
+from gateway.core.decision import PolicyDecision
+from gateway.core.envelope import Ending, Refusal, Replay
+from gateway.core.idempotency import Reservation
+from gateway.core.outcome import Reason, Receipt
+from gateway.core.reply import UpstreamReply
+from gateway.core.verify import StoredEntry
+
+
+class Clock(Protocol):
+    """Implementations: `adapters.clock.SystemClock`."""
+
+    def now(self) -> str:
+        """RFC 3339 UTC with milliseconds, `2026-11-22T10:00:00.000Z`: sorts as text."""
+
+    def later(self, seconds: float) -> str:
+        """`now` that many seconds ahead."""
+
+    def new_id(self) -> str:
+        """A fresh UUIDv7."""
+
+    def monotonic(self) -> float:
+        """Seconds, for durations."""
+
+
+class CatalogSource(Protocol):
+    """The tools as they are now. Implementations: `adapters.catalogue.Catalogue`."""
+
+    def current(self) -> Catalog:
+        """The catalogue in force; never blocks."""
+
+
+class PolicyEngine(Protocol):
+    """Decides sealed calls with Rego. Implementations: `adapters.policy.embedded`, `adapters.policy.opa`.
+
+    `decide` never raises for a policy's fault: undefined, an error and an overrun of the deadline are a deny with
+    `policy.error`. It answers within its deadline.
+    """
+
+    async def decide(self, call: SealedCall, recent_calls: int) -> PolicyDecision:
+        """The decision on one call; `recent_calls` counts the principal's calls of the last minute."""
+
+
+class Journal(Protocol):
+    """Idempotency, approvals and log in one transaction each. Implementations: `adapters.store.sqlite`.
+
+    What a method returned is durable. A method that raises has promised nothing, and the call must not go on.
+    For one key at most one caller holds `Held` or `Resumed` at a time, until `finish` or `refuse`.
+    """
+
+    async def reserve(self, call: SealedCall, decision: PolicyDecision, ask: ApprovalRequest | None) -> Reservation:
+        """Claim the call's key. `ask` is the request to file where policy wants a person and none was filed yet."""
+
+    async def begin(self, grant: Grant) -> None:
+        """Before the first byte goes upstream: intent, consumption of the approval and state `started`, durable.
+
+        Nothing to do for a read_only call. Raises `ApprovalSpent` where another call consumed the approval first.
+        """
+
+    async def finish(self, grant: Grant, ending: Ending, duration_ms: int) -> Receipt:
+        """The outcome, the stored result and its disclosure, durable; frees the key for waiting duplicates."""
+
+    async def refuse(self, refusal: Refusal) -> Receipt:
+        """The record of a call that did not run; releases its key if it held one."""
+
+    async def replay(self, replay: Replay) -> Receipt:
+        """The record of a stored result handed out again."""
+
+    def release(self, call: SealedCall) -> None:
+        """Free the key of a call that was cancelled before it began."""
+
+
+class Executor(Protocol):
+    """Runs granted calls at upstreams. Implementations: `adapters.upstream.Upstreams`."""
+
+    async def ready(self, capability: Capability) -> Reason | None:
+        """Why a call of `capability` cannot be sent now: its upstream is down, or lists another definition."""
+
+    async def run(self, grant: Grant) -> UpstreamReply:
+        """Send the call once and wait for its end, within the upstream's deadline. Never retries, never raises."""
+
+
+class Vault(Protocol):
+    """Encrypts what may be erased later, under a key per subject. Implementations: `adapters.vault.FileVault`."""
+
+    def seal(self, subject: str, data: bytes, context: bytes) -> bytes:
+        """AES-256-GCM of `data` bound to `context`; makes the subject's key, durably, on first use."""
+
+    def open(self, subject: str, sealed: bytes, context: bytes) -> bytes:
+        """The inverse. Raises `KeyFault` where the key was destroyed or the bytes were changed."""
+
+
+class LogReader(Protocol):
+    """The log as stored. Implementations: `adapters.store.sqlite.reader`, `adapters.daemon.DaemonLog`."""
+
+    def entries(self, start: int = 0) -> Iterator[StoredEntry]:
+        """Rows from `start` on, in order."""
+
+    def checkpoints(self) -> Iterator[tuple[int, str]]:
+        """Stored checkpoints as (size, signed note)."""
+
+    def head(self) -> tuple[int, bytes]:
+        """Size and root as the store has them."""
+
+
+class Observer(Protocol):
+    """Told how long each step took. Implementations: `adapters.observer` (none, timings)."""
+
+    def step(self, name: str) -> AbstractContextManager[None]:
+        """Measure one step of one call."""

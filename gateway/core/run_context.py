@@ -1,0 +1,61 @@
+"""Who is asking, for whom, in which run. Assigned at the edge before anything else looks at the call."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gateway.core.capability import ApprovalMode
+
+
+class PrincipalKind(StrEnum):
+    """What a principal is (ContextOS principal_chain kinds)."""
+
+    USER = "user"
+    SERVICE = "service"
+    AGENT = "agent"
+    AUTOMATION = "automation"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """One party of a chain, unique by kind and id within a tenant."""
+
+    kind: PrincipalKind
+    id: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Delegation:
+    """Proof, checked at the edge, that the principal gave this actor the right to act as them."""
+
+    subject: str
+    scopes: tuple[str, ...]
+    expires_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """One caller in one run. `principal` is responsible; `actors` act for them, the current one last (RFC 8693 `act`).
+
+    `run_id` comes from the client or its handshake session; without it, derived idempotency keys are scoped to the
+    principal. `mode_ceiling` is the highest approval mode this run allows itself: a client can only narrow.
+    """
+
+    tenant_id: str
+    principal: Principal
+    actors: tuple[Principal, ...]
+    roles: frozenset[str]
+    trace_id: str
+    traceparent: str | None = None
+    tracestate: str | None = None
+    run_id: str | None = None
+    session_id: str | None = None
+    mode_ceiling: ApprovalMode = ApprovalMode.DESTRUCTIVE
+    delegation: Delegation | None = None
+
+    @property
+    def principal_chain(self) -> list[str]:
+        """Principal first, then each actor."""
+        return [str(self.principal), *map(str, self.actors)]

@@ -47,6 +47,7 @@ IN_DOUBT = Reason(
     "idempotency.in_doubt",
     "This call was started and its end is unknown. It is not run again; an operator must find out and resolve it.",
 )
+CANCELLED = Reason("call.cancelled", "The caller went away before the answer came.")
 RESULT_UNUSABLE = Reason("upstream.result_unusable", "The upstream's answer is no acceptable JSON document.")
 
 
@@ -119,25 +120,29 @@ class Gateway:
             grant = Grant(call, decision, approved)
             with step("ready"):
                 unready = await self.executor.ready(capability)
-            if unready is not None:
-                return Denied((unready,), await refuse(refused.because(unready)))
-            with step("begin"):
-                await self.journal.begin(grant)
-        except BaseException:  # cancelled, or nothing may run: the key is free again, and no effect happened
+        except BaseException:  # cancelled, mostly: nothing has happened and the key is free again
             self.journal.release(call)
             raise
+        if unready is not None:
+            return Denied((unready,), await refuse(refused.because(unready)))
 
         # An effect that was begun is finished and recorded even if its caller goes away: a retry then finds its result.
-        # A read is cancelled with its caller. See docs/decisions/0006.
+        # A read is cancelled with its caller (docs/decisions/0006).
         with anyio.CancelScope(shield=capability.mode.has_effect):
+            with step("begin"):
+                await self.journal.begin(grant)
             started = self.clock.monotonic()
-            with step("execute"):
-                reply = await self.executor.run(grant)
+            try:
+                with step("execute"):
+                    reply = await self.executor.run(grant)
+            except anyio.get_cancelled_exc_class():
+                with anyio.CancelScope(shield=True):
+                    await self.journal.finish(grant, NotDone(CANCELLED), self._elapsed(started))
+                raise
             with step("capture"):
                 ending = self._capture(grant, reply)
             with anyio.CancelScope(shield=True), step("finish"):
-                elapsed = round((self.clock.monotonic() - started) * 1000)
-                receipt = await self.journal.finish(grant, ending, elapsed)
+                receipt = await self.journal.finish(grant, ending, self._elapsed(started))
 
         match ending:
             case Answered(result):
@@ -148,6 +153,9 @@ class Gateway:
                 return InDoubt(reason, receipt)
             case _:
                 assert_never(ending)
+
+    def _elapsed(self, started: float) -> int:
+        return round((self.clock.monotonic() - started) * 1000)
 
     def _question(self, call: SealedCall, decision: PolicyDecision) -> ApprovalRequest | None:
         if decision.effect is not Effect.ASK:

@@ -19,6 +19,7 @@ from gateway.core.run_context import RunContext
 
 MAX_COMMITMENTS = 64
 PRINCIPAL_WINDOW_SECONDS = 120
+RUN_WINDOW_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ class IdempotencyKey:
     """Where this call's effect is counted.
 
     `reservation` is unique per tenant, principal, capability and key. `window_seconds` bounds how long a derived key
-    without a run stands for the same call; None: as long as results are kept.
+    stands for the same call: within a run the client declared a day, else two minutes, since the same call made again
+    may be meant. None: as long as results are kept.
     """
 
     reservation: str
@@ -132,9 +134,10 @@ def _idempotency(
     if given is not None:
         reservation = key.digest("reservation", orjson.dumps([*scope, "client", given]))
         return IdempotencyKey(reservation, key.digest("idempotency-key", given.encode()), "client", False, None)
-    if capability.classification.idempotency is not IdempotencyRule.DERIVED:
+    rule = capability.classification.idempotency
+    if rule is IdempotencyRule.REQUIRED or (rule is IdempotencyRule.NONE and not capability.mode.has_effect):
         return None
-    window = None if run.run_id else PRINCIPAL_WINDOW_SECONDS
+    window = RUN_WINDOW_SECONDS if run.run_id else PRINCIPAL_WINDOW_SECONDS
     within = "run" if run.run_id else "principal"
     derived = orjson.dumps([*scope, within, run.run_id, orjson.Fragment(arguments)])
     return IdempotencyKey(key.digest("reservation", derived), key.digest("idempotency-key", derived), within, True, window)

@@ -115,12 +115,12 @@ def _verdict(tool: ToolDefinition, rules: Iterable[Rule], pins: Mapping[str, str
         return Hidden.SCHEMA, f"its input schema cannot be used: {error}"
     classification = classify(tool.capability_id, rules)
     if classification is None:
-        return Hidden.UNCLASSIFIED, "nobody classified it: add a rule with its approval mode under `tools` in gateway.yaml"
+        return Hidden.UNCLASSIFIED, "no rule names it: give its approval mode under `tools` in gateway.yaml"
     pinned = pins.get(tool.capability_id)
     if pinned is None:
-        return Hidden.UNPINNED, f"its definition was never approved: sealgate tools approve {tool.capability_id}"
+        return Hidden.UNPINNED, "never approved: sealgate tools approve"
     if pinned != tool.digest:
-        return Hidden.DRIFTED, f"its definition changed: see sealgate tools diff {tool.capability_id}, then approve it"
+        return Hidden.DRIFTED, "its definition changed: sealgate tools diff, then approve"
     return Capability(tool, classification, schema)
 
 

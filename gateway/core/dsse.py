@@ -48,16 +48,17 @@ def pae(payload_type: str, payload: bytes) -> bytes:
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
 
 
-def envelop(payload_type: str, payload: bytes, signer: Signer) -> bytes:
-    """The signed envelope, canonical JSON bytes."""
-    signature = signer.sign(pae(payload_type, payload))
-    return orjson.dumps(
+def envelop(payload_type: str, payload: bytes, signer: Signer) -> tuple[bytes, str]:
+    """The signed envelope, canonical JSON bytes, and its signature in base64."""
+    signature = b64encode(signer.sign(pae(payload_type, payload))).decode()
+    envelope = orjson.dumps(
         {
             "payload": b64encode(payload).decode(),
             "payloadType": payload_type,
-            "signatures": [{"keyid": signer.keyid, "sig": b64encode(signature).decode()}],
+            "signatures": [{"keyid": signer.keyid, "sig": signature}],
         }
     )
+    return envelope, signature
 
 
 def open_envelope(envelope: bytes | dict[str, Any], payload_type: str, keys: Mapping[str, Ed25519PublicKey]) -> Verified:

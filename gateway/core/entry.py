@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from gateway.core.canonical import canonical
 from gateway.core.dsse import NotVerified, Signer, envelop, open_envelope
+from gateway.core.merkle import leaf_hash
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -61,11 +62,22 @@ class Entry:
     keyid: str
 
 
+@dataclass(frozen=True, slots=True)
+class SealedEntry:
+    """A signed entry with its place: what is stored, and what a receipt shows."""
+
+    index: int
+    data: bytes
+    leaf: bytes
+    keyid: str
+    signature: str
+
+
 class EntryTooLarge(ValueError):
     """The record does not fit an entry."""
 
 
-def seal_entry(record: Record, index: int, signer: Signer, *, dev: bool) -> bytes:
+def seal_entry(record: Record, index: int, signer: Signer, *, dev: bool) -> SealedEntry:
     """The signed entry for place `index`. Raises `EntryTooLarge`."""
     predicate = canonical(
         {
@@ -87,7 +99,8 @@ def seal_entry(record: Record, index: int, signer: Signer, *, dev: bool) -> byte
     )
     if len(statement) > MAX_PAYLOAD_BYTES:
         raise EntryTooLarge(f"an entry's payload has at most {MAX_PAYLOAD_BYTES} bytes, this one {len(statement)}")
-    return envelop(PAYLOAD_TYPE, statement, signer)
+    data, signature = envelop(PAYLOAD_TYPE, statement, signer)
+    return SealedEntry(index, data, leaf_hash(data), signer.keyid, signature)
 
 
 def open_entry(entry: bytes, keys: Mapping[str, Ed25519PublicKey]) -> Entry:

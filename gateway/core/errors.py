@@ -43,6 +43,12 @@ class StateLocked(GatewayError):
     code = "state.locked"
 
 
+class ApprovalSpent(GatewayError):
+    """Another call consumed this approval first: one approval, one run."""
+
+    code = "approval.spent"
+
+
 class Overloaded(GatewayError):
     """The journal's queue is full; the call was refused before any effect."""
 

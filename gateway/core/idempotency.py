@@ -4,8 +4,9 @@
     in_doubt → completed | failed            by an operator or a registered tool
     reserved, awaiting_approval → released   denied, expired, cancelled: it never started
 
-Only `started` can become in_doubt, and in_doubt is never run again by itself. `failed` means: certainly no effect, so
-the key may be used again. (IETF Idempotency-Key draft; Stripe.)
+Only `started` can become in_doubt, and in_doubt is never run again by itself. `failed` means: it certainly had no effect,
+or the tool itself reported an error to a call whose key was derived; the key may be used again (docs/decisions/0005).
+Sources: IETF Idempotency-Key draft, Stripe.
 """
 
 from dataclasses import dataclass
@@ -63,10 +64,9 @@ class Resumed:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A person has not answered yet. `new` on the call that made the request."""
+    """A person has not answered yet."""
 
     request: ApprovalRequest
-    new: bool
 
 
 @dataclass(frozen=True, slots=True)

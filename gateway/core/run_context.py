@@ -39,8 +39,9 @@ class Delegation:
 class RunContext:
     """One caller in one run. `principal` is responsible; `actors` act for them, the current one last (RFC 8693 `act`).
 
-    `run_id` comes from the client or its handshake session; without it, derived idempotency keys are scoped to the
-    principal. `mode_ceiling` is the highest approval mode this run allows itself: a client can only narrow.
+    `run_id` is set where the client declared a run; without one, derived idempotency keys are scoped to the principal.
+    `session_id` is the handshake session's. `mode_ceiling` is the highest approval mode this run allows itself: a client
+    can only narrow.
     """
 
     tenant_id: str

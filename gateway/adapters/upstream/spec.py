@@ -6,10 +6,16 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds on one upstream. Seconds and bytes."""
+    """Bounds on one upstream. Seconds and bytes.
+
+    `deadline_seconds` is for one call, `queue_seconds` for its wait before that where `max_concurrent` calls run already.
+    `connect_seconds` is for one attempt to start or connect and to negotiate. A server that ignores unknown methods needs
+    10 of them before the SDK falls back to the handshake.
+    """
 
     deadline_seconds: float = 30.0
-    connect_seconds: float = 10.0
+    queue_seconds: float = 5.0
+    connect_seconds: float = 30.0
     refresh_seconds: float = 60.0
     max_result_bytes: int = 1 << 20
     max_concurrent: int = 64
@@ -17,7 +23,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class StdioSpec:
-    """A process the gateway starts. `env` is all the environment it gets besides PATH, HOME and locale."""
+    """A process the gateway starts. `env` is all the environment it gets besides PATH, HOME, TERM and locale."""
 
     name: str
     command: str

@@ -1,0 +1,65 @@
+# Everything a person or CI runs. `make help` lists it.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+MAKEFLAGS += --no-builtin-rules
+PY := .venv/bin/python
+HADOLINT := $(or $(HADOLINT_BIN),$(wildcard .cache/lint/bin/hadolint),hadolint)
+ifneq ($(wildcard .cache/bin/opa),)
+export OPA_BIN ?= $(CURDIR)/.cache/bin/opa
+endif
+OPA := .ci/with "$(or $(OPA_BIN),opa)" 'build it: .ci/opa'
+
+.PHONY: help run demo test check style types policy dockerfile bench fuzz lock clean
+
+help: ## List the targets
+	@awk -F ': .*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: .venv/run.stamp ## Start the gateway in front of the two example servers
+	@examples/up.sh
+
+demo: .venv/run.stamp ## Drive the running gateway as a client would (needs `make run` in another terminal)
+	@$(PY) examples/demo.py
+
+test: .venv/dev.stamp ## Run all tests; REQUIRE_ALL=1 fails where OPA, Node or openssl is missing
+	@$(PY) -m pytest $(ARGS)
+
+check: style types policy dockerfile ## Run every static check
+
+style: .venv/dev.stamp ## Lint, formatting, import rules
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	.venv/bin/lint-imports
+
+types: .venv/dev.stamp ## Strict types on code, tests and examples
+	$(PY) -m mypy --strict --explicit-package-bases gateway tests examples
+
+policy: .venv/dev.stamp ## Check and test the policies with the embedded engine, and with a real OPA where there is one
+	.venv/bin/sealgate policy check
+	.venv/bin/sealgate policy test
+	@$(OPA) check --strict policies
+	@$(OPA) fmt --list --fail policies
+	@$(OPA) test policies
+
+dockerfile: ## Lint the Dockerfile, where hadolint is installed
+	@.ci/with "$(HADOLINT)" 'make .cache/lint/bin/hadolint' Dockerfile
+
+bench: .venv/bench.stamp ## Measure what governing a call costs
+	@$(PY) bench/run.py
+
+fuzz: .venv/dev.stamp ## Throw hostile input at a running gateway
+	@$(PY) fuzz/run.py
+
+lock: ## Compile the lock files from pyproject.toml (needs uv; UPGRADE=1 takes newer versions)
+	@.ci/lock $(if $(UPGRADE),--upgrade)
+
+clean: ## Remove what was built; the gateway's state and the example data stay
+	rm -rf .venv .cache dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache tests/node/node_modules
+
+.cache/lint/bin/hadolint: .ci/lint.lock
+	@$(or $(PYTHON),python3) -m venv .cache/lint
+	@.cache/lint/bin/pip install --quiet --only-binary :all: --require-hashes -r $<
+	@touch $@
+
+.venv/%.stamp: locks/%.lock locks/build.lock pyproject.toml .ci/setup
+	@.ci/setup $<
+	@touch $@

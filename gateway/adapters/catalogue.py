@@ -1,0 +1,118 @@
+"""The catalogue in force: what the upstreams list, what the operator says of it, what `gateway.lock` pins.
+
+`gateway.lock` is a JSON file beside `gateway.yaml`, meant for version control: capability id → digest and the whole
+approved definition, so that a drifted tool can be shown as a diff. Whoever can write it can approve tools.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from gateway.core.canonical import digest
+from gateway.core.capability import ToolDefinition
+from gateway.core.catalog import Catalog, Hidden, Rule, build_catalog
+from gateway.core.errors import ConfigError, GatewayError
+
+
+class Lock:
+    """The pins on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._tools = self._read()
+
+    @property
+    def pins(self) -> Mapping[str, str]:
+        """Capability id → approved definition digest."""
+        return {name: tool["digest"] for name, tool in self._tools.items()}
+
+    def definition(self, capability_id: str) -> dict[str, Any] | None:
+        """The approved definition."""
+        tool = self._tools.get(capability_id)
+        return None if tool is None else dict(tool["definition"])
+
+    def approve(self, tools: Iterable[ToolDefinition]) -> None:
+        """Pin these definitions, durably, all or none."""
+        merged = dict(self._tools)
+        for tool in tools:
+            merged[tool.capability_id] = {"digest": tool.digest, "definition": tool.document}
+        document = {"version": 1, "tools": dict(sorted(merged.items()))}
+        temporary = self._path.with_name(self._path.name + ".new")
+        try:
+            with temporary.open("wb") as file:
+                file.write(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self._path)
+        except OSError as error:
+            raise GatewayError(f"cannot write {self._path}: {error.strerror}", code="lock.unwritable") from error
+        self._tools = merged
+
+    def _read(self) -> dict[str, Any]:
+        if not self._path.exists():
+            return {}
+        try:
+            document = orjson.loads(self._path.read_bytes())
+            tools: dict[str, Any] = document["tools"]
+            for name, tool in tools.items():
+                if tool["digest"] != digest(tool["definition"]):
+                    raise ValueError(f"the digest of {name} is not that of its definition")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ConfigError(
+                f"{self._path} is not a lock file: {error}", hint="Restore it from version control, or approve anew."
+            ) from error
+        return tools
+
+
+class Catalogue:
+    """Implements `core.ports.CatalogSource`. Owned by the event loop; rebuilt as a whole, never changed in place."""
+
+    def __init__(self, rules: Iterable[Rule], lock: Lock, on_change: Callable[[Catalog], None] | None = None) -> None:
+        self._rules = tuple(rules)
+        self._lock = lock
+        self._listed: dict[str, list[ToolDefinition]] = {}
+        self._on_change = on_change
+        self._catalog = build_catalog((), self._rules, lock.pins)
+
+    def current(self) -> Catalog:
+        return self._catalog
+
+    def listed(self, upstream: str, definitions: list[ToolDefinition]) -> None:
+        """An upstream listed its tools: all of them."""
+        self._listed[upstream] = definitions
+        self._rebuild()
+
+    def pinned_definition(self, capability_id: str) -> dict[str, Any] | None:
+        """The approved definition, to compare with the listed one."""
+        return self._lock.definition(capability_id)
+
+    def approve(self, capability_ids: Iterable[str]) -> list[ToolDefinition]:
+        """Pin what these tools are listed as now; what was pinned. Raises `GatewayError` where one cannot be."""
+        blocked = {tool.definition.capability_id: tool for tool in self._catalog.hidden}
+        chosen: list[ToolDefinition] = []
+        for name in capability_ids:
+            if name in self._catalog.capabilities:
+                continue
+            tool = blocked.get(name)
+            if tool is None:
+                raise GatewayError(
+                    f"no upstream lists a tool {name}", hint="sealgate tools list shows all of them.", code="tool.unknown"
+                )
+            if tool.why not in (Hidden.UNPINNED, Hidden.DRIFTED):
+                raise GatewayError(f"{name} cannot be approved: {tool.explanation}", code=f"tool.{tool.why}")
+            chosen.append(tool.definition)
+        if chosen:
+            self._lock.approve(chosen)
+            self._rebuild()
+        return chosen
+
+    def _rebuild(self) -> None:
+        definitions = [tool for tools in self._listed.values() for tool in tools]
+        catalog = build_catalog(definitions, self._rules, self._lock.pins)
+        changed = catalog.revision != self._catalog.revision
+        self._catalog = catalog
+        if changed and self._on_change is not None:
+            self._on_change(catalog)

@@ -1,0 +1,74 @@
+"""Calls that every policy must be able to decide before it is put to work.
+
+regorus finds an unknown function, a bad pattern or a rule that calls itself only when it evaluates the rule. So each
+bundle first decides, for every approval mode, a call that has all it could need and calls that lack something.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+
+import orjson
+
+from gateway.adapters.policy.process import Fault, PolicyProcess
+from gateway.core.call import SealedCall, Sealer, ToolRequest
+from gateway.core.capability import ApprovalMode, Capability, Classification, IdempotencyRule, ToolDefinition, TrustLevel
+from gateway.core.commitment import CommitmentKey
+from gateway.core.decision import policy_input, read_verdict
+from gateway.core.errors import ConfigError
+from gateway.core.run_context import Delegation, Principal, PrincipalKind, RunContext
+from gateway.core.schema import ArgumentSchema
+
+NOW = "2026-01-01T00:00:00.000Z"
+COMPLETE = RunContext(
+    tenant_id="default",
+    principal=Principal(PrincipalKind.USER, "smoke"),
+    actors=(Principal(PrincipalKind.AGENT, "smoke"),),
+    roles=frozenset({"agent"}),
+    trace_id="0" * 32,
+    run_id="smoke",
+    delegation=Delegation("smoke", ("smoke__test", "smoke__*"), "2027-01-01T00:00:00.000Z"),
+)
+BARE = replace(COMPLETE, actors=(), roles=frozenset(), run_id=None, delegation=None)
+UNDELEGATED = replace(COMPLETE, delegation=None)
+OUTDATED = replace(COMPLETE, delegation=Delegation("other", (), "2025-01-01T00:00:00.000Z"))
+
+
+async def smoke(process: PolicyProcess, seconds: float) -> None:
+    """Let `process` decide every call below, each within `seconds`. Raises `ConfigError` where it cannot."""
+    process.patience = seconds
+    loop = asyncio.get_running_loop()
+    for what, document in smoke_inputs():
+        answer = await process.ask(b"D", document, loop.time() + seconds)
+        cause = answer.where() if isinstance(answer, Fault) else read_verdict(orjson.loads(answer)).cause
+        if cause is not None:
+            raise ConfigError(
+                f"the policies cannot decide {what}: {cause}",
+                hint="Correct the policy; every call must get {effect, reasons, obligations}.",
+            )
+
+
+def smoke_inputs() -> Iterator[tuple[str, bytes]]:
+    """What is tried, and the input document."""
+    for mode in ApprovalMode:
+        for what, run in (("complete", COMPLETE), ("bare", BARE), ("undelegated", UNDELEGATED), ("outdated", OUTDATED)):
+            yield f"a {what} {mode} call", _input(_sealed(mode, ("host.example",), run), 0)
+        keyless = replace(_sealed(mode, (), COMPLETE), idempotency=None)
+        yield f"a {mode} call without key and egress", _input(keyless, 1_000_000)
+
+
+def _sealed(mode: ApprovalMode, egress: tuple[str, ...], run: RunContext) -> SealedCall:
+    schema = {"type": "object"}
+    definition = ToolDefinition.from_document("smoke", {"name": "test", "inputSchema": schema})
+    classification = Classification(mode, TrustLevel.UNTRUSTED, "smoke", IdempotencyRule.DERIVED, egress)
+    capability = Capability(definition, classification, ArgumentSchema(schema))
+    sealed = Sealer(CommitmentKey(bytes(32)), bytes).seal(
+        run, capability, ToolRequest("smoke", capability.id, {}, None, NOW)
+    )
+    if not isinstance(sealed, SealedCall):
+        raise TypeError(f"the smoke call cannot be sealed: {sealed}")
+    return sealed
+
+
+def _input(call: SealedCall, recent_calls: int) -> bytes:
+    return policy_input(call, dev=False, recent_calls=recent_calls, now=NOW)

@@ -1,0 +1,42 @@
+"""The log as stored, for verification and reading, with or without a daemon beside it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import apsw
+
+from gateway.adapters.store.sqlite.database import open_for_reading
+from gateway.core.errors import StoreFault
+from gateway.core.merkle import Frontier
+from gateway.core.verify import StoredEntry
+
+
+class SqliteLog:
+    """Implements `core.ports.LogReader` on a read-only connection. A snapshot: what is appended meanwhile is not seen."""
+
+    def __init__(self, path: Path) -> None:
+        if not path.exists():
+            raise StoreFault(f"there is no log at {path}", hint="sealgate up makes one.")
+        self._db = open_for_reading(path)
+        try:
+            self._db.execute("BEGIN")
+            self._db.execute("SELECT 1 FROM meta").fetchone()  # the snapshot is taken at the first read
+        except apsw.Error as error:
+            raise StoreFault(f"cannot read the log {path}: {error}") from error
+
+    def entries(self, start: int = 0) -> Iterator[StoredEntry]:
+        query = "SELECT idx, entry, leaf FROM entries WHERE idx >= ? ORDER BY idx"
+        for index, entry, leaf in self._db.execute(query, (start,)):
+            yield StoredEntry(int(index), bytes(entry), bytes(leaf))
+
+    def checkpoints(self) -> Iterator[tuple[int, str]]:
+        for size, note in self._db.execute("SELECT size, note FROM checkpoints ORDER BY size"):
+            yield int(size), str(note)
+
+    def head(self) -> tuple[int, bytes]:
+        row: tuple[int, bytes] | None = self._db.execute("SELECT size, root FROM head").get
+        return row or (0, Frontier().root())
+
+    def close(self) -> None:
+        """End the snapshot."""
+        self._db.close()

@@ -1,0 +1,239 @@
+"""The writer: one thread that owns the only writing connection and commits what is waiting in one transaction.
+
+* Natural batching: whatever is queued, at most 256 items, no timer. A result is handed out after its COMMIT.
+* The queue is bounded; a full one refuses the call before any effect.
+* An item that breaks a rule fails alone: the batch is rolled back and its items are done again one by one.
+* Any other database error, such as a full disk or a failed fsync, ends the writer for good: nothing is retried, every
+  later item is refused, and the process must restart and recover from disk.
+* A checkpoint is signed after the commit it covers: when the writer is idle, and at least every second while it is busy.
+"""
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import apsw
+import structlog
+
+from gateway.core.checkpoint import Checkpoint, sign_checkpoint
+from gateway.core.dsse import Signer
+from gateway.core.entry import EntryTooLarge, Record, SealedEntry, seal_entry
+from gateway.core.errors import GatewayError, Overloaded, StoreFault
+from gateway.core.merkle import Frontier
+
+MAX_QUEUE = 4096
+MAX_BATCH = 256
+CHECKPOINT_SECONDS = 1.0
+IDLE_SECONDS = 0.05
+
+T = TypeVar("T")
+_log = structlog.get_logger("sealgate.journal")
+
+_ITEM_FAULTS = (GatewayError, apsw.ConstraintError, EntryTooLarge, RuntimeError, ValueError, KeyError, TypeError)
+"""What fails one item. Every other error may have left the database in doubt and ends the writer."""
+
+
+class LogSigner(Signer, Protocol):
+    """The log's key; its public half goes into the key hash of a checkpoint."""
+
+    public_key: bytes
+
+
+class Transaction:
+    """What a unit of work may do: run SQL and append entries, all of it committed together or not at all."""
+
+    def __init__(self, db: apsw.Connection, frontier: Frontier, signer: Signer, *, dev: bool) -> None:
+        self.db = db
+        self.frontier = frontier
+        self._signer = signer
+        self._dev = dev
+
+    def append(self, record: Record) -> SealedEntry:
+        """Sign `record` for the next place in the log and add it."""
+        sealed = seal_entry(record, self.frontier.size, self._signer, dev=self._dev)
+        self.db.execute("INSERT INTO entries VALUES (?, ?, ?)", (sealed.index, sealed.data, sealed.leaf))
+        self.frontier.append(sealed.leaf)
+        return sealed
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    work: Callable[[Transaction], Any]
+    done: "Future[Any]"
+
+
+class Writer:
+    """See the module. `submit` may be called from any thread; `on_death` is called once, from the writer's thread."""
+
+    def __init__(
+        self,
+        db: apsw.Connection,
+        *,
+        origin: str,
+        entry_signer: Signer,
+        log_signer: LogSigner,
+        dev: bool,
+        on_death: Callable[[StoreFault], None],
+        max_queue: int = MAX_QUEUE,
+    ) -> None:
+        self._db = db
+        self._origin = origin
+        self._entry_signer = entry_signer
+        self._log_signer = log_signer
+        self._dev = dev
+        self._on_death = on_death
+        self._queue: queue.Queue[_Item | None] = queue.Queue(max_queue)
+        self._dead: StoreFault | None = None
+        self._closing = False
+        self._frontier = _stored_frontier(db)
+        self._checkpointed = _last_checkpoint(db)
+        self._checkpoint_due = 0.0
+        self._thread = threading.Thread(target=self._run, name="sealgate-writer", daemon=True)
+        self._thread.start()
+
+    async def submit(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` inside a transaction and wait until it is committed. `work` may run twice, so it has no side effects.
+
+        Raises:
+            Overloaded: the queue is full; nothing was done.
+            StoreFault: the writer is dead; whether the work was committed shows after the restart.
+        """
+        done: Future[T] = Future()
+        if self._dead is not None:
+            raise self._dead
+        if self._closing:
+            raise StoreFault("the journal is closed")
+        try:
+            self._queue.put_nowait(_Item(work, done))
+        except queue.Full as error:
+            raise Overloaded("the journal's queue is full", hint="Try again shortly.") from error
+        if self._dead is not None:  # it died between the check and the put: nobody will answer
+            raise self._dead
+        return await asyncio.wrap_future(done)
+
+    def close(self) -> None:
+        """Commit what is queued, sign the last checkpoint, close the file."""
+        self._closing = True
+        if self._dead is None:
+            self._queue.put(None)
+        self._thread.join(timeout=30)
+        self._db.close()
+
+    def _run(self) -> None:
+        try:
+            while self._turn():
+                pass
+            self._checkpoint()
+        except Exception as error:  # noqa: BLE001 whatever it is, durability can no longer be promised
+            self._die(error)
+
+    def _turn(self) -> bool:
+        """Commit one batch, or a checkpoint when idle; False once the close was seen."""
+        unsigned = self._checkpointed != self._frontier.size
+        try:
+            items = [self._queue.get(timeout=IDLE_SECONDS if unsigned else None)]
+        except queue.Empty:
+            self._checkpoint()
+            return True
+        while len(items) < MAX_BATCH:
+            try:
+                items.append(self._queue.get_nowait())
+            except queue.Empty:
+                break
+        # A caller that went away before its item ran is passed over; from here on its work is done, heard of or not.
+        batch = [item for item in items if item is not None and item.done.set_running_or_notify_cancel()]
+        if batch:
+            self._commit(batch)
+            if time.monotonic() >= self._checkpoint_due:
+                self._checkpoint()
+        return None not in items
+
+    def _commit(self, batch: list[_Item]) -> None:
+        try:
+            results = self._transact([item.work for item in batch])
+        except _ITEM_FAULTS as error:
+            if len(batch) == 1:
+                batch[0].done.set_exception(error)
+                return
+            for item in batch:
+                self._commit([item])
+            return
+        except BaseException as error:
+            for item in batch:
+                item.done.set_exception(_fault(error))
+            raise
+        for item, result in zip(batch, results, strict=True):
+            item.done.set_result(result)
+
+    def _transact(self, works: list[Callable[[Transaction], T]]) -> list[T]:
+        frontier = self._frontier.copy()
+        transaction = Transaction(self._db, frontier, self._entry_signer, dev=self._dev)
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            results = [work(transaction) for work in works]
+            if frontier.size != self._frontier.size:
+                self._db.execute(
+                    "INSERT INTO head VALUES (1, ?, ?, ?) ON CONFLICT (one) DO UPDATE"
+                    " SET size = excluded.size, frontier = excluded.frontier, root = excluded.root",
+                    (frontier.size, frontier.to_bytes(), frontier.root()),
+                )
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+        self._frontier = frontier
+        return results
+
+    def _checkpoint(self) -> None:
+        """Sign what is committed by now; never anything else, or two checkpoints could contradict each other."""
+        self._checkpoint_due = time.monotonic() + CHECKPOINT_SECONDS
+        if self._checkpointed == self._frontier.size:
+            return
+        checkpoint = Checkpoint(self._origin, self._frontier.size, self._frontier.root())
+        note = sign_checkpoint(checkpoint, self._log_signer, self._log_signer.public_key)
+        self._db.execute("INSERT OR IGNORE INTO checkpoints VALUES (?, ?)", (checkpoint.size, note))
+        self._checkpointed = checkpoint.size
+
+    def _die(self, error: Exception) -> None:
+        self._dead = _fault(error)
+        _log.critical("journal_failed", cause=str(error))
+        while True:
+            try:
+                item = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if item is not None and item.done.set_running_or_notify_cancel():
+                item.done.set_exception(self._dead)
+        self._on_death(self._dead)
+
+
+def _fault(error: BaseException) -> StoreFault:
+    return StoreFault(
+        f"the journal cannot be written: {error}", hint="Free the disk or mend it, then start again: it recovers by itself."
+    )
+
+
+def _stored_frontier(db: apsw.Connection) -> Frontier:
+    row: tuple[int, bytes, bytes] | None = db.execute("SELECT size, frontier, root FROM head").get
+    if row is None:
+        return Frontier()
+    size, subtrees, root = row
+    try:
+        frontier = Frontier.from_bytes(size, subtrees)
+    except ValueError as error:
+        raise StoreFault(f"the log's stored head is damaged: {error}", hint="sealgate log verify names what is.") from error
+    count = db.execute("SELECT coalesce(max(idx) + 1, 0) FROM entries").get
+    if count != size or frontier.root() != root:
+        raise StoreFault("the log and its stored head disagree", hint="sealgate log verify names the first difference.")
+    return frontier
+
+
+def _last_checkpoint(db: apsw.Connection) -> int:
+    size: int = db.execute("SELECT coalesce(max(size), 0) FROM checkpoints").get
+    return size

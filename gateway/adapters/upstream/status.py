@@ -1,0 +1,73 @@
+"""What is told about an upstream: to callers as reasons with fixed sentences, to the operator as its status."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gateway.adapters.upstream.rpc import FLOOD, LOST, MALFORMED, TIMEOUT, UNAVAILABLE, Fault
+from gateway.core.outcome import Reason
+
+SENTENCES = {
+    UNAVAILABLE: "Upstream {} cannot be reached now, so nothing was sent. Try again later.",
+    TIMEOUT: "Upstream {} did not answer within its deadline.",
+    LOST: "The connection to upstream {} was lost before it answered.",
+    FLOOD: "Upstream {} sent more than it may, so its answer was not read.",
+    MALFORMED: "Upstream {} answered with something that is no acceptable MCP result.",
+}
+BUSY = "Upstream {} has too many calls running, so nothing was sent. Try again later."
+UNLISTED = "Upstream {} did not list its tools just now, so this call cannot be checked and was not sent. Try again later."
+DRIFTED = "Upstream {} lists this tool with another definition than the approved one; an operator must approve it again."
+
+STARTING_UP = "It is being started."
+ENDED = {
+    LOST: "Its session ended.",
+    FLOOD: "It sent more than it may.",
+    UNAVAILABLE: "It takes no connections.",
+    MALFORMED: "It does not answer as MCP wants.",
+}
+
+
+class State(StrEnum):
+    """Where an upstream's session stands."""
+
+    STARTING = "starting"
+    UP = "up"
+    DOWN = "down"
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamStatus:
+    """For the operator. `stderr_tail` is the upstream's own text; `restarts` counts sessions that were up and ended."""
+
+    name: str
+    kind: str
+    state: State
+    reason: str | None
+    protocol: str | None
+    tools: int
+    restarts: int
+    stderr_tail: str
+
+
+def say(code: str, upstream: str) -> Reason:
+    """The reason with that code."""
+    return Reason(code, SENTENCES[code].format(upstream))
+
+
+def leaf(error: BaseException) -> BaseException:
+    """The first real error in nested groups: the SDK's transports wrap theirs."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def why_down(error: BaseException) -> str:
+    """A fixed sentence for what ended a session or an attempt."""
+    match leaf(error):
+        case Fault(code=code) if code in ENDED:
+            return ENDED[code]
+        case FileNotFoundError() | PermissionError():
+            return "Its command cannot be run."
+        case TimeoutError():
+            return "It was not ready in time."
+        case _:
+            return "It cannot be reached, or does not speak MCP."

@@ -1,0 +1,183 @@
+"""Newline-delimited JSON-RPC with a child process, shared by the SDK's session and our own requests.
+
+Above stands the SDK `Client`, which enters this as its transport: it negotiates, and answers the server's requests.
+Our own requests use the same pipes; their answers are taken out by id before the SDK sees them. Every line is capped and
+strictly parsed: a line that never ends stops the process, a malformed one is dropped and can fail only its own request.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from mcp.client import Transport
+from mcp.shared.message import SessionMessage
+from mcp_types import jsonrpc_message_adapter
+from pydantic import ValidationError
+
+from gateway.adapters.upstream.child import Child, StderrTail
+from gateway.adapters.upstream.rpc import (
+    FLOOD,
+    LOST,
+    MALFORMED,
+    UNAVAILABLE,
+    Answer,
+    Fault,
+    Outgoing,
+    encode,
+    encode_cancel,
+    next_id,
+    read_response,
+)
+from gateway.adapters.upstream.spec import StdioSpec
+from gateway.core.wire import LineSplitter, Malformed, Overlong, message
+
+logger = logging.getLogger("sealgate.upstream")
+
+READ_BYTES = 65_536
+MAX_UNWRITTEN_BYTES = 1 << 20
+
+ToSession = MemoryObjectSendStream[SessionMessage | Exception]
+FromSession = MemoryObjectReceiveStream[SessionMessage]
+
+
+class StdioLink(Transport):
+    """One process and its pipes; entering starts it, leaving ends it. `on_end` is called once when it is gone."""
+
+    def __init__(self, spec: StdioSpec, tail: StderrTail, on_end: Callable[[], None]) -> None:
+        self._spec = spec
+        self._tail = tail
+        self._on_end = on_end
+        self._ended: str | None = None
+        self._pending: dict[str, asyncio.Future[dict[str, Any]]] = {}
+        self._turn = asyncio.Lock()
+        self._child: Child | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def ended(self) -> str | None:
+        """See `rpc.Link`."""
+        return self._ended
+
+    async def __aenter__(self) -> tuple[MemoryObjectReceiveStream[SessionMessage | Exception], Any]:
+        self._child = await Child.start(self._spec, self._tail)
+        to_session, read_stream = anyio.create_memory_object_stream[SessionMessage | Exception](0)
+        write_stream, from_session = anyio.create_memory_object_stream[SessionMessage](0)
+        self._tasks = [
+            asyncio.create_task(self._read(self._child, to_session)),
+            asyncio.create_task(self._write(self._child, from_session)),
+            asyncio.create_task(self._watch(self._child)),
+        ]
+        return read_stream, write_stream
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._end(LOST)
+        assert self._child is not None  # noqa: S101
+        for task in self._tasks:
+            task.cancel()
+        try:
+            await self._child.stop()
+        finally:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def request(self, outgoing: Outgoing) -> Answer:
+        """See `rpc.Link`."""
+        request_id = next_id()
+        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._pending[request_id] = answer
+        try:
+            await self._put(encode(request_id, outgoing), outgoing)
+            return read_response(await answer)
+        except asyncio.CancelledError:
+            if outgoing.sent:
+                self._put_now(encode_cancel(request_id))
+            raise
+        finally:
+            self._pending.pop(request_id, None)
+            answer.cancel()
+
+    async def _put(self, line: bytes, outgoing: Outgoing | None = None) -> None:
+        """Hand one line to the pipe as soon as what was written before has drained; so a stuck child costs no memory."""
+        if self._ended is not None or self._child is None:
+            raise Fault(UNAVAILABLE)
+        async with self._turn:
+            try:
+                await self._child.stdin.drain()
+            except OSError as error:
+                raise Fault(UNAVAILABLE) from error
+            if self._child.stdin.is_closing():
+                raise Fault(UNAVAILABLE)
+            if outgoing is not None:
+                outgoing.sent = True
+            self._child.stdin.write(line + b"\n")
+
+    def _put_now(self, line: bytes) -> None:
+        if self._child is None or self._ended is not None or self._child.stdin.is_closing():
+            return
+        if self._child.stdin.transport.get_write_buffer_size() < MAX_UNWRITTEN_BYTES:
+            self._child.stdin.write(line + b"\n")
+
+    async def _read(self, child: Child, to_session: ToSession) -> None:
+        """Child → us. Ends the link on EOF and on a flood."""
+        splitter = LineSplitter(self._spec.limits.max_result_bytes)
+        code = LOST
+        try:
+            async with to_session:
+                while chunk := await child.stdout.read(READ_BYTES):
+                    for frame in splitter.feed(chunk):
+                        if isinstance(frame, Overlong):
+                            logger.warning("upstream %s sent a line that is too long; it is stopped", self._spec.name)
+                            code = FLOOD
+                            return
+                        await self._receive(frame, to_session)
+        finally:
+            self._end(code)
+
+    async def _receive(self, frame: bytes, to_session: ToSession) -> None:
+        try:
+            document = message(frame, max_bytes=self._spec.limits.max_result_bytes)
+        except Malformed as malformed:
+            logger.warning("upstream %s sent a malformed line; it is dropped", self._spec.name)
+            waiting = self._pending.get(malformed.request_id) if isinstance(malformed.request_id, str) else None
+            if waiting is not None and not waiting.done():
+                waiting.set_exception(Fault(MALFORMED))
+            return
+        if "method" not in document and (ours := self._pending.get(document["id"])) is not None:
+            if not ours.done():
+                ours.set_result(document)
+            return
+        try:
+            await to_session.send(SessionMessage(jsonrpc_message_adapter.validate_python(document, by_name=False)))
+        except ValidationError:
+            logger.warning("upstream %s sent a message of no known shape; it is dropped", self._spec.name)
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            pass  # the session is being left
+
+    async def _write(self, child: Child, from_session: FromSession) -> None:
+        """SDK session → child."""
+        async with from_session:
+            async for item in from_session:
+                try:
+                    await self._put(item.message.model_dump_json(by_alias=True, exclude_unset=True).encode())
+                except Fault:
+                    return
+
+    async def _watch(self, child: Child) -> None:
+        """A grandchild may hold the pipes open after the process died."""
+        await child.exited()
+        await asyncio.sleep(0.2)  # let `_read` take what was written before the end
+        self._end(LOST)
+
+    def _end(self, code: str) -> None:
+        if self._ended is not None:
+            return
+        self._ended = code
+        for waiting in self._pending.values():
+            if not waiting.done():
+                waiting.set_exception(Fault(code))
+        self._on_end()

@@ -1,0 +1,83 @@
+"""All upstreams: the Executor of the pipeline. One owner task each; none waits for, or falls with, another."""
+
+import asyncio
+import ssl
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+
+from gateway.adapters.upstream.owner import OnListed, Upstream
+from gateway.adapters.upstream.rpc import CLIENT_INFO, UNAVAILABLE
+from gateway.adapters.upstream.session import Wire
+from gateway.adapters.upstream.spec import HttpSpec, UpstreamSpec
+from gateway.adapters.upstream.status import UpstreamStatus, say
+from gateway.core.approval import Grant
+from gateway.core.capability import Capability
+from gateway.core.errors import ConfigError
+from gateway.core.outcome import Reason
+from gateway.core.reply import NotSent, UpstreamReply
+
+KEEP_ALIVE_SECONDS = 4.0
+"""Below the 5 s after which uvicorn and Node.js close idle connections: a call sent into that moment would be in doubt."""
+
+
+class Upstreams:
+    """Entering starts every upstream and waits for none; leaving stops them all and ends their processes.
+
+    `on_listed(name, definitions)` is called in the event loop with the first list of an upstream and with every list that
+    differs from the one before. Raises `ConfigError` where two upstreams have one name.
+    """
+
+    def __init__(self, specs: Sequence[UpstreamSpec], on_listed: OnListed) -> None:
+        names = [spec.name for spec in specs]
+        if len(set(names)) != len(names):
+            raise ConfigError("two upstreams have the same name", hint="give each upstream its own name")
+        self._specs = tuple(specs)
+        self._on_listed = on_listed
+        self._upstreams: dict[str, Upstream] = {}
+        self._http: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        secure = any(isinstance(spec, HttpSpec) and spec.url.startswith("https") for spec in self._specs)
+        tls: ssl.SSLContext | bool = ssl.create_default_context() if secure else True
+        self._http = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS, ssl=tls),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            headers={"user-agent": f"{CLIENT_INFO.name}/{CLIENT_INFO.version}"},
+        )
+        wire = Wire(self._http, tls if secure else False)
+        self._upstreams = {spec.name: Upstream(spec, wire, self._on_listed) for spec in self._specs}
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await asyncio.gather(*(upstream.stop() for upstream in self._upstreams.values()))
+        if self._http is not None:
+            await self._http.close()
+
+    async def settled(self, seconds: float) -> None:
+        """Wait until each upstream is up or failed its first attempt, at most that long."""
+        waits = [asyncio.create_task(upstream.settled()) for upstream in self._upstreams.values()]
+        if waits:
+            _, late = await asyncio.wait(waits, timeout=seconds)
+            for wait in late:
+                wait.cancel()
+
+    def status(self) -> list[UpstreamStatus]:
+        """Each upstream as it is now, in the order of the specs."""
+        return [upstream.status() for upstream in self._upstreams.values()]
+
+    async def ready(self, capability: Capability) -> Reason | None:
+        """See `Executor`."""
+        upstream = self._upstreams.get(capability.upstream)
+        return await upstream.ready(capability) if upstream is not None else say(UNAVAILABLE, capability.upstream)
+
+    async def run(self, grant: Grant) -> UpstreamReply:
+        """See `Executor`."""
+        capability = grant.call.capability
+        upstream = self._upstreams.get(capability.upstream)
+        return await upstream.run(grant) if upstream is not None else NotSent(say(UNAVAILABLE, capability.upstream))

@@ -1,0 +1,53 @@
+"""The command line: one thin file per noun. Parse, call, print; data on stdout, talk on stderr.
+
+Exit codes: 0 ok, 1 error, 2 usage or configuration, 4 unreachable, 6 verification failed.
+"""
+
+import sys
+
+import typer
+
+from gateway import __version__
+from gateway.cli import approvals, config, daemon, keys, log, policy, tools
+from gateway.cli.render import stderr
+from gateway.core.errors import GatewayError
+
+app = typer.Typer(
+    name="sealgate",
+    help="A tool gateway for agents: every call decided by policy, approved where it must be, done once, recorded.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("up")(daemon.up)
+app.command("serve")(daemon.serve)
+app.command("status")(daemon.status)
+for noun, commands in (
+    ("tools", tools.app),
+    ("approvals", approvals.app),
+    ("log", log.app),
+    ("policy", policy.app),
+    ("keys", keys.app),
+    ("config", config.app),
+):
+    app.add_typer(commands, name=noun)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+def main() -> None:
+    """The `sealgate` command."""
+    try:
+        app()
+    except GatewayError as error:
+        stderr.print(f"error[{error.code}]: {error.message}", markup=False, highlight=False, soft_wrap=True)
+        if error.hint:
+            stderr.print(f"  next: {error.hint}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.exit(1)

@@ -1,0 +1,185 @@
+"""`sealgate approvals`: what waits for a person, and the person's signed answer.
+
+The answer is signed here, with the approver's own key; the daemon never sees the key or its passphrase.
+"""
+
+import time
+from getpass import getpass
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from gateway.adapters.daemon import DaemonClient
+from gateway.adapters.keys import load_approver_key, read_approver_name, read_private_text
+from gateway.cli.render import one_line, pretty, print_json, print_json_line, print_table, say, stdout
+from gateway.cli.target import JsonOption, StateOption, daemon, state_folder
+from gateway.core.approval import PAYLOAD_TYPE, Answer, answer_payload
+from gateway.core.dsse import envelop
+from gateway.core.errors import GatewayError
+
+app = typer.Typer(
+    help="Calls that wait for a person: list, show, approve, reject, watch.", no_args_is_help=True, rich_markup_mode=None
+)
+
+KeyOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--key", envvar="SEALGATE_APPROVER_KEY", help="Your approver key. Default: the development key of this state folder."
+    ),
+]
+PassphraseOption = Annotated[
+    Path | None, typer.Option("--passphrase-file", help="Read the passphrase from this file (mode 0600) instead of asking.")
+]
+CommentOption = Annotated[str, typer.Option("--comment", help="Why; signed and kept with the answer.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
+
+MAX_COMMENT_CHARS = 500
+
+
+@app.command("list")
+def list_approvals(
+    every: Annotated[bool, typer.Option("--all", help="Answered and expired ones too.")] = False,
+    state: StateOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Calls that wait for an answer, oldest first."""
+    with daemon(state) as client:
+        document = client.get("/api/v1/approvals" + ("?all=1" if every else ""))
+    if json:
+        print_json(document)
+        return
+    rows = [
+        [
+            item["request"]["approval_id"],
+            item["state"],
+            item["request"]["capability_id"],
+            item["request"]["mode"],
+            " → ".join(item["request"]["principal_chain"]),
+            item["request"]["expires_at"],
+        ]
+        for item in document["approvals"]
+    ]
+    print_table(["approval", "state", "tool", "mode", "for", "expires"], rows, empty="Nothing waits for an approval.")
+
+
+@app.command()
+def show(approval: str, state: StateOption = None, json: JsonOption = False) -> None:
+    """Exactly what would run: tool, arguments, who asks, and the digest an answer is bound to."""
+    with daemon(state) as client:
+        document = client.get(f"/api/v1/approvals/{approval}")
+    if json:
+        print_json(document)
+        return
+    _describe(document)
+
+
+@app.command()
+def approve(
+    approval: str,
+    key: KeyOption = None,
+    passphrase_file: PassphraseOption = None,
+    comment: CommentOption = "",
+    yes: YesOption = False,
+    state: StateOption = None,
+) -> None:
+    """Sign a yes for one call. It counts once, for exactly this call, until it expires."""
+    _answer(Answer.APPROVE, approval, key, passphrase_file, comment, state, yes=yes)
+
+
+@app.command()
+def reject(
+    approval: str,
+    key: KeyOption = None,
+    passphrase_file: PassphraseOption = None,
+    comment: CommentOption = "",
+    yes: YesOption = False,
+    state: StateOption = None,
+) -> None:
+    """Sign a no for one call."""
+    _answer(Answer.REJECT, approval, key, passphrase_file, comment, state, yes=yes)
+
+
+@app.command()
+def watch(
+    state: StateOption = None,
+    json: JsonOption = False,
+    every_seconds: Annotated[float, typer.Option("--every", min=0.2, help="Seconds between looks.")] = 1.0,
+    once: Annotated[bool, typer.Option("--once", help="Stop after the first request.")] = False,
+) -> None:
+    """Print each request as it comes in, until interrupted."""
+    seen: set[str] = set()
+    say("Waiting for approval requests; Ctrl-C stops.")
+    with daemon(state) as client:
+        while True:
+            for item in client.get("/api/v1/approvals")["approvals"]:
+                name = item["request"]["approval_id"]
+                if name in seen:
+                    continue
+                seen.add(name)
+                document = client.get(f"/api/v1/approvals/{name}")
+                if json:
+                    print_json_line(document)
+                else:
+                    _describe(document)
+                if once:
+                    return
+            try:
+                time.sleep(every_seconds)
+            except KeyboardInterrupt:
+                return
+
+
+def _describe(document: dict[str, Any]) -> None:
+    request = document["request"]
+    lines = [
+        f"approval   {request['approval_id']}  ({document['state']})",
+        f"tool       {request['capability_id']}  ({request['mode']})",
+        f"for        {' → '.join(request['principal_chain'])}  in tenant {request['tenant_id']}",
+        *(f"because    {one_line(reason['message'])} [{reason['code']}]" for reason in request["reasons"]),
+        f"asked      {request['requested_at']}, expires {request['expires_at']}",
+        f"digest     {request['call_digest']}",
+        *(["approver   only " + request["required_approver"]] if request["required_approver"] else []),
+        *(["advisory   development gateway: an approval here proves nothing"] if request["advisory"] else []),
+        "arguments",
+        *("  " + line for line in pretty(document["arguments"]).splitlines()),
+    ]
+    for line in lines:
+        stdout.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _answer(
+    answer: Answer,
+    approval: str,
+    key_path: Path | None,
+    passphrase_file: Path | None,
+    comment: str,
+    state: Path | None,
+    *,
+    yes: bool,
+) -> None:
+    if len(comment) > MAX_COMMENT_CHARS:
+        raise GatewayError(f"a comment has at most {MAX_COMMENT_CHARS} characters", code="approval.comment_too_long")
+    folder = state_folder(state)
+    if key_path is None:
+        key_path, passphrase_file = folder.dev / "approver.pem", passphrase_file or folder.dev / "approver.pass"
+        if not key_path.exists():
+            raise GatewayError("no approver key was named", hint="Use --key; sealgate keys approver makes one.")
+    with DaemonClient(folder.control_socket) as client:
+        document = client.get(f"/api/v1/approvals/{approval}")
+        _describe(document)
+        if not yes:
+            typer.confirm(f"{answer.value.capitalize()} exactly this call?", abort=True, err=True)
+        approver = read_approver_name(key_path)
+        signer = load_approver_key(key_path, _passphrase(key_path, passphrase_file))
+        payload = answer_payload(document["request"], answer, approver, comment)
+        envelope, _ = envelop(PAYLOAD_TYPE, payload, signer)
+        client.post(f"/api/v1/approvals/{approval}/answer", {"envelope": orjson.loads(envelope)})
+    say(f"{answer.value}: recorded for {approver}. The caller makes the same call again to go on.")
+
+
+def _passphrase(key_path: Path, passphrase_file: Path | None) -> bytes:
+    if passphrase_file is not None:
+        return read_private_text(passphrase_file).encode()
+    return getpass(f"Passphrase of {key_path}: ").encode()

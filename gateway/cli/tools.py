@@ -1,0 +1,94 @@
+"""`sealgate tools`: what the upstreams offer, what of it may be called, and pinning definitions."""
+
+import difflib
+from typing import Annotated, Any
+
+import typer
+
+from gateway.cli.render import one_line, pretty, print_json, print_table, say, stdout
+from gateway.cli.target import JsonOption, StateOption, daemon
+from gateway.core.errors import GatewayError
+
+app = typer.Typer(help="Tools behind the gateway: list, show, diff, approve.", no_args_is_help=True, rich_markup_mode=None)
+
+_APPROVABLE = ("unpinned", "drifted")
+
+
+@app.command("list")
+def list_tools(state: StateOption = None, json: JsonOption = False) -> None:
+    """Every tool: callable ones with their approval mode, hidden ones with the reason."""
+    with daemon(state) as client:
+        document = client.get("/api/v1/tools")
+    if json:
+        print_json(document)
+        return
+    rows = [
+        [
+            tool["id"],
+            tool["mode"] if tool["callable"] else f"hidden: {tool['hidden']}",
+            tool.get("owner", ""),
+            "" if tool["callable"] else tool["explanation"],
+        ]
+        for tool in document["tools"]
+    ]
+    print_table(["tool", "mode", "owner", "why hidden"], rows, empty="No upstream lists a tool. See sealgate status.")
+
+
+@app.command()
+def show(tool: str, state: StateOption = None, json: JsonOption = False) -> None:
+    """One tool: its classification and its whole definition, every character visible."""
+    with daemon(state) as client:
+        document = client.get(f"/api/v1/tools/{tool}")
+    if json:
+        print_json(document)
+        return
+    stdout.print(pretty(document), markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def diff(tool: str, state: StateOption = None) -> None:
+    """What changed between the approved definition of a tool and the one its upstream lists now."""
+    with daemon(state) as client:
+        document = client.get(f"/api/v1/tools/{tool}")
+    if document["pinned"] is None:
+        raise GatewayError(f"{tool} was never approved, so there is nothing to compare", hint=f"sealgate tools show {tool}")
+    listed = document["listed"][0]["definition"] if document["listed"] else {}
+    lines = list(_diff(document["pinned"], listed))
+    if not lines:
+        say(f"{tool} is as it was approved.")
+    for line in lines:
+        stdout.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def approve(
+    tools: Annotated[list[str] | None, typer.Argument(help="Tools to approve as they are listed now.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All tools that wait for approval.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    state: StateOption = None,
+) -> None:
+    """Pin the definitions of tools in gateway.lock, so that they can be called until they change."""
+    with daemon(state) as client:
+        listed = {tool["id"]: tool for tool in client.get("/api/v1/tools")["tools"]}
+        names = list(tools or [])
+        if every:
+            names = [name for name, tool in listed.items() if tool.get("hidden") in _APPROVABLE]
+        if not names:
+            say("No tool waits for approval." if every else "Name the tools to approve, or --all. See sealgate tools list.")
+            raise typer.Exit(0 if every else 2)
+        for name in names:
+            tool = listed.get(name)
+            if tool is not None:
+                say(f"{name}: {one_line(tool['definition'].get('description', ''))}")
+                for line in _diff(client.get(f"/api/v1/tools/{name}")["pinned"] or {}, tool["definition"]):
+                    say(f"    {line}")
+        if not yes:
+            typer.confirm(f"Approve {len(names)} definition(s) as shown?", abort=True, err=True)
+        document = client.post("/api/v1/tools/approve", {"ids": names})
+    say("approved: " + (", ".join(document["approved"]) or "nothing new"))
+
+
+def _diff(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    return list(
+        difflib.unified_diff(pretty(old).splitlines(), pretty(new).splitlines(), "approved", "listed", lineterm="", n=2)
+    )

@@ -1,0 +1,202 @@
+"""The operator's surface, `/api/v1` on a Unix socket that only the daemon's own user can open. The CLI talks to it.
+
+It holds no approver key: an approval arrives signed, and is checked here like anything else from outside.
+"""
+
+from base64 import b64encode
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from gateway.adapters.catalogue import Catalogue
+from gateway.adapters.store.sqlite.journal import SqliteJournal
+from gateway.adapters.store.sqlite.reader import SqliteLog
+from gateway.adapters.store.sqlite.rows import ApprovalRow
+from gateway.core import wire
+from gateway.core.approval import Approver
+from gateway.core.capability import Capability, ToolDefinition
+from gateway.core.catalog import HiddenTool
+from gateway.core.entry import Kind, Record
+from gateway.core.errors import GatewayError
+from gateway.core.outcome import Reason
+from gateway.core.ports import Clock
+
+_ENTRIES_PER_CHUNK = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What operators may ask of a running gateway."""
+
+    journal: SqliteJournal
+    catalogue: Catalogue
+    clock: Clock
+    approvers: Mapping[str, Approver]
+    log_path: Path
+    status: Callable[[], dict[str, Any]]
+    reload_policy: Callable[[], Awaitable[str]]
+
+    def app(self) -> Starlette:
+        """The ASGI app for the control socket."""
+        routes = [
+            Route("/api/v1/status", self._status),
+            Route("/api/v1/tools", self._tools),
+            Route("/api/v1/tools/approve", self._approve_tools, methods=["POST"]),
+            Route("/api/v1/tools/{id}", self._tool),
+            Route("/api/v1/approvals", self._approvals),
+            Route("/api/v1/approvals/{id}", self._approval),
+            Route("/api/v1/approvals/{id}/answer", self._answer, methods=["POST"]),
+            Route("/api/v1/policy/reload", self._reload_policy, methods=["POST"]),
+            Route("/api/v1/log/head", self._log_head),
+            Route("/api/v1/log/checkpoints", self._log_checkpoints),
+            Route("/api/v1/log/entries", self._log_entries),
+        ]
+        return Starlette(routes=routes, exception_handlers={GatewayError: _failed, wire.Malformed: _malformed})
+
+    async def _status(self, request: Request) -> Response:
+        return JSONResponse(self.status())
+
+    async def _tools(self, request: Request) -> Response:
+        catalog = self.catalogue.current()
+        tools = [*map(_callable_tool, catalog.capabilities.values()), *map(_hidden_tool, catalog.hidden)]
+        return JSONResponse({"revision": catalog.revision, "tools": sorted(tools, key=lambda tool: str(tool["id"]))})
+
+    async def _tool(self, request: Request) -> Response:
+        name = request.path_params["id"]
+        catalog = self.catalogue.current()
+        found = [_callable_tool(catalog.capabilities[name])] if name in catalog.capabilities else []
+        found += [_hidden_tool(tool) for tool in catalog.hidden if tool.definition.capability_id == name]
+        pinned = self.catalogue.pinned_definition(name)
+        if not found and pinned is None:
+            raise GatewayError(f"there is no tool {name}", hint="sealgate tools list", code="tool.unknown")
+        return JSONResponse({"listed": found, "pinned": pinned})
+
+    async def _approve_tools(self, request: Request) -> Response:
+        body = await _body(request)
+        names = body.get("ids")
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise GatewayError('send {"ids": [tool, …]}', code="request.invalid")
+        pinned = self.catalogue.approve(names)
+        for definition in pinned:
+            pin = {"capability_id": definition.capability_id, "definition_digest": definition.digest}
+            await self.journal.record(Record(Kind.PIN, self.clock.new_id(), self.clock.now(), {"pin": pin}))
+        return JSONResponse({"approved": [definition.capability_id for definition in pinned]})
+
+    async def _approvals(self, request: Request) -> Response:
+        pending_only = request.query_params.get("all") is None
+        return JSONResponse({"approvals": [_approval(row) for row in self.journal.approvals(pending_only=pending_only)]})
+
+    async def _approval(self, request: Request) -> Response:
+        found = self.journal.approval(request.path_params["id"])
+        if found is None:
+            raise GatewayError(
+                f"there is no approval request {request.path_params['id']}",
+                hint="sealgate approvals list --all",
+                code="approval.unknown",
+            )
+        row, arguments = found
+        return JSONResponse({**_approval(row), "arguments": orjson.loads(arguments)})
+
+    async def _answer(self, request: Request) -> Response:
+        body = await _body(request)
+        envelope = body.get("envelope")
+        if not isinstance(envelope, dict):
+            raise GatewayError("send the signed answer as `envelope`", code="request.invalid")
+        answer = await self.journal.answer(request.path_params["id"], envelope, self.approvers)
+        if isinstance(answer, Reason):
+            raise GatewayError(answer.message, code=answer.code)
+        return JSONResponse({"approval_id": answer.approval_id, "answer": answer.answer, "approver": answer.approver})
+
+    async def _reload_policy(self, request: Request) -> Response:
+        return JSONResponse({"revision": await self.reload_policy()})
+
+    async def _log_head(self, request: Request) -> Response:
+        log = SqliteLog(self.log_path)
+        size, root = log.head()
+        log.close()
+        return JSONResponse({"size": size, "root": root.hex()})
+
+    async def _log_checkpoints(self, request: Request) -> Response:
+        log = SqliteLog(self.log_path)
+        notes = list(log.checkpoints())
+        log.close()
+        return JSONResponse({"checkpoints": notes})
+
+    async def _log_entries(self, request: Request) -> Response:
+        start = request.query_params.get("start", "0")
+        if not start.isdigit():
+            raise GatewayError("start is a number", code="request.invalid")
+        return StreamingResponse(self._entry_lines(int(start)), media_type="application/x-ndjson")
+
+    async def _entry_lines(self, start: int) -> AsyncIterator[bytes]:
+        log = SqliteLog(self.log_path)
+        try:
+            chunk: list[bytes] = []
+            for stored in log.entries(start):
+                line = {"index": stored.index, "entry": b64encode(stored.entry).decode(), "leaf": stored.leaf.hex()}
+                chunk.append(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+                if len(chunk) == _ENTRIES_PER_CHUNK:
+                    yield b"".join(chunk)
+                    chunk = []
+            yield b"".join(chunk)
+        finally:
+            log.close()
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    document = wire.parse(await request.body())
+    if not isinstance(document, dict):
+        raise GatewayError("send a JSON object", code="request.invalid")
+    return document
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    if not isinstance(error, GatewayError):
+        raise error
+    document = {"code": error.code, "message": error.message, "hint": error.hint, "exit_code": error.exit_code}
+    return JSONResponse({"error": document}, status_code=409)
+
+
+async def _malformed(request: Request, error: Exception) -> Response:
+    return await _failed(request, GatewayError(str(error), code="request.invalid"))
+
+
+def _definition(definition: ToolDefinition) -> dict[str, Any]:
+    return {
+        "id": definition.capability_id,
+        "upstream": definition.upstream,
+        "digest": definition.digest,
+        "definition": definition.document,
+    }
+
+
+def _callable_tool(capability: Capability) -> dict[str, Any]:
+    told = capability.classification
+    return {
+        **_definition(capability.definition),
+        "callable": True,
+        "mode": told.mode,
+        "trust": told.trust_level,
+        "owner": told.owner,
+        "idempotency": told.idempotency,
+    }
+
+
+def _hidden_tool(tool: HiddenTool) -> dict[str, Any]:
+    return {**_definition(tool.definition), "callable": False, "hidden": tool.why, "explanation": tool.explanation}
+
+
+def _approval(row: ApprovalRow) -> dict[str, Any]:
+    answer = row.answer
+    return {
+        "request": row.request.document(),
+        "state": row.state,
+        "answer": answer and {"answer": answer.answer, "approver": answer.approver, "comment": answer.comment},
+    }

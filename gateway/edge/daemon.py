@@ -1,0 +1,134 @@
+"""The daemon's surfaces: the HTTP port, the operator's socket, and the socket that stdio clients are relayed to."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import uvicorn
+from mcp.server.lowlevel import Server
+from starlette.types import ASGIApp
+
+from gateway.adapters.state import StateFolder
+from gateway.core.errors import GatewayError
+from gateway.edge.lines import LineStream, serve_socket
+
+_SHUTDOWN_SECONDS = 5
+_CHUNK = 64 * 1024
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn without its own signal handlers: one process has several of these and one owner of signals."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@asynccontextmanager
+async def operator_surfaces(
+    state: StateFolder, control: ASGIApp, make_server: Callable[[], Server[Any]]
+) -> AsyncIterator[None]:
+    """Listen on the two sockets in the state folder, both for the folder's owner only."""
+    server = _Uvicorn(_config(control, uds=str(state.control_socket)))
+    async with _running(server):
+        state.control_socket.chmod(0o600)
+        lines = await serve_socket(str(state.mcp_socket), make_server)
+        try:
+            yield
+        finally:
+            lines.close()
+
+
+@asynccontextmanager
+async def http_surface(app: ASGIApp, host: str, port: int) -> AsyncIterator[None]:
+    """Listen on the HTTP port. Raises `GatewayError` where it is taken."""
+    try:
+        async with _running(_Uvicorn(_config(app, host=host, port=port))):
+            yield
+    except OSError as error:
+        raise GatewayError(f"cannot listen on {host}:{port}: {error.strerror}", code="listen.failed") from error
+
+
+async def until_stopped(death: asyncio.Event) -> None:
+    """Wait for SIGINT, SIGTERM or the journal's death."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    waits = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(death.wait())]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+async def relay(stream: LineStream, state: StateFolder) -> None:
+    """Carry stdin and stdout to the daemon that owns the state folder; it parses and answers."""
+    reader, writer = await asyncio.open_unix_connection(str(state.mcp_socket))
+
+    async def inward() -> None:
+        async for chunk in stream.chunks():
+            writer.write(chunk)
+            await writer.drain()
+        writer.write_eof()
+
+    async def outward() -> None:
+        while chunk := await reader.read(_CHUNK):
+            await stream.write_raw(chunk)
+
+    inward_task = asyncio.ensure_future(inward())
+    try:
+        await outward()
+    finally:
+        inward_task.cancel()
+        writer.close()
+
+
+def _config(app: ASGIApp, **listen: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+        lifespan="on",
+        **listen,
+    )
+
+
+@asynccontextmanager
+async def _running(server: _Uvicorn) -> AsyncIterator[None]:
+    config = server.config
+    if not config.loaded:
+        config.load()
+    sockets = None if config.uds else [_bound(config)]
+    task = asyncio.ensure_future(server.serve(sockets=sockets))
+    try:
+        while not server.started:
+            if task.done():
+                await task
+                raise GatewayError("the server did not start", code="listen.failed")
+            await asyncio.sleep(0.005)
+        yield
+    finally:
+        server.should_exit = True
+        await task
+
+
+def _bound(config: uvicorn.Config) -> socket.socket:
+    bound = socket.socket(socket.AF_INET6 if ":" in config.host else socket.AF_INET)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((config.host, config.port))
+    except OSError:
+        bound.close()
+        raise
+    bound.set_inheritable(False)
+    return bound

@@ -1,0 +1,72 @@
+"""The HTTP surface: `/mcp` behind the strict front, `/livez`, `/readyz`."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
+from mcp.server.transport_security import TransportSecuritySettings
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from gateway.core import wire
+from gateway.edge.auth import Caller, TokenTable
+from gateway.edge.front import CALLER, StrictFront
+from gateway.edge.mcp import Context, build_server
+from gateway.pipeline import Gateway
+
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+
+
+def build_app(
+    gateway: Gateway,
+    tokens: TokenTable,
+    *,
+    port: int,
+    allowed_hosts: tuple[str, ...],
+    allowed_origins: tuple[str, ...],
+    unready: Callable[[], str | None],
+) -> Starlette:
+    """The app. `unready` says why calls cannot be served right now, or None.
+
+    SSE responses stay on: with JSON-only responses the SDK does not cancel a call whose client went away.
+    """
+    manager = StreamableHTTPSessionManager(
+        build_server(gateway, caller_of),
+        json_response=False,
+        security_settings=TransportSecuritySettings(enable_dns_rebinding_protection=False),  # StrictFront did it
+        max_request_body_size=wire.MAX_BYTES,
+    )
+    security = TransportSecuritySettings(
+        enable_dns_rebinding_protection=True,
+        allowed_hosts=[*(f"{host}:{port}" for host in LOOPBACK), *allowed_hosts],
+        allowed_origins=[*(f"http://{host}:{port}" for host in LOOPBACK), *allowed_origins],
+    )
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with manager.run():
+            yield
+
+    async def livez(request: Request) -> JSONResponse:
+        return JSONResponse({"status": "alive"})
+
+    async def readyz(request: Request) -> JSONResponse:
+        reason = unready()
+        status = {"status": "ready"} if reason is None else {"status": "unready", "reason": reason}
+        return JSONResponse(status, status_code=200 if reason is None else 503)
+
+    front = StrictFront(StreamableHTTPASGIApp(manager), tokens, security)
+    routes = [Route("/mcp", endpoint=front), Route("/livez", livez), Route("/readyz", readyz)]
+    return Starlette(routes=routes, lifespan=lifespan)
+
+
+def caller_of(context: Context) -> Caller:
+    """Whom the strict front authenticated."""
+    request: Any = context.request
+    caller = request.scope[CALLER]
+    if not isinstance(caller, Caller):
+        raise TypeError("a request came past the strict front")
+    return caller

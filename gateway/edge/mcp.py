@@ -1,0 +1,225 @@
+"""MCP ⇄ core: the only module that knows both. Built on the SDK's low-level server, which serves both eras.
+
+`_meta` keys of a tools/call that mean something here (all others are passed over):
+
+* `dev.sealgate/idempotency-key` (or `idempotencyKey`): a string of 1 to 255 characters
+* `dev.sealgate/run`: {"run_id": string, "safety_mode": an approval mode}; it can only narrow
+* `traceparent`, `tracestate` (W3C Trace Context, SEP-414)
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, assert_never
+
+import structlog
+from mcp.server import ServerRequestContext
+from mcp.server.lowlevel import Server
+from mcp.shared.exceptions import MCPError
+from mcp_types import CallToolRequestParams, PaginatedRequestParams
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+
+from gateway import __version__
+from gateway.core.call import ToolRequest
+from gateway.core.capability import ApprovalMode, Capability
+from gateway.core.errors import GatewayError, Overloaded
+from gateway.core.ids import trace_id_of
+from gateway.core.outcome import (
+    AwaitingApproval,
+    Completed,
+    Conflict,
+    Denied,
+    Failed,
+    InDoubt,
+    Outcome,
+    Reason,
+    Receipt,
+    Replayed,
+)
+from gateway.core.run_context import RunContext
+from gateway.edge.auth import Caller
+from gateway.pipeline import Gateway
+
+PREFIX = "dev.sealgate/"
+RECEIPT = PREFIX + "receipt"
+OUTCOME = PREFIX + "outcome"
+MODE = PREFIX + "approval-mode"
+IDEMPOTENCY_KEY = PREFIX + "idempotency-key"
+RUN = PREFIX + "run"
+
+INVALID_PARAMS = -32602
+INTERNAL_ERROR = -32603
+BUSY = -32000
+MAX_KEY_CHARS = 255
+MAX_TRACESTATE_CHARS = 512
+
+INSTRUCTIONS = (
+    "Tools behind a gateway that decides and records every call. A refused call says why and what to do. When a call"
+    " waits for approval, make exactly the same call again after a person approved it."
+)
+
+Context = ServerRequestContext[Any, Any]
+_log = structlog.get_logger("sealgate.mcp")
+
+
+def build_server(gateway: Gateway, identify: Callable[[Context], Caller]) -> Server[Any]:
+    """The MCP server over one gateway. `identify` tells who sent a request; it was authenticated before."""
+
+    async def list_tools(context: Context, params: PaginatedRequestParams | None) -> Any:
+        catalog = gateway.catalog.current()
+        tools = [_listed(catalog.capabilities[name]) for name in sorted(catalog.capabilities)]
+        # Stale at once: the catalogue may change at any time.
+        return _of_era(context, {"tools": tools}, ttlMs=0, cacheScope="private")
+
+    async def call_tool(context: Context, params: CallToolRequestParams) -> Any:
+        meta: Mapping[str, Any] = (context.params or {}).get("_meta") or {}
+        request = ToolRequest(
+            envelope_id=gateway.clock.new_id(),
+            name=params.name,
+            arguments=params.arguments or {},
+            idempotency_key=_idempotency_key(meta),
+            requested_at=gateway.clock.now(),
+        )
+        run = run_context(identify(context), meta, _session_id(context))
+        try:
+            return _of_era(context, reply(await gateway.call(run, request)))
+        except Overloaded as error:
+            raise MCPError(BUSY, "The gateway is busy; nothing was done. Try again shortly.") from error
+        except GatewayError as error:
+            _log.error("call_failed", code=error.code, cause=error.message, envelope_id=request.envelope_id)
+            raise MCPError(INTERNAL_ERROR, f"The gateway cannot serve this call [{error.code}].") from error
+
+    def input_schema(name: str) -> Mapping[str, Any] | None:
+        capability = gateway.catalog.current().capabilities.get(name)
+        return None if capability is None else dict(capability.definition.document["inputSchema"])
+
+    return Server(
+        "sealgate",
+        version=__version__,
+        title="Sealgate",
+        instructions=INSTRUCTIONS,
+        get_tool_input_schema=input_schema,
+        on_list_tools=list_tools,
+        on_call_tool=call_tool,
+    )
+
+
+def run_context(caller: Caller, meta: Mapping[str, Any], session_id: str | None) -> RunContext:
+    """Who asks, in which run. Raises `MCPError` where the client's claim about its run is malformed."""
+    claimed = meta.get(RUN, {})
+    known = {"run_id", "safety_mode"}
+    if not isinstance(claimed, dict) or claimed.keys() - known:
+        raise MCPError(INVALID_PARAMS, f'_meta["{RUN}"] is an object with run_id and safety_mode, both optional.')
+    run_id = claimed.get("run_id")
+    if run_id is not None and not _is_token(run_id):
+        raise MCPError(INVALID_PARAMS, f'_meta["{RUN}"].run_id is a string of 1 to 255 printable characters.')
+    try:
+        ceiling = ApprovalMode(claimed.get("safety_mode", ApprovalMode.DESTRUCTIVE))
+    except ValueError as error:
+        modes = ", ".join(ApprovalMode)
+        raise MCPError(INVALID_PARAMS, f'_meta["{RUN}"].safety_mode is one of {modes}.') from error
+    traceparent, tracestate = meta.get("traceparent"), meta.get("tracestate")
+    trace_id = trace_id_of(traceparent) if isinstance(traceparent, str) else None
+    traced = trace_id is not None
+    keeps_state = traced and isinstance(tracestate, str) and _is_token(tracestate, MAX_TRACESTATE_CHARS)
+    return RunContext(
+        tenant_id=caller.tenant_id,
+        principal=caller.principal,
+        actors=caller.actors,
+        roles=caller.roles,
+        trace_id=trace_id or os.urandom(16).hex(),
+        traceparent=traceparent if traced else None,
+        tracestate=tracestate if keeps_state else None,
+        run_id=run_id,
+        session_id=session_id,
+        mode_ceiling=ceiling,
+    )
+
+
+def reply(outcome: Outcome) -> dict[str, Any]:
+    """The MCP result of an outcome. Raises `MCPError` for an unknown tool, which the protocol wants as an error."""
+    match outcome:
+        case Completed(result, receipt):
+            return _result(result, receipt, {"outcome": "completed"})
+        case Replayed(result, receipt, note):
+            return _result(result, receipt, {"outcome": "replayed"}, note)
+        case Denied((Reason("tool.unknown", message), *_), receipt):
+            raise MCPError(INVALID_PARAMS, message, {RECEIPT: receipt.document()})
+        case Denied(reasons, receipt):
+            return _refusal("denied", reasons, receipt, "Denied; the call did not run.")
+        case AwaitingApproval(approval_id, expires_at, reasons, receipt):
+            advice = (
+                f"This call waits for a person's approval and has not run. Approval id: {approval_id}, until {expires_at}."
+                f" Someone who may approve it runs: sealgate approvals approve {approval_id}"
+                " — then make exactly the same call again; it resumes this request."
+            )
+            more = {"approval_id": approval_id, "expires_at": expires_at}
+            return _refusal("awaiting_approval", reasons, receipt, advice, more)
+        case Conflict(reason, receipt):
+            return _refusal("conflict", (reason,), receipt, "Not run.")
+        case InDoubt(reason, receipt):
+            return _refusal("in_doubt", (reason,), receipt, "In doubt: it may or may not have happened.")
+        case Failed(reason, receipt):
+            return _refusal("failed", (reason,), receipt, "Failed; it had no effect.")
+        case _:
+            assert_never(outcome)
+
+
+def _of_era(context: Context, result: dict[str, Any], **modern: Any) -> dict[str, Any]:
+    """`result` with the members that 2026-07-28 requires and the handshake versions do not know."""
+    if context.protocol_version not in MODERN_PROTOCOL_VERSIONS:
+        return result
+    return {**result, **modern, "resultType": "complete"}
+
+
+def _listed(capability: Capability) -> dict[str, Any]:
+    document = dict(capability.definition.document)
+    document["name"] = capability.id
+    document["_meta"] = {**_foreign(document.get("_meta")), MODE: capability.mode.value}
+    return document
+
+
+def _result(document: dict[str, Any], receipt: Receipt, told: dict[str, Any], note: str | None = None) -> dict[str, Any]:
+    result = dict(document)
+    result["_meta"] = {**_foreign(document.get("_meta")), RECEIPT: receipt.document(), OUTCOME: told}
+    if note is not None:
+        result["content"] = [*result.get("content", []), {"type": "text", "text": note}]
+    return result
+
+
+def _refusal(
+    outcome: str, reasons: tuple[Reason, ...], receipt: Receipt, advice: str, more: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    lines = [advice, *(f"{reason.message} [{reason.code}]" for reason in reasons)]
+    told = {"outcome": outcome, "reasons": [reason.code for reason in reasons], **(more or {})}
+    return {
+        "content": [{"type": "text", "text": "\n".join(lines)}],
+        "isError": True,
+        "_meta": {RECEIPT: receipt.document(), OUTCOME: told},
+    }
+
+
+def _foreign(meta: Any) -> dict[str, Any]:
+    """An upstream's `_meta` without what only the gateway or the protocol layer may say."""
+    reserved = (PREFIX, "io.modelcontextprotocol/")
+    return {key: value for key, value in meta.items() if not key.startswith(reserved)} if isinstance(meta, dict) else {}
+
+
+def _idempotency_key(meta: Mapping[str, Any]) -> str | None:
+    key = meta.get(IDEMPOTENCY_KEY, meta.get("idempotencyKey"))
+    if key is None:
+        return None
+    if not _is_token(key):
+        raise MCPError(
+            INVALID_PARAMS, f'_meta["{IDEMPOTENCY_KEY}"] is a string of 1 to {MAX_KEY_CHARS} printable characters.'
+        )
+    return str(key)
+
+
+def _is_token(value: Any, longest: int = MAX_KEY_CHARS) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= longest and value.isascii() and value.isprintable()
+
+
+def _session_id(context: Context) -> str | None:
+    headers = getattr(context.request, "headers", None)
+    session_id: str | None = headers.get("mcp-session-id") if headers is not None else None
+    return session_id

@@ -1,0 +1,142 @@
+"""What spans blocks. These rules read the values as written, so that they are told together with all other mistakes.
+
+* `upstreams` and `tools` name configured servers only
+* no two servers have names that look the same
+* a token and an approver's key stand once
+* keys of `mcpServers` that only a client understands are passed over with a warning; a misspelt one is a mistake
+* no text holds a NUL or half a character: neither can be passed to a process
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from gateway.core.capability import SEPARATOR
+from gateway.core.catalog import skeleton
+from gateway.settings.mistakes import Mistake, nearest, unknown_key
+from gateway.settings.model import McpServer
+from gateway.settings.yaml_source import Loc, printable
+
+CLIENT_KEYS = frozenset(
+    (
+        "alwaysAllow",
+        "auth",
+        "autoApprove",
+        "description",
+        "dev",
+        "disabled",
+        "disabledTools",
+        "displayName",
+        "enabled",
+        "envFile",
+        "icon",
+        "id",
+        "metadata",
+        "name",
+        "oauth",
+        "tags",
+        "timeout",
+        "title",
+        "trust",
+        "version",
+    )
+)
+"""Keys that Claude, Cursor, VS Code, Cline, Windsurf and Gemini clients write into a server's block for themselves."""
+
+RENAMED_KEYS = {"serverUrl": "url", "httpUrl": "url"}
+"""What Windsurf and Gemini call a key of ours."""
+
+
+def spanning_mistakes(values: dict[str, Any]) -> Iterator[Mistake]:
+    """The mistakes in `values` by the rules above."""
+    servers = values.get("mcpServers")
+    servers = servers if isinstance(servers, dict) else {}
+    yield from _lookalikes(servers)
+    yield from _unconfigured_limits(values.get("upstreams"), list(servers))
+    yield from _unconfigured_rules(values.get("tools"), list(servers))
+    yield from _repeated(values.get("callers"), "callers", "token_sha256", "the same token. Give each caller their own.")
+    yield from _repeated(values.get("approvers"), "approvers", "public_key", "the same key. Give each approver their own.")
+    yield from _misspelt_keys(servers)
+    yield from _unusable_texts(values, ())
+
+
+def passed_over(values: dict[str, Any]) -> Iterator[Mistake]:
+    """Keys of servers that are read by clients and not by the gateway."""
+    own = set(McpServer.model_fields)
+    for name, server in _blocks(values.get("mcpServers")):
+        for key in server:
+            if key not in own and key not in RENAMED_KEYS:
+                effect = "the server is started all the same" if key in ("disabled", "enabled") else "it means nothing here"
+                yield Mistake(("mcpServers", name, key), f"is a key for clients; {effect}.", at_key=True)
+
+
+def _blocks(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    if isinstance(value, dict):
+        yield from ((name, block) for name, block in value.items() if isinstance(block, dict))
+
+
+def _lookalikes(servers: dict[str, Any]) -> Iterator[Mistake]:
+    seen: dict[str, str] = {}
+    for name in servers:
+        first = seen.setdefault(skeleton(name), name)
+        if first != name:
+            yield Mistake(
+                ("mcpServers", name), f'looks the same as the server "{printable(first)}". Rename one of them.', at_key=True
+            )
+
+
+def _unconfigured(name: str, servers: list[str]) -> str:
+    missing = f'mcpServers has no "{printable(name)}".'
+    close = nearest(name, servers)
+    if close is not None:
+        return f'{missing} Did you mean "{printable(close)}"?'
+    return f"{missing} The servers are: {', '.join(map(printable, servers)) or 'none'}."
+
+
+def _unconfigured_limits(upstreams: Any, servers: list[str]) -> Iterator[Mistake]:
+    for name in upstreams if isinstance(upstreams, dict) else ():
+        if name not in servers:
+            yield Mistake(("upstreams", name), _unconfigured(name, servers), at_key=True)
+
+
+def _unconfigured_rules(tools: Any, servers: list[str]) -> Iterator[Mistake]:
+    for index, rule in enumerate(tools if isinstance(tools, list) else ()):
+        match = rule.get("match") if isinstance(rule, dict) else None
+        globs: list[tuple[Loc, Any]] = [(("tools", index, "match"), match)]
+        if isinstance(match, list):
+            globs = [(("tools", index, "match", place), glob) for place, glob in enumerate(match)]
+        for loc, glob in globs:
+            name, separator, _ = glob.partition(SEPARATOR) if isinstance(glob, str) else ("", "", "")
+            if separator and not set(name) & set("*?[") and name not in servers:
+                yield Mistake(loc, _unconfigured(name, servers))
+
+
+def _repeated(entries: Any, block: str, key: str, text: str) -> Iterator[Mistake]:
+    seen: dict[str, int] = {}
+    for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+        value = entry.get(key) if isinstance(entry, dict) else None
+        if isinstance(value, str):
+            first = seen.setdefault(value.lower() if key == "token_sha256" else value, index)
+            if first != index:
+                yield Mistake((block, index, key), f"{block}[{first}] has {text}")
+
+
+def _misspelt_keys(servers: dict[str, Any]) -> Iterator[Mistake]:
+    own = list(McpServer.model_fields)
+    for name, server in _blocks(servers):
+        for key in server:
+            if key in RENAMED_KEYS:
+                yield Mistake(("mcpServers", name, key), f"is called {RENAMED_KEYS[key]} here. Rename it.", at_key=True)
+            elif key not in own and key not in CLIENT_KEYS and nearest(key, own) is not None:
+                yield Mistake(("mcpServers", name, key), unknown_key(key, own), at_key=True)
+
+
+def _unusable_texts(value: Any, loc: Loc) -> Iterator[Mistake]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _unusable_texts(item, (*loc, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _unusable_texts(item, (*loc, index))
+    elif isinstance(value, str) and re.search("[\0\ud800-\udfff]", value):
+        yield Mistake(loc, "holds a NUL or bytes that are not UTF-8. Remove them.")

@@ -1,0 +1,127 @@
+"""Settings as they count: paths resolved, defaults filled in, the source of each value known."""
+
+from base64 import b64decode
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from gateway.adapters.upstream.spec import HttpSpec, Limits, StdioSpec, UpstreamSpec
+from gateway.core.approval import Approver
+from gateway.core.canonical import digest
+from gateway.core.capability import Classification
+from gateway.core.catalog import Rule
+from gateway.core.dsse import key_id
+from gateway.settings.layers import Layers, Source
+from gateway.settings.mistakes import spelled
+from gateway.settings.model import Configuration, McpServer
+from gateway.settings.yaml_source import Loc
+
+HIDDEN = "(hidden)"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A checked configuration. `configuration` has every key of gateway.yaml; the rest are the values wiring needs.
+
+    `warnings`: one line for each thing in the file that has no effect, with its place.
+    """
+
+    path: Path
+    configuration: Configuration
+    layers: Layers
+    warnings: tuple[str, ...]
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the file, absolute: what relative paths start from."""
+        return self.path.absolute().parent
+
+    @property
+    def state_dir(self) -> Path:
+        return self.folder / self.configuration.state
+
+    @property
+    def lock_path(self) -> Path:
+        """`gateway.lock`, beside the file."""
+        return self.folder / "gateway.lock"
+
+    @property
+    def policy_path(self) -> Path | None:
+        """The folder of policies; None: the packaged ones."""
+        path = self.configuration.policy.path
+        return None if path is None else self.folder / path
+
+    @property
+    def log_origin(self) -> str:
+        """The log's C2SP origin."""
+        return self.configuration.log.origin or f"sealgate.local/{self.configuration.tenant}"
+
+    def upstream_specs(self) -> tuple[UpstreamSpec, ...]:
+        """One spec per server, in the order of the file."""
+        return tuple(self._spec(name, server) for name, server in self.configuration.mcpServers.items())
+
+    def rules(self) -> tuple[Rule, ...]:
+        """The classification of each glob, in the order of the file: the first match counts."""
+        return tuple(
+            (glob, Classification(rule.mode, rule.trust, rule.owner, rule.idempotency, rule.egress))
+            for rule in self.configuration.tools
+            for glob in rule.match
+        )
+
+    def approvers(self) -> dict[str, Approver]:
+        """Who may approve, by key id."""
+        keys = [(entry.principal, b64decode(entry.public_key)) for entry in self.configuration.approvers]
+        found = (Approver(principal, key_id(raw), Ed25519PublicKey.from_public_bytes(raw)) for principal, raw in keys)
+        return {approver.keyid: approver for approver in found}
+
+    def effective(self) -> dict[str, dict[str, Any]]:
+        """Every setting with its default: `{"listen.port": {"value": 8750, "source": "default"}}`.
+
+        The source is flag, env, file or default. Values of headers and environments and token hashes are hidden.
+        Placeholders are shown as written, since what fills them may be a secret.
+        """
+        return {
+            spelled(loc): {"value": value, "source": self._source(loc).value}
+            for loc, value in self._leaves(self.configuration.model_dump(mode="json"), ())
+        }
+
+    def digest(self) -> str:
+        """A digest of all effective values, hidden ones left out; it is the same wherever they come from."""
+        return digest({key: entry["value"] for key, entry in self.effective().items()})
+
+    def _spec(self, name: str, server: McpServer) -> UpstreamSpec:
+        bounds = self.configuration.upstreams.get(name)
+        limits = Limits() if bounds is None else Limits(**bounds.model_dump())
+        if server.url is not None:
+            return HttpSpec(name, server.url, server.headers, limits)
+        command = server.command or ""
+        if "/" in command:
+            command = str(self.folder / command)
+        return StdioSpec(name, command, server.args, server.env, str(self.folder / (server.cwd or "")), limits)
+
+    def _source(self, loc: Loc) -> Source:
+        return self.layers.source(loc) if self.layers.holds(loc) else Source.DEFAULT
+
+    def _leaves(self, value: Any, loc: Loc) -> Iterator[tuple[Loc, Any]]:
+        match value:
+            case dict() if value:
+                for key, item in value.items():
+                    yield from self._leaves(item, (*loc, key))
+            case [dict(), *_]:
+                for index, item in enumerate(value):
+                    yield from self._leaves(item, (*loc, index))
+            case _ if loc[0] != "mcpServers":
+                yield loc, HIDDEN if loc[-1] == "token_sha256" else value
+            case _ if value:  # the rest are keys of the other kind of server
+                yield loc, self._shown(value, loc)
+
+    def _shown(self, value: Any, loc: Loc) -> Any:
+        if len(loc) > 3 and loc[2] in ("env", "headers"):
+            return HIDDEN
+        written = self.layers.at(loc, value)
+        if loc[-1] == "url" and "?" in written:
+            return written.partition("?")[0] + f"?{HIDDEN}"
+        return written

@@ -1,0 +1,293 @@
+"""`gateway.yaml` as types: every key, its meaning, bounds and default. What a file says is checked here, block by block.
+
+What spans blocks (a rule that names a server nobody configured) is in `checks.py`; how a mistake is worded, in
+`mistakes.py`.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+
+from gateway.adapters.upstream.spec import Limits
+from gateway.core.capability import ApprovalMode, IdempotencyRule, TrustLevel
+from gateway.settings.words import (
+    GLOB_SCHEMA,
+    Ed25519Base64,
+    EgressHost,
+    HeaderName,
+    HeaderValue,
+    HostHeader,
+    HttpUrl,
+    ListenHost,
+    LogOrigin,
+    OwnerName,
+    PathText,
+    PrincipalName,
+    ServerName,
+    Sha256Hex,
+    TenantName,
+    ToolGlob,
+    VariableName,
+    WebOrigin,
+)
+
+_LIMITS = Limits()
+
+
+Whole = Annotated[int, Strict()]
+Number = Annotated[float, Strict()]
+
+
+class Block(BaseModel):
+    """A block of keys: all are known, none can change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Engine(StrEnum):
+    """Where policies run."""
+
+    EMBEDDED = "embedded"
+    OPA = "opa"
+
+
+class Role(StrEnum):
+    """What a caller may do."""
+
+    AGENT = "agent"
+    APPROVER = "approver"
+    AUDITOR = "auditor"
+    ADMIN = "admin"
+
+
+class Listen(Block):
+    """Where the gateway listens for HTTP."""
+
+    host: ListenHost = Field(default="127.0.0.1", description="Address to listen on. Loopback unless you write another.")
+    port: Whole = Field(default=8750, ge=0, le=65535, description="TCP port; 0 takes any free one.")
+    allowed_hosts: tuple[HostHeader, ...] = Field(
+        default=(),
+        description="Further values of the Host header that are answered, besides loopback and the own host and port.",
+    )
+    allowed_origins: tuple[WebOrigin, ...] = Field(
+        default=(), description="Web pages of these origins may call the gateway from a browser, besides its own console."
+    )
+
+
+class McpServer(Block):
+    """Each server has either `command` or `url`. Keys that only a client understands are passed over with a warning."""
+
+    model_config = ConfigDict(
+        extra="ignore",
+        json_schema_extra={"oneOf": [{"required": ["command"]}, {"required": ["url"]}]},
+    )
+
+    type: Literal["stdio", "http", "streamable-http"] | None = Field(
+        default=None, description="How the server is reached. It follows from `command` or `url`, so you can leave it out."
+    )
+    command: PathText | None = Field(
+        default=None,
+        description="Program to start. It is looked up in PATH; with a / in it, it is relative to this file.",
+        examples=["python"],
+    )
+    args: tuple[str, ...] = Field(default=(), description="Arguments of the program.")
+    env: dict[VariableName, str] = Field(
+        default_factory=dict, description="All the environment the program gets, besides PATH, HOME and locale."
+    )
+    cwd: PathText | None = Field(
+        default=None, description="Folder the program starts in. The folder of this file by default."
+    )
+    url: HttpUrl | None = Field(
+        default=None, description="Streamable HTTP address of the server.", examples=["https://mcp.example.com/mcp"]
+    )
+    headers: dict[HeaderName, HeaderValue] = Field(
+        default_factory=dict, description="Headers of every request: the gateway's own credentials, never a caller's."
+    )
+
+    @field_validator("type", mode="before")
+    @classmethod
+    def _no_sse(cls, value: Any) -> Any:
+        if value == "sse":
+            raise ValueError(
+                "is a transport MCP gave up; the gateway does not speak it. Write the server's streamable HTTP address "
+                "under url, and type: http"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if self.command is None and self.url is None:
+            raise ValueError("names neither a program nor an address. Write command: or url:")
+        if self.command is not None and self.url is not None:
+            raise ValueError("has both command and url. Keep the one that reaches the server.")
+        if self.url is not None:
+            self._refuse("url", type=self.type == "stdio", args=self.args, env=self.env, cwd=self.cwd)
+        else:
+            self._refuse("command", type=self.type not in (None, "stdio"), headers=self.headers)
+        return self
+
+    def _refuse(self, kind: str, **wrong: object) -> None:
+        keys = [f"{key}: {self.type}" if key == "type" else key for key, used in wrong.items() if used]
+        if keys:
+            raise ValueError(f"has {' and '.join(keys)}, which a server with {kind} cannot have. Remove it.")
+
+
+class UpstreamLimits(Block):
+    """A server not named here has the defaults."""
+
+    deadline_seconds: Number = Field(
+        default=_LIMITS.deadline_seconds,
+        gt=0,
+        le=3600,
+        description="How long one call may take. After that it is cancelled.",
+    )
+    queue_seconds: Number = Field(
+        default=_LIMITS.queue_seconds, gt=0, le=600, description="How long a call waits for its turn before it is refused."
+    )
+    connect_seconds: Number = Field(
+        default=_LIMITS.connect_seconds, gt=0, le=600, description="How long one attempt to start or connect may take."
+    )
+    refresh_seconds: Number = Field(
+        default=_LIMITS.refresh_seconds, ge=1, le=86400, description="How often the server's list of tools is read again."
+    )
+    max_result_bytes: Whole = Field(
+        default=_LIMITS.max_result_bytes, ge=1024, le=64 << 20, description="Largest result that is passed on."
+    )
+    max_concurrent: Whole = Field(default=_LIMITS.max_concurrent, ge=1, le=4096, description="Calls that may run at once.")
+
+
+def _listed(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+OneOrMoreGlobs = Annotated[
+    tuple[ToolGlob, ...],
+    BeforeValidator(_listed),
+    Field(min_length=1),
+    WithJsonSchema({"anyOf": [GLOB_SCHEMA, {"type": "array", "items": GLOB_SCHEMA, "minItems": 1}]}),
+]
+
+
+def _usual_idempotency(block: dict[str, Any]) -> IdempotencyRule:
+    return IdempotencyRule.DERIVED if block["mode"].has_effect else IdempotencyRule.NONE
+
+
+class ToolRule(Block):
+    """A tool that no rule matches cannot be called."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"required": ["mode"], "properties": {"mode": {"not": {"const": "read_only"}}}},
+            "then": {"properties": {"idempotency": {"not": {"const": "none"}}}},
+        }
+    )
+
+    match: OneOrMoreGlobs = Field(
+        description="One glob over tool names (`server__tool`), or a list of them.", examples=["notes__read_*"]
+    )
+    mode: ApprovalMode = Field(
+        description="How far a call can reach, from looking (`read_only`) to what cannot be undone (`destructive`)."
+    )
+    trust: TrustLevel = Field(default=TrustLevel.UNTRUSTED, description="Whether what the tool returns may be believed.")
+    owner: OwnerName = Field(default="unowned", description="Who answers for the tool and for what it returns.")
+    idempotency: IdempotencyRule = Field(
+        default_factory=_usual_idempotency,
+        description="Where the idempotency key comes from if the client sends none: `derived` from the call, `required` "
+        "(the call is refused), or `none`. Default: `none` for read_only, else `derived`.",
+    )
+    egress: tuple[EgressHost, ...] = Field(default=(), description="Hosts the tool may reach; policy decides with them.")
+
+    @field_validator("idempotency")
+    @classmethod
+    def _effects_need_a_key(cls, rule: IdempotencyRule, info: ValidationInfo) -> IdempotencyRule:
+        mode = info.data.get("mode")
+        if rule is IdempotencyRule.NONE and mode is not None and mode.has_effect:
+            raise ValueError(f"is not enough for mode {mode}: an effect needs a key. Write derived or required.")
+        return rule
+
+
+class Policy(Block):
+    """Who decides, by which policies."""
+
+    engine: Engine = Field(default=Engine.EMBEDDED, description="`embedded` decides in process, `opa` asks an OPA server.")
+    path: PathText | None = Field(
+        default=None, description="Folder of Rego files. Without it: the policies that come along."
+    )
+    opa_url: HttpUrl = Field(default="http://127.0.0.1:8181", description="Address of the OPA server, for engine `opa`.")
+    deadline_ms: Whole = Field(
+        default=250, ge=1, le=60_000, description="How long a decision may take, in milliseconds. After that it is deny."
+    )
+
+
+class Approvals(Block):
+    """How long a person has to answer."""
+
+    ttl_seconds: Whole = Field(
+        default=900, ge=1, le=7 * 86400, description="After this time an unanswered request is denied."
+    )
+
+
+class ApproverKey(Block):
+    """An answer counts if it is signed by the key of an approver who does not act in the call."""
+
+    principal: PrincipalName = Field(description="Who approves.", examples=["user:alice"])
+    public_key: Ed25519Base64 = Field(
+        description="Base64 of the 32 raw bytes of their Ed25519 public key.",
+        examples=["lF0DWjKSW7HHG1FIVgdYoiJrLt3X4CidVbchiWRv/Cs="],
+    )
+
+
+class Caller(Block):
+    """Without callers, `sealgate serve` answers nobody."""
+
+    principal: PrincipalName = Field(description="Who is responsible for the calls.", examples=["user:alice"])
+    actors: tuple[PrincipalName, ...] = Field(
+        default=(), description="Who acts for the principal; the one that calls comes last."
+    )
+    roles: tuple[Role, ...] = Field(default=(Role.AGENT,), min_length=1, description="What this token may be used for.")
+    token_sha256: Sha256Hex = Field(
+        description='SHA-256 of the token in hex: `printf %s "$TOKEN" | sha256sum`. The token itself is stored nowhere.',
+        examples=["000ff819e676cbeca536711c18fd37fa57a7d7153d9433a3aaf827f8453d00ce"],
+    )
+
+
+class Log(Block):
+    """The signed log."""
+
+    origin: LogOrigin | None = Field(
+        default=None,
+        description="Name of the log in its checkpoints (C2SP origin). Default: `sealgate.local/` and the tenant.",
+    )
+
+
+class Configuration(Block):
+    """All of gateway.yaml."""
+
+    state: PathText = Field(default=".sealgate", description="Folder of keys, log and sockets, relative to this file.")
+    tenant: TenantName = Field(
+        default="default", description="Whose gateway this is. It is part of every entry and every key."
+    )
+    listen: Listen = Field(default=Listen(), description="Where the gateway listens for HTTP.")
+    mcpServers: dict[ServerName, McpServer] = Field(  # noqa: N815 — the key clients write
+        default_factory=dict,
+        description="The tool servers behind the gateway, pasted as your client has them. `${VAR}`, `${VAR:-default}` and "
+        "`${env:VAR}` are filled in from the environment.",
+    )
+    upstreams: dict[str, UpstreamLimits] = Field(default_factory=dict, description="Bounds on each server, by its name.")
+    tools: tuple[ToolRule, ...] = Field(default=(), description="What each tool may do. The first rule that matches counts.")
+    policy: Policy = Field(default=Policy(), description="Who decides, by which policies.")
+    approvals: Approvals = Field(default=Approvals(), description="How long a person has to answer.")
+    approvers: tuple[ApproverKey, ...] = Field(default=(), description="Who may approve calls.")
+    callers: tuple[Caller, ...] = Field(default=(), description="Who may call `sealgate serve` with a bearer token.")
+    log: Log = Field(default=Log(), description="The signed log.")

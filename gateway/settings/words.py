@@ -1,0 +1,179 @@
+"""The texts a configuration holds, as types: what each may look like and, where it does not, what to write instead.
+
+Every message reads on after the value: `"x" is not a principal. Write …`. The JSON Schema carries the pattern that is
+checked here; what a pattern cannot say is checked besides.
+"""
+
+import re
+from base64 import b64decode, b64encode
+from binascii import Error as Base64Error
+from dataclasses import dataclass
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, GetCoreSchemaHandler, GetJsonSchemaHandler, WithJsonSchema
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+MAX_SERVER_NAME = 31
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A text that matches `pattern` as a whole; `otherwise` tells what to write."""
+
+    pattern: str
+    otherwise: str
+
+    def check(self, text: str) -> str:
+        if re.fullmatch(self.pattern, text) is None:
+            raise ValueError(self.otherwise)
+        return text
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return handler(schema) | {"pattern": f"^({self.pattern})$"}
+
+
+def suggested_name(name: str) -> str:
+    """The allowed server name nearest to `name`."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:MAX_SERVER_NAME].strip("-") or "server"
+
+
+def _server_name(name: str) -> str:
+    if len(name) > MAX_SERVER_NAME or re.fullmatch(r"[A-Za-z0-9]+([_-][A-Za-z0-9]+)*", name) is None:
+        raise ValueError(
+            "is not a server name. Use letters and digits with single - or _ between them, at most "
+            f"{MAX_SERVER_NAME} characters. Write for example: {suggested_name(name)}"
+        )
+    return name
+
+
+def _path(text: str) -> str:
+    if text.startswith("~"):
+        raise ValueError("starts with ~, which only shells understand. Write the whole path.")
+    return text
+
+
+def _ed25519(text: str) -> str:
+    try:
+        raw = b64decode(text, validate=True)
+    except (Base64Error, ValueError):
+        raw = b""
+    if len(raw) != 32 or b64encode(raw).decode() != text:  # one spelling per key, so that equal keys are equal texts
+        raise ValueError("is not an Ed25519 public key. Write the base64 of its 32 raw bytes: 44 characters that end in =")
+    return text
+
+
+def _http_url(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or re.search(r"[\s\x00-\x1f\x7f]", url):
+        raise ValueError("is not an http:// or https:// address. Write for example: https://mcp.example.com/mcp")
+    if "@" in parts.netloc:
+        raise ValueError("holds a user name or password. Put credentials into headers.")
+    if parts.fragment:
+        raise ValueError("ends in a #fragment, which is never sent. Remove it.")
+    return url
+
+
+def _glob(pattern: str) -> str:
+    if "__" not in pattern and not set(pattern) & set("*?["):
+        raise ValueError(f"matches no tool: tools are called server__tool. Write for example: *__{pattern}")
+    return pattern
+
+
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9_-]{0,62})?"
+_HOST = rf"{_LABEL}(\.{_LABEL})*"
+_HOST_OR_IPV6 = rf"({_HOST}|\[[0-9A-Fa-f:.]+\])"
+_PORT = r"(:[0-9]{1,5})?"
+
+ServerName = Annotated[
+    str,
+    AfterValidator(_server_name),
+    WithJsonSchema({"type": "string", "pattern": rf"^(?=.{{1,{MAX_SERVER_NAME}}}$)[A-Za-z0-9]+([_-][A-Za-z0-9]+)*$"}),
+]
+PrincipalName = Annotated[
+    str,
+    Shape(
+        r"(user|service|agent|automation):[A-Za-z0-9][A-Za-z0-9._@=/|:-]{0,127}",
+        "is not a principal. Write user:, service:, agent: or automation: and an id, for example: user:alice",
+    ),
+]
+TenantName = Annotated[
+    str,
+    Shape(
+        r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}",
+        "is not a tenant name. Use letters, digits, `.`, `_` and `-`, at most 63 characters.",
+    ),
+]
+OwnerName = Annotated[
+    str, Shape(r"[^\x00-\x1f\x7f]{1,128}", "is not an owner. Write a name of 1 to 128 characters on one line.")
+]
+ListenHost = Annotated[
+    str,
+    Shape(
+        rf"{_HOST}|[0-9A-Fa-f:.]+",
+        "is not an address to listen on. Write a host without scheme and port, for example: 127.0.0.1",
+    ),
+]
+HostHeader = Annotated[
+    str,
+    Shape(
+        _HOST_OR_IPV6 + _PORT,
+        "is not a host. Write host or host:port without a scheme, for example: gateway.example.com:8443",
+    ),
+]
+WebOrigin = Annotated[
+    str,
+    Shape(
+        f"https?://{_HOST_OR_IPV6}{_PORT}",
+        "is not a web origin. Write scheme and host, with the port if there is one, for example: https://app.example.com",
+    ),
+]
+EgressHost = Annotated[
+    str,
+    Shape(_HOST + _PORT, "is not a host. Write its name without scheme and wildcard, for example: api.example.com"),
+]
+LogOrigin = Annotated[
+    str,
+    Shape(
+        r"[^\s+\x00-\x1f\x7f]{1,255}",
+        "is not a log origin. Write a name without spaces and plus signs, for example: example.com/gateway",
+    ),
+]
+PathText = Annotated[
+    str,
+    Shape(r".*\S.*", "is not a path. Write a file or folder, absolute or relative to this file."),
+    AfterValidator(_path),
+]
+Sha256Hex = Annotated[
+    str,
+    Shape(r"[0-9a-fA-F]{64}", 'is not a SHA-256. Write the 64 hex digits of: printf %s "$TOKEN" | sha256sum'),
+    AfterValidator(str.lower),
+]
+Ed25519Base64 = Annotated[
+    str, AfterValidator(_ed25519), WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9+/]{43}=$"})
+]
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+_GLOB = r"[A-Za-z0-9_.*?\[\]!-]{1,128}"
+GLOB_SCHEMA = {"type": "string", "pattern": f"^({_GLOB})$"}
+ToolGlob = Annotated[
+    str,
+    Shape(
+        _GLOB,
+        "is not a glob over tool names. Write server__tool, with * for any text, for example: notes__read_*",
+    ),
+    AfterValidator(_glob),
+]
+VariableName = Annotated[str, Shape(r"[^=\s\x00]+", "is not the name of a variable. Write for example: API_KEY")]
+# RFC 9110 sections 5.1 and 5.5
+HeaderName = Annotated[str, Shape(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", "is not a header name. Write for example: Authorization")]
+HeaderValue = Annotated[
+    str, Shape(r"[\t\x20-\x7e\x80-\xff]*", "holds a line break or another character that no header can carry. Remove it.")
+]

@@ -1,0 +1,232 @@
+"""Settings → objects: the only place that names the adapters."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import structlog
+import watchfiles
+
+from gateway import __version__
+from gateway.adapters.catalogue import Catalogue, Lock
+from gateway.adapters.clock import SystemClock
+from gateway.adapters.keys import KeyRing, load_keys
+from gateway.adapters.observer import NoObserver
+from gateway.adapters.policy.bundle import default_policies, load_bundle
+from gateway.adapters.policy.embedded import EmbeddedEngine
+from gateway.adapters.policy.opa import OpaEngine
+from gateway.adapters.state import StateFolder
+from gateway.adapters.store.sqlite.database import open_for_reading, open_for_writing
+from gateway.adapters.store.sqlite.journal import SqliteJournal
+from gateway.adapters.store.sqlite.writer import Writer
+from gateway.adapters.upstream import Upstreams
+from gateway.adapters.vault import FileVault
+from gateway.core.approval import Approver
+from gateway.core.call import Sealer
+from gateway.core.entry import Kind, Record
+from gateway.core.errors import ConfigError, GatewayError, StoreFault
+from gateway.core.ports import Observer, PolicyEngine
+from gateway.core.rate import RecentCalls
+from gateway.edge.control import Control
+from gateway.pipeline import Gateway
+from gateway.settings import Settings
+
+SETTLE_SECONDS = 5.0
+SWEEP_SECONDS = 1.0
+
+_log = structlog.get_logger("sealgate.daemon")
+
+
+class _Engine(PolicyEngine, Protocol):
+    """A policy engine with its life cycle."""
+
+    @property
+    def revision(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """A gateway that is ready to serve, and what operators may ask of it."""
+
+    gateway: Gateway
+    control: Control
+    upstreams: Upstreams
+    catalogue: Catalogue
+    keys: KeyRing
+    in_doubt: int
+
+    def unready(self) -> str | None:
+        """Why it cannot serve calls, or None. Upstreams that are down make only their own tools fail."""
+        return None
+
+
+@asynccontextmanager
+async def assemble(
+    settings: Settings,
+    state: StateFolder,
+    *,
+    dev: bool,
+    dev_approvers: tuple[Approver, ...] = (),
+    on_death: Callable[[StoreFault], None],
+    observer: Observer | None = None,
+) -> AsyncIterator[Assembled]:
+    """Bring everything up in an owned state folder, and down again.
+
+    Fails closed: without keys, a durable journal and a policy that loads, this raises a `GatewayError`.
+    """
+    clock = SystemClock()
+    keys = load_keys(state.keys)
+    if keys.dev != dev:
+        raise _wrong_keys(keys)
+    approvers = {**settings.approvers(), **{approver.keyid: approver for approver in dev_approvers}}
+    async with AsyncExitStack() as stack:
+        journal = _journal(state, keys, clock, dev=dev, on_death=on_death)
+        stack.callback(journal.close)
+        engine = await stack.enter_async_context(_engine(settings, clock, dev=dev))
+        catalogue = Catalogue(settings.rules(), Lock(settings.lock_path), _told_of_change)
+        upstreams = await stack.enter_async_context(Upstreams(settings.upstream_specs(), catalogue.listed))
+        in_doubt = await journal.recover()
+        gateway = Gateway(
+            catalog=catalogue,
+            sealer=Sealer(keys.commitment, os.urandom),
+            policy=engine,
+            journal=journal,
+            executor=upstreams,
+            clock=clock,
+            observer=observer or NoObserver(),
+            recent=RecentCalls(),
+            approval_ttl_seconds=settings.configuration.approvals.ttl_seconds,
+            dev=dev,
+        )
+        reload_policy = _reloader(settings, engine)
+        await upstreams.settled(SETTLE_SECONDS)
+        await journal.record(_boot(settings, keys, clock, engine, catalogue))
+        control = Control(
+            journal=journal,
+            catalogue=catalogue,
+            clock=clock,
+            approvers=approvers,
+            log_path=state.journal,
+            status=lambda: _status(settings, keys, engine, catalogue, upstreams),
+            reload_policy=reload_policy,
+        )
+        async with _background(_sweep(journal), _watch_policy(settings, reload_policy)):
+            yield Assembled(gateway, control, upstreams, catalogue, keys, in_doubt)
+
+
+def _journal(
+    state: StateFolder, keys: KeyRing, clock: SystemClock, *, dev: bool, on_death: Callable[[StoreFault], None]
+) -> SqliteJournal:
+    db = open_for_writing(state.journal, keys.origin)
+    writer = Writer(db, origin=keys.origin, entry_signer=keys.entry, log_signer=keys.log, dev=dev, on_death=on_death)
+    vault = FileVault(state.vault, keys.vault_key)
+    reader = open_for_reading(state.journal)
+    return SqliteJournal(writer, reader, vault, clock, origin=keys.origin, owner=clock.new_id())
+
+
+def _engine(settings: Settings, clock: SystemClock, *, dev: bool) -> AbstractAsyncContextManager[Any]:
+    deadline = settings.configuration.policy.deadline_ms / 1000
+    if settings.configuration.policy.engine == "opa":
+        return OpaEngine(settings.configuration.policy.opa_url, clock, dev=dev, deadline_seconds=deadline)
+    bundle = load_bundle(settings.policy_path or default_policies())
+    return EmbeddedEngine(bundle, clock, dev=dev, deadline_seconds=deadline)
+
+
+def _reloader(settings: Settings, engine: Any) -> Callable[[], Awaitable[str]]:
+    async def reload_policy() -> str:
+        """Load the policy files anew; the old ones stay in force where the new ones are wrong."""
+        try:
+            await engine.reload(load_bundle(settings.policy_path or default_policies()))
+        except ConfigError as error:
+            _log.error("policy_reload_refused", kept=engine.revision, cause=error.message)
+            raise
+        _log.info("policy_loaded", revision=engine.revision)
+        return str(engine.revision)
+
+    return reload_policy
+
+
+async def _watch_policy(settings: Settings, reload_policy: Callable[[], Awaitable[str]]) -> None:
+    if settings.configuration.policy.engine == "opa":
+        return
+    async for _ in watchfiles.awatch(settings.policy_path or default_policies(), step=200):
+        try:
+            await reload_policy()
+        except GatewayError:
+            continue  # said loudly by the reloader; the old policy stays
+
+
+async def _sweep(journal: SqliteJournal) -> None:
+    """Expire approval requests whose time is over."""
+    while True:
+        await asyncio.sleep(SWEEP_SECONDS)
+        await journal.expire_due()
+
+
+@asynccontextmanager
+async def _background(*works: Any) -> AsyncIterator[None]:
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _boot(settings: Settings, keys: KeyRing, clock: SystemClock, engine: _Engine, catalogue: Catalogue) -> Record:
+    boot = {
+        "version": __version__,
+        "config_digest": settings.digest(),
+        "policy_engine": settings.configuration.policy.engine,
+        "policy_revision": engine.revision,
+        "catalog_revision": catalogue.current().revision,
+        "entry_keyid": keys.entry.keyid,
+    }
+    return Record(Kind.BOOT, clock.new_id(), clock.now(), {"boot": boot})
+
+
+def _status(
+    settings: Settings, keys: KeyRing, engine: _Engine, catalogue: Catalogue, upstreams: Upstreams
+) -> dict[str, Any]:
+    catalog = catalogue.current()
+    return {
+        "version": __version__,
+        "dev": keys.dev,
+        "log_origin": keys.origin,
+        "policy": {"engine": settings.configuration.policy.engine, "revision": engine.revision},
+        "tools": {"callable": len(catalog.capabilities), "hidden": len(catalog.hidden)},
+        "upstreams": [
+            {
+                "name": upstream.name,
+                "state": upstream.state,
+                "reason": upstream.reason,
+                "protocol": upstream.protocol,
+                "tools": upstream.tools,
+                "restarts": upstream.restarts,
+            }
+            for upstream in upstreams.status()
+        ],
+    }
+
+
+def _told_of_change(catalog: Any) -> None:
+    hidden = {tool.definition.capability_id: tool.why for tool in catalog.hidden}
+    _log.info("catalogue_changed", revision=catalog.revision, callable=len(catalog.capabilities), hidden=hidden)
+
+
+def _wrong_keys(keys: KeyRing) -> GatewayError:
+    if keys.dev:
+        return GatewayError(
+            "these are development keys, and serve does not take them",
+            hint="Name another `state` folder and make keys for it: sealgate keys new.",
+            code="keys.development",
+        )
+    return GatewayError(
+        "these keys are not development keys, and up makes development entries only",
+        hint="Use sealgate serve, or another `state` folder.",
+        code="keys.production",
+    )

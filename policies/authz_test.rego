@@ -1,0 +1,110 @@
+package sealgate.authz_test
+
+import data.sealgate.authz
+import data.sealgate.fixture
+
+decide(call) := decision if {
+	decision := authz.decision with input as call with data.sealgate.settings as fixture.settings
+}
+
+test_each_mode_has_its_default if {
+	decide(fixture.call("read_only")).effect == "allow"
+	decide(fixture.call("local_write")).effect == "allow"
+	decide(fixture.call("network")).effect == "allow"
+	decide(fixture.call("delegated")).effect == "ask"
+	decide(fixture.call("destructive")).effect == "ask"
+}
+
+test_a_known_mode_is_allowed if {
+	decide(fixture.call("read_only")).effect == "allow"
+}
+
+test_an_unknown_mode_is_denied if {
+	decision := decide(fixture.call("root"))
+	decision.effect == "deny"
+	fixture.codes(decision) == ["mode.unknown"]
+}
+
+test_a_missing_mode_is_denied if {
+	decision := decide(fixture.without("read_only", "/resource/properties/mode"))
+	decision.effect == "deny"
+	fixture.codes(decision) == ["mode.unknown"]
+}
+
+test_a_mode_at_the_ceiling_is_allowed if {
+	decide(fixture.changed("local_write", "/context/run/mode_ceiling", "local_write")).effect == "allow"
+}
+
+test_a_mode_above_the_ceiling_is_denied if {
+	decision := decide(fixture.changed("local_write", "/context/run/mode_ceiling", "read_only"))
+	decision.effect == "deny"
+	fixture.codes(decision) == ["mode.above_ceiling"]
+}
+
+test_every_mode_above_every_ceiling_is_denied if {
+	modes := ["read_only", "local_write", "network", "delegated", "destructive"]
+	every ceiling_rank, ceiling in modes {
+		every mode_rank, mode in modes {
+			decision := decide(fixture.changed(mode, "/context/run/mode_ceiling", ceiling))
+			denied_as_it_should(decision.effect, mode_rank, ceiling_rank)
+		}
+	}
+}
+
+denied_as_it_should("deny", mode_rank, ceiling_rank) if mode_rank > ceiling_rank
+
+denied_as_it_should("allow", mode_rank, ceiling_rank) if mode_rank <= ceiling_rank
+
+denied_as_it_should("ask", mode_rank, ceiling_rank) if mode_rank <= ceiling_rank
+
+test_an_unknown_ceiling_is_denied if {
+	decision := decide(fixture.changed("read_only", "/context/run/mode_ceiling", "sky"))
+	decision.effect == "deny"
+	fixture.codes(decision) == ["mode.above_ceiling"]
+}
+
+test_the_role_agent_is_allowed if {
+	decide(fixture.changed("read_only", "/subject/properties/roles", ["admin", "agent"])).effect == "allow"
+}
+
+test_another_role_is_denied if {
+	decision := decide(fixture.changed("read_only", "/subject/properties/roles", ["approver"]))
+	decision.effect == "deny"
+	fixture.codes(decision) == ["subject.not_agent"]
+}
+
+test_no_role_is_denied if {
+	decide(fixture.without("read_only", "/subject/properties/roles")).effect == "deny"
+}
+
+test_every_cause_is_named_in_order if {
+	call := json.patch(fixture.call("network"), [
+		{"op": "replace", "path": "/subject/properties/roles", "value": []},
+		{"op": "replace", "path": "/context/run/mode_ceiling", "value": "read_only"},
+	])
+	fixture.codes(decide(call)) == ["mode.above_ceiling", "subject.not_agent"]
+}
+
+test_a_refusal_wins_over_an_approval if {
+	decide(fixture.changed("destructive", "/subject/properties/roles", [])).effect == "deny"
+}
+
+test_no_input_is_denied if {
+	decide({}).effect == "deny"
+}
+
+test_a_tier_that_is_undefined_is_denied_by_default if {
+	decision := decide(fixture.without("delegated", "/subject/type"))
+	decision.effect == "deny"
+	fixture.codes(decision) == ["policy.no_rule"]
+}
+
+test_every_decision_has_reasons_that_are_sentences if {
+	every mode in ["read_only", "local_write", "network", "delegated", "destructive", "root"] {
+		decision := decide(fixture.call(mode))
+		count(decision.reasons) > 0
+		every reason in decision.reasons {
+			endswith(reason.message, ".")
+		}
+	}
+}

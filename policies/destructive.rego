@@ -1,0 +1,13 @@
+# METADATA
+# title: destructive
+# description: Always asks. The gateway takes the answer out of band, signed, from somebody who does not act in the call.
+package sealgate.tiers.destructive
+
+decision := {
+	"effect": "ask",
+	"reasons": [{
+		"code": "destructive.approval_required",
+		"message": "This cannot be undone. Another person must approve it.",
+	}],
+	"obligations": {},
+}

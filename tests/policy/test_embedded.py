@@ -1,0 +1,381 @@
+"""The embedded engine decides like its policies say, and denies whenever it cannot be asked."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gateway.adapters.clock import SystemClock
+from gateway.adapters.policy.bundle import PolicyBundle, default_policies, load_bundle
+from gateway.adapters.policy.embedded import EmbeddedEngine
+from gateway.core.decision import POLICY_ERROR, Effect, PolicyDecision
+from gateway.core.errors import ConfigError
+from tests.policy.calls import (
+    DELEGATED,
+    DESTRUCTIVE,
+    LOCAL_WRITE,
+    NETWORK,
+    OWN_DELEGATION,
+    READ_ONLY,
+    Case,
+    sealed,
+)
+
+pytestmark = pytest.mark.anyio
+
+WAIT_SECONDS = 10.0
+
+# Allows everything, except tools whose names ask for trouble.
+TROUBLE = """package sealgate.authz
+
+allow := {"effect": "allow", "reasons": [{"code": "test.allowed", "message": "Allowed."}], "obligations": {}}
+
+tool := input.resource.properties.tool
+
+decision := allow if not tool in {"endless", "failing", "undefined", "effect", "obligation", "text", "null"}
+
+decision := allow if {
+	tool == "endless"
+	count([1 | some i in numbers.range(1, 30000); some j in numbers.range(1, 30000); i * j == 7]) > 0
+}
+
+decision := allow if {
+	tool == "failing"
+	regex.match("[", tool)
+}
+
+decision := object.union(allow, {"effect": "maybe"}) if tool == "effect"
+
+decision := object.union(allow, {"obligations": {"sing": true}}) if tool == "obligation"
+
+decision := "allow" if tool == "text"
+
+decision := null if tool == "null"
+"""
+
+# The calls tried at load take a while, so that a restart can be observed.
+SLOW_START = """
+decision := allow if {
+	tool == "test"
+	count([1 | some i in numbers.range(1, 120); some j in numbers.range(1, 120); i * j == 7]) > 0
+}
+"""
+
+
+@pytest.fixture(
+    scope="session",
+    params=[
+        pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
+        pytest.param(
+            ("asyncio", {"use_uvloop": True}), id="uvloop", marks=pytest.mark.skipif(sys.platform == "win32", reason="")
+        ),
+    ],
+)
+def anyio_backend(request: pytest.FixtureRequest) -> object:
+    """Both loops the gateway may run on: they start processes in different ways."""
+    return request.param
+
+
+def bundle_of(folder: Path, text: str) -> PolicyBundle:
+    folder.mkdir(exist_ok=True)
+    (folder / "authz.rego").write_text(text)
+    return load_bundle(folder)
+
+
+@pytest.fixture
+def trouble(tmp_path: Path) -> PolicyBundle:
+    return bundle_of(tmp_path / "trouble", TROUBLE)
+
+
+@pytest.fixture
+def slow_start(tmp_path: Path) -> PolicyBundle:
+    return bundle_of(tmp_path / "slow_start", TROUBLE + SLOW_START)
+
+
+def engine(bundle: PolicyBundle, *, deadline_seconds: float = 0.25) -> EmbeddedEngine:
+    return EmbeddedEngine(bundle, SystemClock(), dev=False, deadline_seconds=deadline_seconds)
+
+
+def codes(decision: PolicyDecision) -> list[str]:
+    return [reason.code for reason in decision.reasons]
+
+
+def is_denied(decision: PolicyDecision) -> bool:
+    return decision.effect is Effect.DENY and decision.reasons == (POLICY_ERROR,) and bool(decision.cause)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what another process does, with a bound."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not condition():  # noqa: ASYNC110 - the other process sets no event here
+            await asyncio.sleep(0.005)
+
+
+async def recovered(running: EmbeddedEngine, former: int | None) -> PolicyDecision:
+    """The decision on a harmless call once another process decides."""
+    await until(lambda: running.pid not in (None, former))
+    return await running.decide(sealed(Case()), 0)
+
+
+@pytest.mark.parametrize(
+    ("case", "effect", "code"),
+    [
+        (Case(READ_ONLY), Effect.ALLOW, "read_only.allowed"),
+        (Case(READ_ONLY, roles=("auditor",)), Effect.DENY, "subject.not_agent"),
+        (Case(LOCAL_WRITE), Effect.ALLOW, "local_write.allowed"),
+        (Case(LOCAL_WRITE, key=False), Effect.DENY, "local_write.no_key"),
+        (Case(NETWORK, egress=("api.example.com",)), Effect.ALLOW, "network.allowed"),
+        (Case(NETWORK, egress=("evil.example.net",)), Effect.ASK, "network.host_not_allowed"),
+        (Case(NETWORK, egress=("api.example.com",), recent_calls=60), Effect.ASK, "network.rate_exceeded"),
+        (Case(NETWORK), Effect.ASK, "network.egress_undeclared"),
+        (Case(NETWORK, ceiling=LOCAL_WRITE), Effect.DENY, "mode.above_ceiling"),
+        (Case(DELEGATED, delegation=OWN_DELEGATION), Effect.ASK, "delegated.own_approval"),
+        (Case(DELEGATED), Effect.DENY, "delegation.missing"),
+        (Case(DESTRUCTIVE), Effect.ASK, "destructive.approval_required"),
+        (Case(DESTRUCTIVE, ceiling=READ_ONLY), Effect.DENY, "mode.above_ceiling"),
+    ],
+)
+async def test_each_tier_has_its_default(policies_folder: Path, case: Case, effect: Effect, code: str) -> None:
+    bundle = load_bundle(policies_folder)
+    async with engine(bundle) as running:
+        decision = await running.decide(sealed(case), case.recent_calls)
+    assert (decision.effect, codes(decision)) == (effect, [code])
+    assert (decision.engine, decision.bundle_revision, decision.cause) == ("embedded", bundle.revision, None)
+
+
+async def test_a_delegated_call_names_its_principal_as_approver(policies_folder: Path) -> None:
+    async with engine(load_bundle(policies_folder)) as running:
+        decision = await running.decide(sealed(Case(DELEGATED, delegation=OWN_DELEGATION)), 0)
+    assert decision.obligations == {"approver": "user:alice"}
+
+
+async def test_many_decisions_in_flight_each_get_their_own_answer(policies_folder: Path) -> None:
+    cases = [Case(mode) for mode in (READ_ONLY, LOCAL_WRITE, NETWORK, DELEGATED, DESTRUCTIVE)] * 40
+    expected = ["read_only.allowed", "local_write.allowed", "network.egress_undeclared", "delegation.missing"]
+    expected = [*expected, "destructive.approval_required"] * 40
+    async with engine(load_bundle(policies_folder), deadline_seconds=WAIT_SECONDS) as running:
+        decisions = await asyncio.gather(*(running.decide(sealed(case), 0) for case in cases))
+    assert [codes(decision) for decision in decisions] == [[code] for code in expected]
+    assert len({decision.decision_id for decision in decisions}) == len(cases)
+
+
+async def test_a_policy_that_does_not_end_is_killed_and_the_next_call_decided(trouble: PolicyBundle) -> None:
+    async with engine(trouble) as running:
+        former = running.pid
+        started = time.monotonic()
+        decision = await running.decide(sealed(Case(tool="endless")), 0)
+        took = time.monotonic() - started
+        assert is_denied(decision)
+        assert "did not end" in str(decision.cause)
+        assert decision.bundle_revision == trouble.revision
+        assert 0.2 < took < 1.0
+        after = await recovered(running, former)
+        assert codes(after) == ["test.allowed"]
+        assert former is not None
+        with pytest.raises(ProcessLookupError):
+            os.kill(former, 0)
+
+
+async def test_calls_behind_a_policy_that_does_not_end_are_denied_not_hung(trouble: PolicyBundle) -> None:
+    async with engine(trouble) as running:
+        former = running.pid
+        calls = [sealed(Case(tool="endless")), *(sealed(Case()) for _ in range(20))]
+        async with asyncio.timeout(WAIT_SECONDS):
+            decisions = await asyncio.gather(*(running.decide(call, 0) for call in calls))
+        assert all(is_denied(decision) for decision in decisions)
+        assert codes(await recovered(running, former)) == ["test.allowed"]
+
+
+async def test_a_call_during_the_restart_waits_within_its_deadline(slow_start: PolicyBundle) -> None:
+    async with engine(slow_start, deadline_seconds=WAIT_SECONDS) as running:
+        assert running.pid is not None
+        os.kill(running.pid, signal.SIGKILL)
+        await until(lambda: running.pid is None)
+        assert codes(await running.decide(sealed(Case()), 0)) == ["test.allowed"]
+
+
+async def test_a_call_that_waits_too_long_for_the_restart_is_denied(slow_start: PolicyBundle) -> None:
+    async with engine(slow_start, deadline_seconds=0.01) as running:
+        assert running.pid is not None
+        os.kill(running.pid, signal.SIGKILL)
+        await until(lambda: running.pid is None)
+        assert is_denied(await running.decide(sealed(Case()), 0))
+
+
+async def test_a_caller_that_goes_away_does_not_keep_an_endless_policy_alive(trouble: PolicyBundle) -> None:
+    async with engine(trouble) as running:
+        former = running.pid
+        asking = asyncio.create_task(running.decide(sealed(Case(tool="endless")), 0))
+        await asyncio.sleep(0)
+        asking.cancel()
+        assert codes(await recovered(running, former)) == ["test.allowed"]
+
+
+async def test_a_caller_that_goes_away_does_not_shift_the_answers(trouble: PolicyBundle) -> None:
+    async with engine(trouble) as running:
+        first = asyncio.create_task(running.decide(sealed(Case(tool="text")), 0))
+        second = asyncio.create_task(running.decide(sealed(Case()), 0))
+        await asyncio.sleep(0)
+        first.cancel()
+        assert codes(await second) == ["test.allowed"]
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGSEGV])
+async def test_a_process_that_dies_denies_what_it_had_and_is_replaced(trouble: PolicyBundle, sent: signal.Signals) -> None:
+    async with engine(trouble, deadline_seconds=WAIT_SECONDS) as running:
+        former = running.pid
+        assert former is not None
+        os.kill(former, signal.SIGSTOP)  # so that the calls are in flight when it dies
+        asking = [asyncio.create_task(running.decide(sealed(Case()), 0)) for _ in range(5)]
+        await asyncio.sleep(0)
+        os.kill(former, sent)
+        if sent is not signal.SIGKILL:
+            os.kill(former, signal.SIGCONT)  # a stopped process takes other signals only then
+        decisions = await asyncio.gather(*asking)
+        assert all(is_denied(decision) and "ended by itself" in str(decision.cause) for decision in decisions)
+        assert codes(await recovered(running, former)) == ["test.allowed"]
+
+
+@pytest.mark.parametrize(
+    ("tool", "cause"),
+    [
+        ("failing", "regex"),
+        ("undefined", "undefined"),
+        ("effect", "maybe"),
+        ("obligation", "unknown obligation 'sing'"),
+        ("text", "not a decision document"),
+        ("null", "not a decision document"),
+    ],
+)
+async def test_what_is_no_decision_is_a_deny_and_the_engine_goes_on(trouble: PolicyBundle, tool: str, cause: str) -> None:
+    async with engine(trouble) as running:
+        former = running.pid
+        decision = await running.decide(sealed(Case(tool=tool)), 0)
+        assert is_denied(decision)
+        assert cause in str(decision.cause)
+        assert codes(await running.decide(sealed(Case()), 0)) == ["test.allowed"]
+        assert running.pid == former
+
+
+async def test_a_reload_decides_with_the_new_policies(trouble: PolicyBundle, policies_folder: Path) -> None:
+    async with engine(trouble) as running:
+        former = running.pid
+        bundle = load_bundle(policies_folder)
+        await running.reload(bundle)
+        decision = await running.decide(sealed(Case()), 0)
+        assert (codes(decision), decision.bundle_revision) == (["read_only.allowed"], bundle.revision)
+        assert running.revision == bundle.revision
+        assert running.pid != former
+
+
+async def test_calls_during_reloads_are_all_decided(trouble: PolicyBundle, policies_folder: Path) -> None:
+    other = load_bundle(policies_folder)
+    said = {trouble.revision: ["test.allowed"], other.revision: ["read_only.allowed"]}
+    async with engine(trouble, deadline_seconds=WAIT_SECONDS) as running:
+        reloading = asyncio.create_task(_reload_each(running, [other, trouble, other]))
+        decisions: list[PolicyDecision] = []
+        while not reloading.done():
+            decisions.extend(await asyncio.gather(*(running.decide(sealed(Case()), 0) for _ in range(8))))
+        await reloading
+    assert all(codes(decision) == said[decision.bundle_revision] for decision in decisions)
+    assert {decision.bundle_revision for decision in decisions} == set(said)
+
+
+async def _reload_each(running: EmbeddedEngine, bundles: list[PolicyBundle]) -> None:
+    for bundle in bundles:
+        await running.reload(bundle)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (TROUBLE.replace("decision := null", "decision := := null"), "authz.rego:25: expecting expression"),
+        (TROUBLE + '\ndecision := net.no_such(tool) if tool == "test"\n', "authz.rego:27: could not find function"),
+        (TROUBLE + '\ndecision := {} if tool == "test"\n', "authz.rego:27: rule conflicts with rule"),
+        (TROUBLE.replace("not tool in", "tool in"), "cannot decide a complete read_only call"),
+        (TROUBLE.replace('"endless"', '"test"'), "did not end within 1.0 s"),
+        ("package other\n\nx := 1\n", "not a valid rule path"),
+    ],
+)
+async def test_a_reload_with_a_broken_policy_keeps_the_old_one(
+    tmp_path: Path, trouble: PolicyBundle, text: str, said: str
+) -> None:
+    async with engine(trouble) as running:
+        former = running.pid
+        with pytest.raises(ConfigError) as raised:
+            await running.reload(bundle_of(tmp_path / "broken", text))
+        assert said in raised.value.message
+        assert raised.value.hint
+        assert (running.revision, running.pid) == (trouble.revision, former)
+        assert codes(await running.decide(sealed(Case()), 0)) == ["test.allowed"]
+
+
+async def test_data_cannot_stand_in_for_a_rule(tmp_path: Path) -> None:
+    bundle_of(tmp_path / "data", TROUBLE)
+    (tmp_path / "data" / "data.json").write_text('{"sealgate": {"authz": {"decision": {"effect": "allow", "reasons": []}}}}')
+    with pytest.raises(ConfigError, match=r"gives a value to data\.sealgate\.authz"):
+        async with engine(load_bundle(tmp_path / "data")):
+            pass
+
+
+async def test_an_engine_whose_first_policy_is_broken_does_not_start(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"authz\.rego:1"):
+        async with engine(bundle_of(tmp_path / "broken", "package sealgate authz\n")):
+            pass
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+async def test_the_process_has_one_socket_and_nothing_else(trouble: PolicyBundle) -> None:
+    ours = os.dup(0)
+    os.set_inheritable(ours, True)
+    try:
+        async with engine(trouble) as running:
+            assert running.pid is not None
+            files, environment = _files_and_environment(running.pid)
+            assert os.getsid(running.pid) == running.pid
+    finally:
+        os.close(ours)
+    assert sorted(file.split(":")[0] for file in files) == ["/dev/null", "/dev/null", "/dev/null", "socket"]
+    assert b"HOME=" not in environment
+
+
+def _files_and_environment(pid: int) -> tuple[list[str], bytes]:
+    process = Path("/proc") / str(pid)
+    return [os.readlink(link) for link in (process / "fd").iterdir()], (process / "environ").read_bytes()
+
+
+async def test_the_process_ends_with_the_gateway(tmp_path: Path) -> None:
+    script = tmp_path / "gateway_that_dies.py"
+    script.write_text(
+        "import asyncio, os\n"
+        "from gateway.adapters.clock import SystemClock\n"
+        "from gateway.adapters.policy.bundle import default_policies, load_bundle\n"
+        "from gateway.adapters.policy.embedded import EmbeddedEngine\n"
+        "async def main():\n"
+        "    async with EmbeddedEngine(load_bundle(default_policies()), SystemClock(), dev=False) as running:\n"
+        "        print(running.pid, flush=True)\n"
+        "        os.kill(os.getpid(), 9)\n"
+        "asyncio.run(main())\n"
+    )
+    source = default_policies().parent
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(script), stdout=asyncio.subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(source)}
+    )
+    output, _ = await process.communicate()
+    pid = int(output)
+    await until(lambda: not _runs(pid))
+
+
+def _runs(pid: int) -> bool:
+    """Whether it runs; a zombie that nobody collects does not."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{pid}/stat")
+    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"

@@ -1,0 +1,259 @@
+"""A real OPA server decides like the embedded engine; whatever goes wrong with it is a deny, and passes."""
+
+import asyncio
+import random
+import socket
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from gateway.adapters.clock import SystemClock
+from gateway.adapters.policy.bundle import load_bundle
+from gateway.adapters.policy.embedded import EmbeddedEngine
+from gateway.adapters.policy.opa import OpaEngine
+from gateway.core.capability import ApprovalMode
+from gateway.core.decision import POLICY_ERROR, Effect, PolicyDecision
+from gateway.core.errors import ConfigError
+from gateway.core.run_context import Delegation, PrincipalKind
+from tests.policy.calls import FAR_FUTURE, PAST, READ_ONLY, Case, sealed
+from tests.policy.conftest import OpaServer
+
+pytestmark = pytest.mark.anyio
+
+SEED = 20261122
+INPUTS = 1_500
+BATCH = 8
+WAIT_SECONDS = 20.0
+
+HOSTS = ["api.example.com", "cdn.example.com", "evil.example.net", "API.example.com", ""]
+SCOPES = ["mail__send", "mail__*", "mail__read", "files__*", "*", "mail__"]
+EXPIRIES = [
+    FAR_FUTURE,
+    FAR_FUTURE,
+    FAR_FUTURE,
+    PAST,
+    "2099-01-01T00:00:00Z",
+    "2099-01-01T00:00:00.000+01:00",
+    "soon",
+    "٢٠٩٩",
+]
+ROLES = [("agent",), ("agent",), ("agent",), ("agent", "admin"), ("approver",), ()]
+VALUES = ["", "héllo \u2028 \U0001f600", 0, -1, 1.5, 2**53 - 1, True, None, [], {"deep": [{"er": [None]}]}]
+
+
+def a_case(chance: random.Random) -> Case:
+    """Any call, with the accepted variants likely enough that every tier is also allowed or asked about."""
+    delegation = None
+    if chance.random() < 0.8:
+        subject = chance.choice(["alice", "alice", "alice", "mallory"])
+        scopes = tuple(chance.sample(SCOPES, chance.randint(0, 4)))
+        delegation = Delegation(subject, scopes, chance.choice(EXPIRIES))
+    return Case(
+        mode=chance.choice(list(ApprovalMode)),
+        tool=chance.choice(["send", "send", "read"]),
+        arguments={f"a{index}": chance.choice(VALUES) for index in range(chance.randint(0, 3))},
+        egress=tuple(chance.sample(HOSTS, chance.choice([0, 1, 1, 2]))),
+        key=chance.random() < 0.7,
+        roles=chance.choice(ROLES),
+        kind=chance.choice(list(PrincipalKind)),
+        ceiling=chance.choice([*ApprovalMode, *[ApprovalMode.DESTRUCTIVE] * 3]),
+        delegation=delegation,
+        recent_calls=chance.choice([0, 1, 59, 60, 61, 10_000]),
+    )
+
+
+def said(decision: PolicyDecision) -> tuple[Effect, list[str], dict[str, object]]:
+    return decision.effect, [reason.code for reason in decision.reasons], dict(decision.obligations)
+
+
+def is_denied(decision: PolicyDecision) -> bool:
+    return decision.effect is Effect.DENY and decision.reasons == (POLICY_ERROR,) and bool(decision.cause)
+
+
+async def until(condition: Callable[[PolicyDecision], bool], ask: Callable[[], Awaitable[PolicyDecision]]) -> PolicyDecision:
+    """Ask until the answer is as wanted, with a bound."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not condition(decision := await ask()):  # noqa: ASYNC110 - a server outside sets no event here
+            await asyncio.sleep(0.02)
+    return decision
+
+
+@pytest.mark.opa
+async def test_both_engines_decide_alike(opa_server: OpaServer, policies_folder: Path) -> None:
+    chance = random.Random(SEED)
+    cases = [a_case(chance) for _ in range(INPUTS)]
+    bundle = load_bundle(policies_folder)
+    seen: Counter[tuple[ApprovalMode, Effect]] = Counter()
+    codes: set[str] = set()
+    async with (
+        EmbeddedEngine(bundle, SystemClock(), dev=False, deadline_seconds=10) as embedded,
+        OpaEngine(opa_server.url, SystemClock(), dev=False, deadline_seconds=10) as opa,
+    ):
+        for start in range(0, INPUTS, BATCH):
+            batch = cases[start : start + BATCH]
+            ours = await asyncio.gather(*(embedded.decide(sealed(case), case.recent_calls) for case in batch))
+            theirs = await asyncio.gather(*(opa.decide(sealed(case), case.recent_calls) for case in batch))
+            for case, one, other in zip(batch, ours, theirs, strict=True):
+                assert said(one) == said(other), case
+                assert (one.cause, other.cause) == (None, None), case
+                seen[case.mode, one.effect] += 1
+                codes.update(reason.code for reason in one.reasons)
+    # The comparison is worth something only if every tier was decided every way it can be.
+    assert set(seen) == {
+        *((mode, Effect.DENY) for mode in ApprovalMode),
+        *((mode, Effect.ALLOW) for mode in (ApprovalMode.READ_ONLY, ApprovalMode.LOCAL_WRITE, ApprovalMode.NETWORK)),
+        *((mode, Effect.ASK) for mode in (ApprovalMode.NETWORK, ApprovalMode.DELEGATED, ApprovalMode.DESTRUCTIVE)),
+    }
+    assert min(seen.values()) >= 10, seen
+    assert len(codes) == 15, codes
+
+
+@pytest.mark.opa
+async def test_a_stopped_server_denies_and_a_restarted_one_decides_again(opa_server: OpaServer) -> None:
+    async with OpaEngine(opa_server.url, SystemClock(), dev=False, deadline_seconds=2) as engine:
+        before = await engine.decide(sealed(Case()), 0)
+        assert (said(before)[:2], before.engine) == ((Effect.ALLOW, ["read_only.allowed"]), "opa")
+        opa_server.stop()
+        for _ in range(3):
+            assert is_denied(await engine.decide(sealed(Case()), 0))
+        opa_server.start()
+        after = await until(lambda decision: not is_denied(decision), lambda: engine.decide(sealed(Case()), 0))
+        assert (said(after), after.bundle_revision) == (said(before), before.bundle_revision)
+
+
+@pytest.mark.opa
+async def test_a_server_that_comes_later_is_used_when_it_is_there(opa_server: OpaServer) -> None:
+    opa_server.stop()
+    async with OpaEngine(opa_server.url, SystemClock(), dev=False, deadline_seconds=2) as engine:
+        decision = await engine.decide(sealed(Case()), 0)
+        assert is_denied(decision)
+        assert decision.bundle_revision == "unknown"
+        opa_server.start()
+        assert said(await engine.decide(sealed(Case()), 0))[0] is Effect.ALLOW
+
+
+@pytest.mark.opa
+async def test_a_server_restarted_with_other_policies_has_another_revision_at_once(
+    opa_server: OpaServer, policies_folder: Path
+) -> None:
+    async with OpaEngine(opa_server.url, SystemClock(), dev=False, deadline_seconds=5) as engine:
+        before = await engine.decide(sealed(Case()), 0)
+        opa_server.stop()
+        (policies_folder / "extra.rego").write_text("package sealgate.extra\n\nx := 1\n")
+        opa_server.start()
+        after = await until(lambda decision: not is_denied(decision), lambda: engine.decide(sealed(Case()), 0))
+        assert after.bundle_revision.startswith("sha256:")
+        assert after.bundle_revision != before.bundle_revision
+
+
+@pytest.mark.opa
+async def test_a_reload_reads_the_revision_again(opa_server: OpaServer) -> None:
+    async with OpaEngine(opa_server.url, SystemClock(), dev=False) as engine:
+        before = engine.revision
+        await _put(opa_server, "/v1/policies/extra.rego", b"package sealgate.extra\n\nx := 1\n")
+        await engine.reload()
+        with_module = engine.revision
+        await _put(opa_server, "/v1/data/sealgate/settings/network_calls_per_minute", b"1")
+        await engine.reload()
+        assert len({before, with_module, engine.revision}) == 3
+        opa_server.stop()
+        with pytest.raises(ConfigError, match="does not tell its policies"):
+            await engine.reload()
+        assert engine.revision == "unknown"
+
+
+@pytest.mark.opa
+@pytest.mark.parametrize(
+    ("rule", "cause"),
+    [
+        ('decision := {"effect": "maybe", "reasons": []}', "maybe"),
+        ('decision := {"effect": "allow", "reasons": [], "obligations": {"sing": true}}', "unknown obligation"),
+        ('decision := {"effect": "allow"} if input.nothing', "undefined"),
+        ('decision := {"effect": "allow", "reasons": [], "x": to_number(input.resource.id)}', "ClientResponseError"),
+        (
+            "decision := count([1 | some i in numbers.range(1, 30000); some j in numbers.range(1, 30000); i * j == 7])",
+            "within",
+        ),
+    ],
+)
+async def test_what_is_no_decision_is_a_deny(opa_binary: str, tmp_path: Path, rule: str, cause: str) -> None:
+    folder = tmp_path / "policy"
+    folder.mkdir()
+    (folder / "authz.rego").write_text(f"package sealgate.authz\n\n{rule}\n")
+    server = OpaServer(opa_binary, folder, _free_port())
+    server.start()
+    try:
+        async with OpaEngine(server.url, SystemClock(), dev=False, deadline_seconds=0.5) as engine:
+            decision = await engine.decide(sealed(Case()), 0)
+    finally:
+        server.stop()
+    assert is_denied(decision)
+    assert cause in str(decision.cause)
+
+
+async def test_a_server_that_accepts_and_never_answers_is_a_deny_within_the_deadline() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        engine = OpaEngine(f"http://127.0.0.1:{port}", SystemClock(), dev=False, deadline_seconds=0.2)
+        async with engine:
+            started = time.monotonic()
+            decision = await engine.decide(sealed(Case()), 0)
+            took = time.monotonic() - started
+    assert is_denied(decision)
+    assert took < 1.0
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n[]",
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 1\r\n\r\n{",
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 33\r\n\r\n"
+        + b'{"result": 1, "provenance": true}',
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 6\r\n\r\n<html>",
+        b"nonsense\r\n\r\n",
+        b"",
+    ],
+)
+async def test_something_that_is_no_opa_is_a_deny(answer: bytes) -> None:
+    async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    async with (
+        await asyncio.start_server(reply, "127.0.0.1", 0) as server,
+        OpaEngine(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", SystemClock(), dev=False) as engine,
+    ):
+        assert is_denied(await engine.decide(sealed(Case(READ_ONLY)), 0))
+
+
+@pytest.mark.parametrize(
+    "url", ["127.0.0.1:8181", "ftp://localhost", "http://localhost/opa", "http://localhost?x=1", "http://"]
+)
+async def test_an_address_that_cannot_be_meant_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError, match="is not the address of an OPA server"):
+        OpaEngine(url, SystemClock(), dev=False)
+
+
+async def _put(server: OpaServer, path: str, body: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    head = f"PUT {path} HTTP/1.1\r\nhost: opa\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+    writer.write(head.encode() + body)
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    assert answer.split()[1] in {b"200", b"204"}, answer
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,216 @@
+"""A real gateway for tests: the `sealgate` command in its own process and folder, on a free loopback port."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def until(condition: Callable[[], Any], *, seconds: float = 15.0, what: str = "condition") -> Any:
+    """Wait for `condition` to be truthy, and return what it gave; fail after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} did not come true in {seconds} s")
+        time.sleep(0.02)
+    return value
+
+
+@dataclass
+class RunningGateway:
+    """`sealgate up` (or `serve`) on `folder/gateway.yaml`. Use as a context manager; `kill` is kill -9."""
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+    verb: str = "up"
+    env: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/mcp"
+
+    @property
+    def state(self) -> Path:
+        return self.folder / ".sealgate"
+
+    @property
+    def token(self) -> str:
+        return (self.state / "dev" / "token").read_text().strip()
+
+    @property
+    def output(self) -> str:
+        """What it said on stderr so far."""
+        return (self.folder / "gateway.err").read_text()
+
+    def configure(self, text: str) -> None:
+        """Write gateway.yaml."""
+        (self.folder / "gateway.yaml").write_text(text)
+
+    def start(self, *, preexec: Callable[[], None] | None = None) -> "RunningGateway":
+        """Start it and wait until it is ready."""
+        self.launch(preexec=preexec)
+        until(self._ready, seconds=30, what="the gateway's readiness")
+        return self
+
+    def launch(self, *, preexec: Callable[[], None] | None = None) -> None:
+        """Start it without waiting."""
+        with (self.folder / "gateway.err").open("ab") as errors:
+            self.process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "gateway",
+                    self.verb,
+                    "--config",
+                    str(self.folder / "gateway.yaml"),
+                    "--port",
+                    str(self.port),
+                ],
+                cwd=REPOSITORY,
+                env={**os.environ, **self.env},
+                stdin=subprocess.DEVNULL,
+                stdout=errors,
+                stderr=errors,
+                preexec_fn=preexec,
+            )
+
+    def _ready(self) -> bool:
+        assert self.process is not None
+        if self.process.poll() is not None:
+            raise AssertionError(f"the gateway ended with {self.process.returncode}:\n{self.output}")
+        with contextlib.suppress(httpx2.TransportError):
+            return httpx2.get(f"http://127.0.0.1:{self.port}/readyz", timeout=2).status_code == 200
+        return False
+
+    def stop(self) -> int:
+        """SIGTERM, and its exit code."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.terminate()
+        return self.process.wait(timeout=20)
+
+    def kill(self) -> None:
+        """kill -9."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(timeout=20)
+
+    def cli(self, *arguments: str, check: bool = True, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a `sealgate` command against this gateway's state folder."""
+        done = subprocess.run(
+            [sys.executable, "-m", "gateway", *arguments],
+            cwd=REPOSITORY,
+            env={**os.environ, "SEALGATE_STATE": str(self.state), "NO_COLOR": "1"},
+            capture_output=True,
+            text=True,
+            input=stdin,
+            timeout=60,
+            check=False,
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(f"sealgate {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        return done
+
+    def json(self, *arguments: str) -> Any:
+        """The JSON a `sealgate … --json` command prints."""
+        return json.loads(self.cli(*arguments, "--json").stdout)
+
+    def approve_tools(self) -> None:
+        """Pin every tool that waits for it."""
+        self.cli("tools", "approve", "--all", "--yes")
+
+    def __enter__(self) -> "RunningGateway":
+        return self.start()
+
+    def __exit__(self, *exception: object) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.stop()
+
+
+class ModernClient:
+    """Speaks MCP 2026-07-28 over HTTP with no SDK in between: what is sent is what the test says."""
+
+    def __init__(self, gateway: RunningGateway, *, token: str | None = None) -> None:
+        self._http = httpx2.Client(timeout=60)
+        self._url = gateway.url
+        self._token = gateway.token if token is None else token
+        self._next = 0
+
+    def __enter__(self) -> "ModernClient":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._http.close()
+
+    def post(self, body: bytes, headers: dict[str, str] | None = None) -> httpx2.Response:
+        """Raw bytes to /mcp with the usual headers, which `headers` may override."""
+        usual = {
+            "Authorization": f"Bearer {self._token}",
+            "Content-Type": "application/json",
+            "Accept": "application/json, text/event-stream",
+            "MCP-Protocol-Version": "2026-07-28",
+        }
+        return self._http.post(self._url, content=body, headers={**usual, **(headers or {})})
+
+    def request(self, method: str, params: dict[str, Any], meta: dict[str, Any] | None = None) -> dict[str, Any]:
+        """One JSON-RPC request; the response document, an error or a result."""
+        self._next += 1
+        envelope = {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientCapabilities": {},
+            **(meta or {}),
+        }
+        body = {"jsonrpc": "2.0", "id": self._next, "method": method, "params": {**params, "_meta": envelope}}
+        headers = {"Mcp-Method": method, **({"Mcp-Name": params["name"]} if "name" in params else {})}
+        response = self.post(json.dumps(body).encode(), headers)
+        document: dict[str, Any] = response.json()
+        return document
+
+    def call(self, name: str, arguments: dict[str, Any], **meta: Any) -> dict[str, Any]:
+        """tools/call; `key=` gives an idempotency key, other keywords are `dev.sealgate/…` meta keys."""
+        told = {f"dev.sealgate/{key.replace('_', '-')}": value for key, value in meta.items() if key != "key"}
+        if "key" in meta:
+            told["dev.sealgate/idempotency-key"] = meta["key"]
+        return self.request("tools/call", {"name": name, "arguments": arguments}, told)
+
+
+def outcome(response: dict[str, Any]) -> dict[str, Any]:
+    """`_meta["dev.sealgate/outcome"]` of a tools/call response."""
+    told: dict[str, Any] = response["result"]["_meta"]["dev.sealgate/outcome"]
+    return told
+
+
+def text(response: dict[str, Any]) -> str:
+    """The text of a tools/call response."""
+    return "\n".join(item.get("text", "") for item in response["result"]["content"])
+
+
+@contextlib.contextmanager
+def running(folder: Path, config: str) -> Iterator[RunningGateway]:
+    """A gateway on this configuration, with all its tools approved."""
+    gateway = RunningGateway(folder)
+    gateway.configure(config)
+    with gateway:
+        gateway.approve_tools()
+        yield gateway

@@ -1,0 +1,1 @@
+"""Upstreams, against real servers in their own processes."""

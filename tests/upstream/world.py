@@ -1,0 +1,154 @@
+"""What the tests stand on: server processes, grants made the way the gateway makes them, waiting on conditions."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from gateway.adapters.upstream import HttpSpec, Limits, State, StdioSpec, Upstreams, UpstreamSpec, UpstreamStatus
+from gateway.core.approval import Grant
+from gateway.core.call import SealedCall, Sealer, ToolRequest
+from gateway.core.capability import ApprovalMode, Capability, Classification, IdempotencyRule, ToolDefinition, TrustLevel
+from gateway.core.catalog import build_catalog
+from gateway.core.commitment import CommitmentKey
+from gateway.core.decision import Effect, PolicyDecision
+from gateway.core.reply import ToolReply, UpstreamReply
+from gateway.core.run_context import Principal, PrincipalKind, RunContext
+
+SERVERS = Path(__file__).parent / "servers"
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+PATIENCE_SECONDS = 15.0
+QUICK = Limits(deadline_seconds=5.0, max_result_bytes=1 << 20)
+IMPATIENT = Limits(deadline_seconds=0.4)
+
+
+def raw_stdio(*flags: str, name: str = "raw", limits: Limits = QUICK, **env: str) -> StdioSpec:
+    """The raw stdio server."""
+    return StdioSpec(name, sys.executable, (str(SERVERS / "raw_stdio.py"), *flags), env, limits=limits)
+
+
+def sdk_stdio(name: str = "sdk", limits: Limits = QUICK) -> StdioSpec:
+    """The SDK's server over stdio."""
+    return StdioSpec(name, sys.executable, (str(SERVERS / "sdk_server.py"), "stdio"), limits=limits)
+
+
+@contextmanager
+def serving(script: str, *arguments: str) -> Iterator[int]:
+    """A server process that prints its port."""
+    command = [sys.executable, str(SERVERS / script), *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield int(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+def at(port: int, name: str = "web", limits: Limits = QUICK, **headers: str) -> HttpSpec:
+    """A server on loopback."""
+    return HttpSpec(name, f"http://127.0.0.1:{port}/mcp", headers, limits)
+
+
+class World:
+    """Running upstreams and what they listed."""
+
+    def __init__(self, specs: tuple[UpstreamSpec, ...]) -> None:
+        self.listed: list[tuple[str, list[ToolDefinition]]] = []
+        self.upstreams = Upstreams(specs, lambda name, tools: self.listed.append((name, tools)))
+        self._sealer = Sealer(CommitmentKey(bytes(32)), os.urandom)
+
+    def tools(self, name: str) -> dict[str, ToolDefinition]:
+        """The newest list of that upstream."""
+        return next({tool.name: tool for tool in tools} for listed, tools in reversed(self.listed) if listed == name)
+
+    def capability(self, name: str, tool: str, mode: ApprovalMode = ApprovalMode.READ_ONLY) -> Capability:
+        """The tool as now listed, pinned and classified."""
+        definition = self.tools(name)[tool]
+        what = Classification(mode, TrustLevel.UNTRUSTED, "test", IdempotencyRule.DERIVED)
+        catalog = build_catalog([definition], [("*", what)], {definition.capability_id: definition.digest})
+        capability = catalog.resolve(definition.capability_id)
+        assert isinstance(capability, Capability), capability
+        return capability
+
+    def call(self, name: str, tool: str, arguments: dict[str, Any] | None = None) -> SealedCall:
+        """A sealed call."""
+        run = RunContext(
+            tenant_id="t",
+            principal=Principal(PrincipalKind.USER, "alice"),
+            actors=(),
+            roles=frozenset(),
+            trace_id=TRACEPARENT[3:35],
+            traceparent=TRACEPARENT,
+            tracestate="vendor=1",
+        )
+        request = ToolRequest("e", f"{name}__{tool}", arguments or {}, None, "2026-11-22T10:00:00.000Z")
+        sealed = self._sealer.seal(run, self.capability(name, tool), request)
+        assert isinstance(sealed, SealedCall), sealed
+        return sealed
+
+    async def run(self, name: str, tool: str, arguments: dict[str, Any] | None = None) -> UpstreamReply:
+        """Seal, grant, run."""
+        return await self.run_sealed(self.call(name, tool, arguments))
+
+    async def run_sealed(self, call: SealedCall) -> UpstreamReply:
+        """Grant and run."""
+        return await self.upstreams.run(Grant(call, PolicyDecision("d", "test", "r", Effect.ALLOW, ())))
+
+    async def text(self, name: str, tool: str, arguments: dict[str, Any] | None = None) -> str:
+        """The text of an answer that must be a good one."""
+        reply = await self.run(name, tool, arguments)
+        assert isinstance(reply, ToolReply), reply
+        assert reply.document.get("isError") is not True, reply
+        return str(reply.document["content"][0]["text"])
+
+    def status(self, name: str) -> UpstreamStatus:
+        """Of one upstream."""
+        return next(status for status in self.upstreams.status() if status.name == name)
+
+    async def is_up(self, name: str, restarts: int = 0) -> None:
+        """Wait until it is up after at least that many restarts."""
+        await eventually(lambda: self.status(name).state is State.UP and self.status(name).restarts >= restarts)
+
+
+@asynccontextmanager
+async def running(*specs: UpstreamSpec) -> AsyncIterator[World]:
+    """Upstreams that have settled."""
+    world = World(specs)
+    async with world.upstreams:
+        await world.upstreams.settled(PATIENCE_SECONDS)
+        yield world
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    """Wait on a condition, bounded."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < end, "the condition never held"
+        await asyncio.sleep(0.01)
+
+
+def children() -> set[int]:
+    """Processes below this one, at any depth."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if fields[0] != "Z":
+                parents[int(entry.name)] = int(fields[1])
+    found: set[int] = set()
+    while more := {pid for pid, parent in parents.items() if parent in found | {os.getpid()}} - found:
+        found |= more
+    return found
+
+
+def resident_bytes() -> int:
+    """Memory of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

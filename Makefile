@@ -18,7 +18,7 @@ run: .venv/run.stamp ## Start the gateway in front of the two example servers
 	@examples/up.sh
 
 demo: .venv/run.stamp ## Drive the running gateway as a client would (needs `make run` in another terminal)
-	@$(PY) examples/demo.py
+	@examples/demo.sh $(PY)
 
 test: .venv/dev.stamp ## Run all tests; REQUIRE_ALL=1 fails where OPA, Node or openssl is missing
 	@$(PY) -m pytest $(ARGS)

@@ -12,7 +12,7 @@ from rich.progress import Progress
 
 from gateway.adapters.keys import load_trusted_keys
 from gateway.adapters.store.sqlite.reader import SqliteLog
-from gateway.cli.render import one_line, pretty, print_json, print_json_line, print_table, say, stderr, stdout
+from gateway.cli.render import one_line, pretty, print_json, print_json_line, print_table, stderr, stdout
 from gateway.cli.target import JsonOption, StateOption, log_reader, state_folder
 from gateway.core.entry import Kind
 from gateway.core.errors import GatewayError, VerificationFailed
@@ -127,7 +127,7 @@ def verify(
         print_json(_report(report))
     elif report.ok:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(report.kinds.items()))
-        say(f"OK: {report.size} entries ({kinds}), {report.checkpoints} checkpoints, root {report.root.hex()[:16]}…")
+        typer.echo(f"OK: {report.size} entries ({kinds}), {report.checkpoints} checkpoints, root {report.root.hex()[:16]}…")
     for problem in report.problems if not json else ():
         stdout.print(problem, markup=False, highlight=False, soft_wrap=True)
     if not report.ok:

@@ -40,7 +40,7 @@ async def test_the_packaged_policies_pass_their_tests() -> None:
 async def test_every_way_to_fail_is_a_failure(tmp_path: Path) -> None:
     (tmp_path / "authz.rego").write_text("package sealgate.authz\n\ndecision := {}\n")
     (tmp_path / "authz_test.rego").write_text(TESTS)
-    results = {result.rule: result for result in await run_tests(tmp_path)}
+    results = {result.rule: result for result in await run_tests(tmp_path, 1.0)}
     assert set(results) == {
         f"test_{name}" for name in ("true", "false", "undefined", "error", "endless", "yes_after_endless")
     }

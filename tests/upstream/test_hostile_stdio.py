@@ -55,6 +55,15 @@ async def test_dying_in_a_call_is_no_answer_for_every_running_call_and_it_is_sta
         assert world.status("other").restarts == 0
 
 
+async def test_its_death_is_noticed_even_where_a_grandchild_holds_its_pipes() -> None:
+    async with running(raw_stdio()) as world:
+        reply = await world.run("raw", "die_leaving_a_grandchild")
+        assert isinstance(reply, NoAnswer)
+        assert reply.reason.code == "upstream.lost"
+        await world.is_up("raw", restarts=1)
+        assert len(children()) == 1
+
+
 async def test_while_it_is_down_nothing_is_sent() -> None:
     async with running(raw_stdio()) as world:
         sealed = world.call("raw", "echo")

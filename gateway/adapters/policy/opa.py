@@ -32,7 +32,7 @@ PACKAGE, _, RULE = ENTRY_POINT.removeprefix("data.").rpartition(".")
 QUERY = {"provenance": "true", "strict-builtin-errors": "true"}
 SETTINGS_PATH = "sealgate/settings"
 REVISION_SECONDS = 5.0
-REVISION_TIMEOUT_SECONDS = 5.0
+REVISION_TIMEOUT_SECONDS = 2.0
 FAULTS = (aiohttp.ClientError, OSError, TimeoutError, ValueError, TypeError, AttributeError)  # the last two: its answer
 
 

@@ -166,13 +166,15 @@ class PolicyProcess(asyncio.Protocol):
             answer.set_result(Fault("there was no decision within the deadline"))
 
     def _check_stuck(self) -> None:
-        self._look = None
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
         if self.fault is not None or not self._waiting:
             return
         left = self._advanced + self.patience - self._loop.time()
         if left <= 0:
             self._kill(f"the policy did not end within {self.patience} s; its process was killed")
-        elif self._look is None:
+        else:
             self._look = self._loop.call_later(left, self._check_stuck)
 
     def _kill(self, cause: str) -> None:

@@ -27,8 +27,8 @@ class TestResult:
     error: str | None = None
 
 
-async def run_tests(path: Path) -> list[TestResult]:
-    """Run every test of the folder at `path`, in order of package and rule.
+async def run_tests(path: Path, test_seconds: float = TEST_SECONDS) -> list[TestResult]:
+    """Run every test of the folder at `path`, each within `test_seconds`, in order of package and rule.
 
     Raises:
         ConfigError: the folder cannot be loaded, or holds no test.
@@ -41,17 +41,18 @@ async def run_tests(path: Path) -> list[TestResult]:
     remaining = iter(rules)
     results: list[TestResult] = []
     while len(results) < len(rules):  # one process, and a fresh one after a test that had to be killed
-        results.extend(await _run(tested, remaining))
+        results.extend(await _run(tested, remaining, test_seconds))
     return results
 
 
-async def _run(tested: PolicyBundle, rules: Iterator[str]) -> list[TestResult]:
+async def _run(tested: PolicyBundle, rules: Iterator[str], seconds: float) -> list[TestResult]:
     """Results of `rules` up to and including the first that ends the process."""
     process = await _loaded(tested)
+    process.patience = seconds
     results: list[TestResult] = []
     try:
         while process.fault is None and (rule := next(rules, None)) is not None:
-            answer = await process.ask(b"R", rule.encode(), asyncio.get_running_loop().time() + TEST_SECONDS)
+            answer = await process.ask(b"R", rule.encode(), asyncio.get_running_loop().time() + seconds)
             package, _, name = rule.removeprefix("data.").rpartition(".")
             results.append(TestResult(package, name, answer == b"true", _error(answer)))
     finally:
@@ -75,7 +76,6 @@ async def _loaded(tested: PolicyBundle) -> PolicyProcess:
     process = await PolicyProcess.start(lambda ended: None)
     try:
         await process.load(tested, LOAD_SECONDS)
-        process.patience = TEST_SECONDS
     except BaseException:
         await process.stop()
         raise

@@ -108,8 +108,8 @@ def _reference(node: dict[str, Any]) -> list[str]:
     return [*_reference(value["refr"]), value["field"][1]]
 
 
-def main(fd: int) -> None:
-    """Answer requests until the other end closes."""
+def main(fd: int, alarm_seconds: float = ALARM_SECONDS) -> None:
+    """Answer requests until the other end closes, or one takes longer than `alarm_seconds`."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the default action ends the process even while regorus holds the GIL
     try:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
@@ -126,7 +126,7 @@ def main(fd: int) -> None:
         payload = requests.read(size)
         if len(payload) < size:
             return
-        signal.setitimer(signal.ITIMER_REAL, ALARM_SECONDS)
+        signal.setitimer(signal.ITIMER_REAL, alarm_seconds)
         ending = False
         try:
             status, answer = b"V", evaluator.answer(kind, payload)

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import PIPE, SubprocessStreamProtocol
 
 from gateway.adapters.upstream.spec import StdioSpec
 
@@ -30,18 +30,36 @@ class StderrTail:
         return "".join(character for character in text if character.isprintable() or character == "\n")
 
 
+class _Pipes(SubprocessStreamProtocol):
+    """Tells of the exit itself: `Process.wait` also waits for the pipes, which a grandchild may hold open."""
+
+    def __init__(self) -> None:
+        super().__init__(limit=READ_BYTES, loop=asyncio.get_running_loop())
+        self.exited = asyncio.Event()
+
+    def process_exited(self) -> None:
+        super().process_exited()
+        self.exited.set()
+
+
 class Child:
     """A running process. Make it with `start`, end it with `stop`."""
 
-    def __init__(self, process: Process, tail: StderrTail) -> None:
-        self._process = process
-        self._tail = tail
-        self._drain = asyncio.create_task(self._drain_stderr())
+    def __init__(self, transport: asyncio.SubprocessTransport, pipes: _Pipes, tail: StderrTail) -> None:
+        assert pipes.stdin is not None  # noqa: S101
+        assert pipes.stdout is not None  # noqa: S101
+        assert pipes.stderr is not None  # noqa: S101
+        self.stdin, self.stdout = pipes.stdin, pipes.stdout
+        self._transport = transport
+        self._pid = transport.get_pid()
+        self._exited = pipes.exited
+        self._drain = asyncio.create_task(self._drain_stderr(pipes.stderr, tail))
 
     @classmethod
     async def start(cls, spec: StdioSpec, tail: StderrTail) -> "Child":
         """Start it. Raises `OSError` where the command cannot be run."""
-        process = await asyncio.create_subprocess_exec(
+        transport, pipes = await asyncio.get_running_loop().subprocess_exec(
+            _Pipes,
             spec.command,
             *spec.args,
             stdin=PIPE,
@@ -51,17 +69,11 @@ class Child:
             env=_environment(spec),
             start_new_session=True,
         )
-        return cls(process, tail)
+        return cls(transport, pipes, tail)
 
-    @property
-    def stdin(self) -> asyncio.StreamWriter:
-        assert self._process.stdin is not None  # noqa: S101
-        return self._process.stdin
-
-    @property
-    def stdout(self) -> asyncio.StreamReader:
-        assert self._process.stdout is not None  # noqa: S101
-        return self._process.stdout
+    async def exited(self) -> None:
+        """Returns when the process itself has ended."""
+        await self._exited.wait()
 
     async def stop(self) -> None:
         """Close its stdin, then terminate, then kill the whole group (MCP stdio: shutdown). Takes seconds at most."""
@@ -74,40 +86,26 @@ class Child:
             self._signal(signal.SIGKILL)  # also what the process itself left behind
             self._drain.cancel()
         await self._exits_within(TERMINATE_SECONDS)
+        self._transport.close()
         await asyncio.gather(self._drain, return_exceptions=True)
-        await self._read_to_the_end()
-
-    async def exited(self) -> None:
-        """Returns when the process has ended."""
-        await self._process.wait()
 
     async def _exits_within(self, seconds: float) -> bool:
         try:
             async with asyncio.timeout(seconds):
-                await self._process.wait()
+                await self._exited.wait()
         except TimeoutError:
             return False
         return True
 
-    async def _read_to_the_end(self) -> None:
-        """asyncio closes a pipe only when its end was read; one that is paused after a flood would stay open."""
-        try:
-            async with asyncio.timeout(TERMINATE_SECONDS):
-                while await self.stdout.read(READ_BYTES):
-                    pass
-        except TimeoutError:
-            pass
-
     def _signal(self, number: signal.Signals) -> None:
         try:
-            os.killpg(self._process.pid, number)  # it leads its group: start_new_session
+            os.killpg(self._pid, number)  # it leads its group: start_new_session
         except (ProcessLookupError, PermissionError):
             pass
 
-    async def _drain_stderr(self) -> None:
-        assert self._process.stderr is not None  # noqa: S101
-        while chunk := await self._process.stderr.read(READ_BYTES):
-            self._tail.add(chunk)
+    async def _drain_stderr(self, stderr: asyncio.StreamReader, tail: StderrTail) -> None:
+        while chunk := await stderr.read(READ_BYTES):
+            tail.add(chunk)
 
 
 def _environment(spec: StdioSpec) -> dict[str, str]:

@@ -83,12 +83,9 @@ class Upstream:
     async def stop(self) -> None:
         """Leave the session and end the process, within seconds."""
         self._stopping = True
-        self._wake.set()
-        if self._state is not State.UP:
+        for _ in range(2):  # the second time breaks a farewell that hangs
             self._owner.cancel()
-        await asyncio.wait([self._owner], timeout=STOP_SECONDS)
-        self._owner.cancel()
-        await asyncio.wait([self._owner], timeout=STOP_SECONDS)
+            await asyncio.wait([self._owner], timeout=STOP_SECONDS)
 
     def status(self) -> UpstreamStatus:
         """As it is now."""
@@ -224,8 +221,6 @@ class Upstream:
             except TimeoutError:
                 self._changed = True
             self._wake.clear()
-            if self._stopping:
-                return
             if session.link.ended is not None:
                 raise Fault(session.link.ended)
             if self._changed:

@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 TOOLS = [
-    "echo", "headers", "flood", "flood_announced", "flood_stream", "endless_event", "hang", "hangs_closed",
-    "cut_before", "cut_after", "cut_half", "stream", "stream_cut", "redirect", "redirected", "no_json", "duplicate_keys", "wrong_id", "gzip",
-    "unauthorized", "bad_gateway", "error_status", "forge", "calls",
+    "echo", "headers", "calls", "forge", "gzip", "no_json", "duplicate_keys", "wrong_id", "redirect", "redirected",
+    "flood", "flood_announced", "flood_stream", "endless_event", "stream", "hang", "hangs_closed",
+    "cut_before", "cut_after", "cut_half", "stream_cut", "unauthorized", "bad_gateway", "error_status",
 ]  # fmt: skip
 OK = {"resultType": "complete"}
 CACHE = {"ttlMs": 0, "cacheScope": "private"}

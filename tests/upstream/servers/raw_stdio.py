@@ -9,8 +9,9 @@ import time
 from typing import Any
 
 TOOLS = [
-    "echo", "add", "null", "flood", "die", "hang", "last_cancelled", "garbage_then_answer", "duplicate_keys", "huge_number",
-    "forge", "error", "change", "change_quietly", "environment", "grandchild", "ask", "no_content", "stuck",
+    "echo", "add", "flood", "die", "die_leaving_a_grandchild", "grandchild", "hang", "last_cancelled", "stuck",
+    "garbage_then_answer", "duplicate_keys", "huge_number", "no_content", "forge", "error", "ask",
+    "change", "change_quietly", "environment",
 ]  # fmt: skip
 description = "first"
 cancelled: list[str] = []
@@ -90,6 +91,9 @@ def call(request_id: Any, name: str, line: str) -> None:
         case "grandchild":
             sleeper = subprocess.Popen(["sleep", "600"])
             text(request_id, str(sleeper.pid))
+        case "die_leaving_a_grandchild":
+            subprocess.Popen(["sleep", "600"])
+            os.kill(os.getpid(), signal.SIGKILL)
         case "ask":
             put({"jsonrpc": "2.0", "id": request_id, "result": {"resultType": "input_required", "inputRequests": {}}})
         case "no_content":

@@ -15,7 +15,7 @@ from gateway.adapters.catalogue import Catalogue, Lock
 from gateway.adapters.clock import SystemClock
 from gateway.adapters.keys import KeyRing, load_keys
 from gateway.adapters.observer import NoObserver
-from gateway.adapters.policy.bundle import default_policies, load_bundle
+from gateway.adapters.policy.bundle import PolicyBundle, default_policies, load_bundle
 from gateway.adapters.policy.embedded import EmbeddedEngine
 from gateway.adapters.policy.opa import OpaEngine
 from gateway.adapters.state import StateFolder
@@ -46,6 +46,11 @@ class _Engine(PolicyEngine, Protocol):
     @property
     def revision(self) -> str: ...
 
+    @property
+    def ready(self) -> bool: ...
+
+    async def reload(self, bundle: PolicyBundle) -> None: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
@@ -56,11 +61,12 @@ class Assembled:
     upstreams: Upstreams
     catalogue: Catalogue
     keys: KeyRing
+    policy: _Engine
     in_doubt: int
 
     def unready(self) -> str | None:
-        """Why it cannot serve calls, or None. Upstreams that are down make only their own tools fail."""
-        return None
+        """Why it can serve no call, or None. A dead journal ends the process; a dead upstream stops its own tools only."""
+        return None if self.policy.ready else "policy cannot be asked"
 
 
 @asynccontextmanager
@@ -114,7 +120,7 @@ async def assemble(
             reload_policy=reload_policy,
         )
         async with _background(_sweep(journal), _watch_policy(settings, reload_policy)):
-            yield Assembled(gateway, control, upstreams, catalogue, keys, in_doubt)
+            yield Assembled(gateway, control, upstreams, catalogue, keys, engine, in_doubt)
 
 
 def _journal(
@@ -127,7 +133,7 @@ def _journal(
     return SqliteJournal(writer, reader, vault, clock, origin=keys.origin, owner=clock.new_id())
 
 
-def _engine(settings: Settings, clock: SystemClock, *, dev: bool) -> AbstractAsyncContextManager[Any]:
+def _engine(settings: Settings, clock: SystemClock, *, dev: bool) -> AbstractAsyncContextManager[_Engine]:
     deadline = settings.configuration.policy.deadline_ms / 1000
     if settings.configuration.policy.engine == "opa":
         return OpaEngine(settings.configuration.policy.opa_url, clock, dev=dev, deadline_seconds=deadline)
@@ -135,7 +141,7 @@ def _engine(settings: Settings, clock: SystemClock, *, dev: bool) -> AbstractAsy
     return EmbeddedEngine(bundle, clock, dev=dev, deadline_seconds=deadline)
 
 
-def _reloader(settings: Settings, engine: Any) -> Callable[[], Awaitable[str]]:
+def _reloader(settings: Settings, engine: _Engine) -> Callable[[], Awaitable[str]]:
     async def reload_policy() -> str:
         """Load the policy files anew; the old ones stay in force where the new ones are wrong."""
         try:
@@ -144,7 +150,7 @@ def _reloader(settings: Settings, engine: Any) -> Callable[[], Awaitable[str]]:
             _log.error("policy_reload_refused", kept=engine.revision, cause=error.message)
             raise
         _log.info("policy_loaded", revision=engine.revision)
-        return str(engine.revision)
+        return engine.revision
 
     return reload_policy
 

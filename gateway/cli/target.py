@@ -11,7 +11,6 @@ from gateway.adapters.daemon import DaemonClient, DaemonLog
 from gateway.adapters.state import StateFolder
 from gateway.adapters.store.sqlite.reader import SqliteLog
 from gateway.core.ports import LogReader
-from gateway.settings import load_settings
 
 StateOption = Annotated[
     Path | None,
@@ -25,6 +24,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for program
 def state_folder(given: Path | None) -> StateFolder:
     """The state folder a command means."""
     if given is None:
+        from gateway.settings import load_settings  # only here: it takes a while to load
+
         config = Path("gateway.yaml")
         given = load_settings(config).state_dir if config.exists() else Path(".sealgate")
     return StateFolder(given)

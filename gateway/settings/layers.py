@@ -4,15 +4,16 @@ Mappings are merged key by key, lists are replaced as a whole. A variable is cal
 underscores, in any case: SEALGATE__LISTEN__PORT. Lists and whole blocks are written as JSON.
 """
 
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, get_origin
 
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, SettingsError
 
-from gateway.settings.mistakes import Mistake, field_at, unknown_key
+from gateway.settings.mistakes import Mistake, field_at, model_at, unknown_key
 from gateway.settings.model import Configuration
 from gateway.settings.scalars import core_value
 from gateway.settings.yaml_source import Loc
@@ -84,20 +85,20 @@ class Layers:
 
 
 def environment_layer(file: Mapping[str, Any]) -> tuple[dict[str, Any], list[Mistake]]:
-    """What the environment sets. Names of servers are matched to those of `file` whatever their case."""
-    mistakes = _unknown_variables()
+    """What the environment sets, and what is wrong in it. Names of servers are matched to those of `file` in any case."""
+    mistakes = list(_variable_mistakes())
+    if mistakes:
+        return {}, mistakes
     try:
-        layer = EnvSettingsSource(_Environment)()
+        layer = _with_numbers(EnvSettingsSource(_Environment)(), ())
     except SettingsError as error:
-        name = next((name for name in Configuration.model_fields if f'"{name}"' in str(error)), "")
-        return {}, [*mistakes, Mistake((name,), f"is not JSON: {error.__cause__}. Write a list or block as JSON.")]
-    layer = _with_numbers(layer, ())
+        return {}, [Mistake((), f"{error}. Write lists and blocks as JSON.")]
     servers = file.get("mcpServers")
     known = {name.casefold(): name for name in servers} if isinstance(servers, dict) else {}
     for block in ("mcpServers", "upstreams"):
         if isinstance(layer.get(block), dict):
             layer[block] = {known.get(name.casefold(), name): value for name, value in layer[block].items()}
-    return layer, mistakes
+    return layer, []
 
 
 def _with_numbers(value: Any, loc: Loc) -> Any:
@@ -113,22 +114,28 @@ def _with_numbers(value: Any, loc: Loc) -> Any:
     return value
 
 
-def _unknown_variables() -> list[Mistake]:
-    """Variables that pydantic-settings would pass over: a typing error must not go unseen."""
+def _variable_mistakes() -> Iterator[Mistake]:
+    """What pydantic-settings would pass over or tell without the variable's name."""
     fields = {name.casefold(): name for name in Configuration.model_fields}
-    mistakes = []
     for variable in sorted(os.environ):
         keys = _keys(variable)
         if not keys:
             continue
+        loc = (fields.get(keys[0], keys[0]), *keys[1:])
         if keys[0] not in fields:
-            mistakes.append(Mistake(tuple(keys), unknown_key(keys[0], list(Configuration.model_fields))))
-        elif keys[0] == "mcpservers" and len(keys) > 3 and keys[2] == "env":
-            loc = ("mcpServers", *keys[1:])
-            mistakes.append(
-                Mistake(loc, "the case of its name is lost here. Write JSON into the variable that ends in __ENV.")
-            )
-    return mistakes
+            yield Mistake(loc, unknown_key(keys[0], list(Configuration.model_fields)))
+        elif loc[0] == "mcpServers" and loc[2:3] == ("env",) and len(loc) > 3:
+            yield Mistake(loc, "the case of its name is lost here. Write JSON into the variable that ends in __ENV.")
+        elif _takes_json(loc):
+            try:
+                json.loads(os.environ[variable])
+            except (ValueError, RecursionError) as error:
+                yield Mistake(loc, f"is not JSON: {error}. Write a list or block as JSON.")
+
+
+def _takes_json(loc: Loc) -> bool:
+    field = field_at(loc)
+    return model_at(loc) is not None or (field is not None and get_origin(field.annotation) in (tuple, dict))
 
 
 def variable_of(loc: Loc) -> str:

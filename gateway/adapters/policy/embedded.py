@@ -66,6 +66,11 @@ class EmbeddedEngine:
         """The process that decides now; None while it is replaced."""
         return None if self._process is None else self._process.pid
 
+    @property
+    def ready(self) -> bool:
+        """Whether a process is there to decide."""
+        return self._process is not None
+
     async def decide(self, call: SealedCall, recent_calls: int) -> PolicyDecision:
         """See `ports.PolicyEngine`."""
         deadline = asyncio.get_running_loop().time() + self._deadline_seconds

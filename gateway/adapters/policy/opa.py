@@ -65,6 +65,11 @@ class OpaEngine:
         """Which policies the server had when it was last asked."""
         return self._known[1] if self._known else UNKNOWN_REVISION
 
+    @property
+    def ready(self) -> bool:
+        """Whether the server told its policies when it was last asked."""
+        return self._known is not None
+
     async def decide(self, call: SealedCall, recent_calls: int) -> PolicyDecision:
         """See `ports.PolicyEngine`."""
         document = policy_input(call, dev=self._dev, recent_calls=recent_calls, now=self._clock.now())

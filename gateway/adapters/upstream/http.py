@@ -7,7 +7,10 @@ accepted, no request repeated (aiohttp repeats only idempotent methods).
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -15,6 +18,7 @@ import orjson
 from mcp_types import METHOD_NOT_FOUND
 
 from gateway.adapters.upstream.rpc import (
+    CLIENT_INFO,
     FLOOD,
     LOST,
     MALFORMED,
@@ -40,8 +44,33 @@ READ_BYTES = 65_536
 STREAM_FACTOR = 8
 """An SSE answer may bring notifications before its response: this many times `max_result_bytes` in all."""
 
+KEEP_ALIVE_SECONDS = 4.0
+"""Below the 5 s after which uvicorn and Node.js close idle connections: a call sent into that moment would be in doubt."""
+
 SIDE_POST_SECONDS = 5.0
 TOOLS_CHANGED = "notifications/tools/list_changed"
+
+
+def http_session(tls: ssl.SSLContext | bool) -> aiohttp.ClientSession:
+    """The session that all links share. No cookies, no proxy of the environment, no decompression."""
+    connecting = aiohttp.TraceConfig()
+    connecting.on_connection_create_start.append(_mark_sent(False))
+    connecting.on_connection_create_end.append(_mark_sent(True))
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS, ssl=tls),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        headers={"user-agent": f"{CLIENT_INFO.name}/{CLIENT_INFO.version}"},
+        trace_configs=[connecting],
+    )
+
+
+def _mark_sent(sent: bool) -> Callable[[aiohttp.ClientSession, SimpleNamespace, Any], Awaitable[None]]:
+    async def mark(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: Any) -> None:
+        if isinstance(context.trace_request_ctx, Outgoing):
+            context.trace_request_ctx.sent = sent
+
+    return mark
 
 
 class HttpLink:
@@ -94,16 +123,15 @@ class HttpLink:
         if self._ended is not None:
             raise Fault(UNAVAILABLE)
         request_id = next_id()
-        outgoing.sent = True
+        outgoing.sent = True  # until the session's trace tells that it is still connecting
         try:
-            async with self._post(encode(request_id, outgoing), outgoing.headers) as response:
+            async with self._post(encode(request_id, outgoing), outgoing.headers, outgoing) as response:
                 try:
                     return await self._answer(response, request_id, outgoing.method)
                 finally:
                     if not response.content.is_eof():
                         response.close()  # in the modern era this is how a request is cancelled
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            outgoing.sent = False
             self._end(UNAVAILABLE)
             raise Fault(UNAVAILABLE) from error
         except (aiohttp.ClientError, OSError) as error:
@@ -113,9 +141,16 @@ class HttpLink:
                 self._post_aside(encode_cancel(request_id))
             raise
 
-    def _post(self, body: bytes, headers: Mapping[str, str]) -> "aiohttp.client._RequestContextManager":
+    def _post(
+        self, body: bytes, headers: Mapping[str, str], outgoing: Outgoing | None = None
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         return self._http.post(
-            self._url, data=body, headers={**self._headers, **headers}, allow_redirects=False, timeout=self._timeout
+            self._url,
+            data=body,
+            headers={**self._headers, **headers},
+            allow_redirects=False,
+            timeout=self._timeout,
+            trace_request_ctx=outgoing,
         )
 
     async def _answer(self, response: aiohttp.ClientResponse, request_id: str, method: str) -> Answer:

@@ -186,11 +186,13 @@ class Upstream:
         pause = FIRST_PAUSE_SECONDS
         while not self._stopping:
             began = time.monotonic()
-            ended_by: Exception = Fault(LOST)
+            ended_by: BaseException = Fault(LOST)
             try:
                 await self._one_session()
-            except Exception as error:  # noqa: BLE001 - whatever it was: an upstream must never end its owner
-                ended_by = error
+            except (Exception, BaseExceptionGroup, asyncio.CancelledError) as error:
+                if self._owner.cancelling():
+                    raise
+                ended_by = error  # whatever it was: an upstream must never end its owner
             self._is_down(ended_by)
             if time.monotonic() - began >= STABLE_SECONDS:
                 pause = FIRST_PAUSE_SECONDS
@@ -263,7 +265,7 @@ class Upstream:
         self._tried.set()
         logger.info("upstream %s is up, protocol %s", self._name, session.era.version)
 
-    def _is_down(self, error: Exception) -> None:
+    def _is_down(self, error: BaseException) -> None:
         self._state, self._reason = State.DOWN, why_down(error)
         self._wake.clear()
         self._changed = False

@@ -25,6 +25,7 @@ class EventSplitter:
         """The data of the events that `chunk` completes. Raises `EventTooLong`."""
         if self._after_cr and chunk.startswith(b"\n"):
             chunk = chunk[1:]
+            self._after_cr = False
         if chunk:
             self._after_cr = chunk.endswith(b"\r")
         *lines, rest = _LINE_END.split(chunk)

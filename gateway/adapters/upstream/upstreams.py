@@ -8,8 +8,9 @@ from typing import Self
 
 import aiohttp
 
+from gateway.adapters.upstream.http import http_session
 from gateway.adapters.upstream.owner import OnListed, Upstream
-from gateway.adapters.upstream.rpc import CLIENT_INFO, UNAVAILABLE
+from gateway.adapters.upstream.rpc import UNAVAILABLE
 from gateway.adapters.upstream.session import Wire
 from gateway.adapters.upstream.spec import HttpSpec, UpstreamSpec
 from gateway.adapters.upstream.status import UpstreamStatus, say
@@ -18,9 +19,6 @@ from gateway.core.capability import Capability
 from gateway.core.errors import ConfigError
 from gateway.core.outcome import Reason
 from gateway.core.reply import NotSent, UpstreamReply
-
-KEEP_ALIVE_SECONDS = 4.0
-"""Below the 5 s after which uvicorn and Node.js close idle connections: a call sent into that moment would be in doubt."""
 
 
 class Upstreams:
@@ -42,12 +40,7 @@ class Upstreams:
     async def __aenter__(self) -> Self:
         secure = any(isinstance(spec, HttpSpec) and spec.url.startswith("https") for spec in self._specs)
         tls: ssl.SSLContext | bool = ssl.create_default_context() if secure else True
-        self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS, ssl=tls),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            headers={"user-agent": f"{CLIENT_INFO.name}/{CLIENT_INFO.version}"},
-        )
+        self._http = http_session(tls)
         wire = Wire(self._http, tls if secure else False)
         self._upstreams = {spec.name: Upstream(spec, wire, self._on_listed) for spec in self._specs}
         return self

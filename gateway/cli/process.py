@@ -1,0 +1,142 @@
+"""The process that `up` and `serve` run. Apart from the commands, since what it imports takes a while to load."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+import structlog
+import typer
+import uvloop
+
+from gateway import __version__
+from gateway.adapters.state import StateFolder
+from gateway.cli.render import one_line, say
+from gateway.core.approval import Approver
+from gateway.core.errors import StoreFault
+from gateway.edge.auth import Caller, TokenTable
+from gateway.edge.daemon import http_surface, operator_surfaces, relay, until_stopped
+from gateway.edge.http import build_app
+from gateway.edge.lines import own_stdio
+from gateway.edge.lines import serve as serve_lines
+from gateway.edge.mcp import build_server
+from gateway.settings import Settings
+from gateway.wiring import Assembled, assemble
+
+
+def run_http(
+    settings: Settings,
+    state: StateFolder,
+    *,
+    callers: Mapping[str, Caller],
+    local: Caller,
+    dev: bool = False,
+    token: str | None = None,
+    approvers: tuple[Approver, ...] = (),
+) -> None:
+    """Serve HTTP and the sockets until stopped. `local` is who speaks over the socket for stdio clients."""
+    _run(_http(settings, state, callers, local, dev=dev, token=token, approvers=approvers))
+
+
+def run_stdio(settings: Settings, state: StateFolder, local: Caller) -> None:
+    """Serve one client on stdin and stdout, and the sockets, until it leaves."""
+    _run(_stdio(settings, state, local))
+
+
+def run_relay(state: StateFolder) -> None:
+    """Relay stdin and stdout to the daemon that owns the state folder."""
+    _run(_relay(state))
+
+
+async def _http(
+    settings: Settings,
+    state: StateFolder,
+    callers: Mapping[str, Caller],
+    local: Caller,
+    *,
+    dev: bool,
+    token: str | None,
+    approvers: tuple[Approver, ...],
+) -> int:
+    listen, death = settings.configuration.listen, asyncio.Event()
+    with state:
+        async with assemble(settings, state, dev=dev, dev_approvers=approvers, on_death=_setting(death)) as ready:
+            app = build_app(
+                ready.gateway,
+                TokenTable(callers),
+                port=listen.port,
+                allowed_hosts=listen.allowed_hosts,
+                allowed_origins=listen.allowed_origins,
+                unready=ready.unready,
+            )
+            surfaces = operator_surfaces(state, ready.control.app(), lambda: build_server(ready.gateway, lambda _: local))
+            async with surfaces, http_surface(app, listen.host, listen.port):
+                _announce(settings, ready, token)
+                await until_stopped(death)
+    return 1 if death.is_set() else 0
+
+
+async def _stdio(settings: Settings, state: StateFolder, local: Caller) -> int:
+    death = asyncio.Event()
+    with state:
+        async with assemble(settings, state, dev=False, on_death=_setting(death)) as ready:
+            surfaces = operator_surfaces(state, ready.control.app(), lambda: build_server(ready.gateway, lambda _: local))
+            async with surfaces, own_stdio() as stream:
+                served = asyncio.ensure_future(serve_lines(build_server(ready.gateway, lambda _: local), stream))
+                stopped = asyncio.ensure_future(until_stopped(death))
+                await asyncio.wait({served, stopped}, return_when=asyncio.FIRST_COMPLETED)
+                for task in (served, stopped):
+                    task.cancel()
+                await asyncio.gather(served, stopped, return_exceptions=True)
+    return 1 if death.is_set() else 0
+
+
+async def _relay(state: StateFolder) -> int:
+    async with own_stdio() as stream:
+        await relay(stream, state)
+    return 0
+
+
+def _run(work: Coroutine[Any, Any, int]) -> None:
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.dev.ConsoleRenderer(colors=False) if sys.stderr.isatty() else structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    code = uvloop.run(work)
+    if code:
+        raise typer.Exit(code)
+
+
+def _setting(death: asyncio.Event) -> Callable[[StoreFault], None]:
+    """What the journal's thread calls when it can go on no longer."""
+    loop = asyncio.get_running_loop()
+
+    def died(fault: StoreFault) -> None:
+        loop.call_soon_threadsafe(death.set)
+
+    return died
+
+
+def _announce(settings: Settings, ready: Assembled, token: str | None) -> None:
+    catalog = ready.catalogue.current()
+    url = f"http://{settings.configuration.listen.host}:{settings.configuration.listen.port}/mcp"
+    shown = token or "$TOKEN"
+    lines = [
+        f"Sealgate {__version__} is up" + (" for development: loopback only, every entry is marked dev" if token else ""),
+        f"  MCP      {url}",
+        f'  attach   claude mcp add --transport http sealgate {url} --header "Authorization: Bearer {shown}"',
+        f"  tools    {len(catalog.capabilities)} callable, {len(catalog.hidden)} hidden (sealgate tools list says why)",
+    ]
+    lines += [f"  down     {item.name}: {item.reason}" for item in ready.upstreams.status() if item.state != "up"]
+    if ready.in_doubt:
+        lines.append(f"  in doubt {ready.in_doubt} call(s) were cut off: sealgate log list --kind in_doubt")
+    lines.append(
+        "  next     make demo, in another terminal; or sealgate approvals watch" if token else "  next     sealgate status"
+    )
+    for line in lines:
+        say(one_line(line))

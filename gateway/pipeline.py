@@ -120,29 +120,28 @@ class Gateway:
             grant = Grant(call, decision, approved)
             with step("ready"):
                 unready = await self.executor.ready(capability)
-        except BaseException:  # cancelled, mostly: nothing has happened and the key is free again
-            self.journal.release(call)
-            raise
-        if unready is not None:
-            return Denied((unready,), await refuse(refused.because(unready)))
+            if unready is not None:
+                return Denied((unready,), await refuse(refused.because(unready)))
 
-        # An effect that was begun is finished and recorded even if its caller goes away: a retry then finds its result.
-        # A read is cancelled with its caller (docs/decisions/0006).
-        with anyio.CancelScope(shield=capability.mode.has_effect):
-            with step("begin"):
-                await self.journal.begin(grant)
-            started = self.clock.monotonic()
-            try:
-                with step("execute"):
-                    reply = await self.executor.run(grant)
-            except anyio.get_cancelled_exc_class():
-                with anyio.CancelScope(shield=True):
-                    await self.journal.finish(grant, NotDone(CANCELLED), self._elapsed(started))
-                raise
-            with step("capture"):
-                ending = self._capture(grant, reply)
-            with anyio.CancelScope(shield=True), step("finish"):
-                receipt = await self.journal.finish(grant, ending, self._elapsed(started))
+            # An effect that was begun is finished and recorded even if its caller goes away: a retry then finds its result.
+            # A read is cancelled with its caller (docs/decisions/0006).
+            with anyio.CancelScope(shield=capability.mode.has_effect):
+                with step("begin"):
+                    await self.journal.begin(grant)
+                started = self.clock.monotonic()
+                try:
+                    with step("execute"):
+                        reply = await self.executor.run(grant)
+                except anyio.get_cancelled_exc_class():
+                    with anyio.CancelScope(shield=True):
+                        await self.journal.finish(grant, NotDone(CANCELLED), self._elapsed(started))
+                    raise
+                with step("capture"):
+                    ending = self._capture(grant, reply)
+                with anyio.CancelScope(shield=True), step("finish"):
+                    receipt = await self.journal.finish(grant, ending, self._elapsed(started))
+        finally:
+            self.journal.release(call)
 
         match ending:
             case Answered(result):

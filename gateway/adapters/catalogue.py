@@ -89,8 +89,8 @@ class Catalogue:
         """The approved definition, to compare with the listed one."""
         return self._lock.definition(capability_id)
 
-    def approve(self, capability_ids: Iterable[str]) -> list[ToolDefinition]:
-        """Pin what these tools are listed as now; what was pinned. Raises `GatewayError` where one cannot be."""
+    def approvable(self, capability_ids: Iterable[str]) -> list[ToolDefinition]:
+        """What these tools are listed as now, but for those pinned so already. Raises `GatewayError` where one cannot be."""
         blocked = {tool.definition.capability_id: tool for tool in self._catalog.hidden}
         chosen: list[ToolDefinition] = []
         for name in capability_ids:
@@ -104,10 +104,12 @@ class Catalogue:
             if tool.why not in (Hidden.UNPINNED, Hidden.DRIFTED):
                 raise GatewayError(f"{name} cannot be approved: {tool.explanation}", code=f"tool.{tool.why}")
             chosen.append(tool.definition)
-        if chosen:
-            self._lock.approve(chosen)
-            self._rebuild()
         return chosen
+
+    def pin(self, definitions: Iterable[ToolDefinition]) -> None:
+        """Pin these definitions, durably: they can be called from now on, as long as they are listed like this."""
+        self._lock.approve(definitions)
+        self._rebuild()
 
     def _rebuild(self) -> None:
         definitions = [tool for tools in self._listed.values() for tool in tools]

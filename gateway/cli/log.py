@@ -176,7 +176,8 @@ def _summary(stored: StoredEntry) -> dict[str, Any]:
         or (said.get("pin") or {}).get("capability_id")
         or ""
     )
-    end = said.get("event") or result.get("status") or " ".join(said.get("reasons") or []) or ""
+    begun = "begun" if said.get("kind") == Kind.INTENT else ""
+    end = said.get("event") or result.get("status") or " ".join(said.get("reasons") or []) or begun
     return {
         "index": stored.index,
         "at": said.get("recorded_at", "?"),

@@ -1,11 +1,9 @@
 """The process that `up` and `serve` run. Apart from the commands, since what it imports takes a while to load."""
 
 import asyncio
-import sys
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-import structlog
 import typer
 import uvloop
 
@@ -14,6 +12,7 @@ from gateway.adapters.state import StateFolder
 from gateway.cli.render import one_line, say
 from gateway.core.approval import Approver
 from gateway.core.errors import StoreFault
+from gateway.edge import logs
 from gateway.edge.auth import Caller, TokenTable
 from gateway.edge.daemon import http_surface, operator_surfaces, relay, until_stopped
 from gateway.edge.http import build_app
@@ -98,15 +97,7 @@ async def _relay(state: StateFolder) -> int:
 
 
 def _run(work: Coroutine[Any, Any, int]) -> None:
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.dev.ConsoleRenderer(colors=False) if sys.stderr.isatty() else structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    logs.configure()
     code = uvloop.run(work)
     if code:
         raise typer.Exit(code)

@@ -110,7 +110,7 @@ class Sealer:
             run=run,
             capability=capability,
             arguments=arguments,
-            disclosures=self._disclose(request.arguments, arguments),
+            disclosures=self._disclose(capability, request.arguments, arguments),
             idempotency=idempotency,
             fingerprint=key.digest("fingerprint", arguments),
             call_digest=key.digest("call", covered),
@@ -121,8 +121,12 @@ class Sealer:
         """Commit to a result. Raises `NotCanonical` where it has no canonical form."""
         return disclose("result", canonical(document), self._random(SALT_BYTES))
 
-    def _disclose(self, arguments: dict[str, Any], canonical_arguments: bytes) -> tuple[Disclosure, ...]:
-        if len(arguments) > MAX_COMMITMENTS:  # an entry has a size limit: one commitment for all
+    def _disclose(
+        self, capability: Capability, arguments: dict[str, Any], canonical_arguments: bytes
+    ) -> tuple[Disclosure, ...]:
+        """One commitment per argument; a single one where a name is not the schema's own: a name may be data, too."""
+        declared = capability.definition.document["inputSchema"].get("properties", {})
+        if len(arguments) > MAX_COMMITMENTS or not arguments.keys() <= declared.keys():
             return (disclose("*", canonical_arguments, self._random(SALT_BYTES)),)
         return tuple(disclose(name, canonical(value), self._random(SALT_BYTES)) for name, value in sorted(arguments.items()))
 

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from gateway.core.canonical import canonical
 from gateway.core.dsse import NotVerified, Signer, envelop, open_envelope
+from gateway.core.errors import GatewayError
 from gateway.core.merkle import leaf_hash
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -73,8 +74,10 @@ class SealedEntry:
     signature: str
 
 
-class EntryTooLarge(ValueError):
-    """The record does not fit an entry."""
+class EntryTooLarge(GatewayError):
+    """The record does not fit an entry, so what it records does not happen."""
+
+    code = "entry.too_large"
 
 
 def seal_entry(record: Record, index: int, signer: Signer, *, dev: bool) -> SealedEntry:

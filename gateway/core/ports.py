@@ -57,7 +57,7 @@ class Journal(Protocol):
     """Idempotency, approvals and log in one transaction each. Implementations: `adapters.store.sqlite`.
 
     What a method returned is durable. A method that raises has promised nothing, and the call must not go on.
-    For one key at most one caller holds `Held` or `Resumed` at a time, until `finish` or `refuse`.
+    For one key at most one call holds `Held` or `Resumed` at a time, until it is released.
     """
 
     async def reserve(self, call: SealedCall, decision: PolicyDecision, ask: ApprovalRequest | None) -> Reservation:
@@ -70,16 +70,16 @@ class Journal(Protocol):
         """
 
     async def finish(self, grant: Grant, ending: Ending, duration_ms: int) -> Receipt:
-        """The outcome, the stored result and its disclosure, durable; frees the key for waiting duplicates."""
+        """The outcome, the stored result and its disclosure, durable."""
 
     async def refuse(self, refusal: Refusal) -> Receipt:
-        """The record of a call that did not run; releases its key if it held one."""
+        """The record of a call that did not run."""
 
     async def replay(self, replay: Replay) -> Receipt:
         """The record of a stored result handed out again."""
 
     def release(self, call: SealedCall) -> None:
-        """Free the key of a call that was cancelled before it began."""
+        """Let go of the key that `call` holds, if it holds one: it ended, or will not begin. Duplicates go on."""
 
 
 class Executor(Protocol):

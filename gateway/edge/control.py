@@ -83,11 +83,12 @@ class Control:
         names = body.get("ids")
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise GatewayError('send {"ids": [tool, …]}', code="request.invalid")
-        pinned = self.catalogue.approve(names)
-        for definition in pinned:
+        chosen = self.catalogue.approvable(names)
+        for definition in chosen:  # recorded first: no pin without its entry
             pin = {"capability_id": definition.capability_id, "definition_digest": definition.digest}
             await self.journal.record(Record(Kind.PIN, self.clock.new_id(), self.clock.now(), {"pin": pin}))
-        return JSONResponse({"approved": [definition.capability_id for definition in pinned]})
+        self.catalogue.pin(chosen)
+        return JSONResponse({"approved": [definition.capability_id for definition in chosen]})
 
     async def _approvals(self, request: Request) -> Response:
         pending_only = request.query_params.get("all") is None

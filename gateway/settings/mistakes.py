@@ -6,7 +6,7 @@ A value that may be a secret (command lines, addresses, environment, headers, to
 import json
 import re
 from difflib import get_close_matches
-from typing import Annotated, Any, NamedTuple, get_args, get_origin
+from typing import Any, NamedTuple, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel, ValidationError
@@ -190,6 +190,4 @@ def model_at(loc: Loc) -> type[BaseModel] | None:
             here = get_args(here)[0]
         else:
             return None
-        if get_origin(here) is Annotated:
-            here = get_args(here)[0]
     return here if isinstance(here, type) and issubclass(here, BaseModel) else None

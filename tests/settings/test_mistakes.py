@@ -22,7 +22,7 @@ ONE_LINERS = [
     ("listen: {port: 1.5}", "1:16: listen.port: 1.5 is not a whole number. Write a number from 0 to 65535."),
     ("listen: {port: true}", "1:16: listen.port: true is not a whole number. Write a number from 0 to 65535."),
     ('listen: {port: "1"}', '1:16: listen.port: "1" is not a whole number. Write a number from 0 to 65535.'),
-    ("listen: {port: }", "1:16: listen.port: is empty. Write a number from 0 to 65535."),
+    ("listen: {port: }", "1:15: listen.port: is empty. Write a number from 0 to 65535."),
     (
         "upstreams: {notes: {deadline_seconds: 0}}",
         "1:39: upstreams.notes.deadline_seconds: 0 is out of range. Write a number above 0, at most 3600.",
@@ -64,6 +64,26 @@ ONE_LINERS = [
         "Write for example: https://mcp.example.com/mcp",
     ),
     (
+        "policy: {opa_url: 'http://[::1'}",
+        '1:19: policy.opa_url: "http://[::1" is not an http:// or https:// address. '
+        "Write for example: https://mcp.example.com/mcp",
+    ),
+    (
+        "policy: {opa_url: 'http://opa/#top'}",
+        '1:19: policy.opa_url: "http://opa/#top" ends in a #fragment, which is never sent. Remove it.',
+    ),
+    (
+        "approvals: {ttl_seconds: [1]}",
+        "1:26: approvals.ttl_seconds: is not a whole number. Write a number from 1 to 604800.",
+    ),
+    ("tenant: [a]", "1:9: tenant: is not text. Write one value."),
+    ("tools: [{match: notes__a, mode: }]", f"1:32: tools[0].mode: is empty. Write one of: {MODES}"),
+    (
+        "approvers: [{principal: 'user:a', public_key: '!'}]",
+        '1:47: approvers[0].public_key: "!" is not an Ed25519 public key. '
+        "Write the base64 of its 32 raw bytes: 44 characters that end in =",
+    ),
+    (
         "log: {origin: our log}",
         '1:15: log.origin: "our log" is not a log origin. '
         "Write a name without spaces and plus signs, for example: example.com/gateway",
@@ -80,7 +100,8 @@ ONE_LINERS = [
     ),
     (
         "tools: [{match: read_file, mode: network}]",
-        '1:17: tools[0].match[0]: "read_file" matches no tool: tools are called server__tool. Write for example: *__read_file',
+        '1:17: tools[0].match[0]: "read_file" matches no tool: tools are called server__tool. '
+        "Write for example: *__read_file",
     ),
     ("tools: [{match: [], mode: network}]", "1:17: tools[0].match: is empty. Write at least one value."),
     ("tools: [{match: notes__a}]", f"1:9: tools[0].mode: is missing. Write one of: {MODES}"),
@@ -91,7 +112,8 @@ ONE_LINERS = [
     ),
     (
         "tools: [{match: notes__a, mode: network, idempotency: none}]",
-        '1:55: tools[0].idempotency: "none" is not enough for mode network: an effect needs a key. Write derived or required.',
+        '1:55: tools[0].idempotency: "none" is not enough for mode network: an effect needs a key. '
+        "Write derived or required.",
     ),
     (
         "tools: [{match: notes__a, mode: network, egress: ['*.example.com']}]",
@@ -141,7 +163,7 @@ SERVER_MISTAKES = [
     ),
     (
         "{url: 'https://x/sse', type: sse}",
-        '2:37: mcpServers.notes.type: "sse" is a transport MCP gave up; the gateway does not speak it. '
+        '2:38: mcpServers.notes.type: "sse" is a transport MCP gave up; the gateway does not speak it. '
         "Write the server's streamable HTTP address under url, and type: http",
     ),
     (
@@ -189,8 +211,7 @@ SERVER_MISTAKES = [
 
 @pytest.mark.parametrize(("server", "expected"), SERVER_MISTAKES, ids=[server for server, _ in SERVER_MISTAKES])
 def test_a_mistake_in_a_server_is_told_without_its_value(told: Told, server: str, expected: str) -> None:
-    lines = told(f"mcpServers:\n{' notes':6}: {server}\n")
-    assert lines == [f"gateway.yaml:{expected}"]
+    assert told(f"mcpServers:\n notes: {server}\n") == [f"gateway.yaml:{expected}"]
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ class StdioLink(Transport):
             if self._child.stdin.is_closing():
                 raise Fault(UNAVAILABLE)
             if outgoing is not None:
-                pass
+                outgoing.sent = True
             self._child.stdin.write(line + b"\n")
 
     def _put_now(self, line: bytes) -> None:

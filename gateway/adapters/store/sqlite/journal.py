@@ -149,11 +149,7 @@ class SqliteJournal:
             rows.put_arguments(transaction.db, call.envelope_id, call.subject, arguments)
             transaction.append(record)
 
-        try:
-            await self._writer.submit(work)
-        except BaseException:  # not begun: the key is free again
-            self.release(call)
-            raise
+        await self._writer.submit(work)
 
     async def finish(self, grant: Grant, ending: Ending, duration_ms: int) -> Receipt:
         call = grant.call
@@ -176,19 +172,11 @@ class SqliteJournal:
                 rows.put_result(transaction.db, call.envelope_id, result)
             return transaction.append(record)
 
-        try:
-            return self._receipt(await self._writer.submit(work), record)
-        finally:
-            self.release(call)
+        return self._receipt(await self._writer.submit(work), record)
 
     async def refuse(self, refusal: Refusal) -> Receipt:
-        envelope_id = refusal.request.envelope_id
-        record = Record(Kind.DENIED, envelope_id, self._clock.now(), refusal_envelope(refusal))
-        try:
-            return await self.record(record)
-        finally:
-            if refusal.call is not None:
-                self.release(refusal.call)
+        record = Record(Kind.DENIED, refusal.request.envelope_id, self._clock.now(), refusal_envelope(refusal))
+        return await self.record(record)
 
     async def replay(self, replay: Replay) -> Receipt:
         body = {

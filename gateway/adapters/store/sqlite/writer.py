@@ -22,7 +22,7 @@ import structlog
 
 from gateway.core.checkpoint import Checkpoint, sign_checkpoint
 from gateway.core.dsse import Signer
-from gateway.core.entry import EntryTooLarge, Record, SealedEntry, seal_entry
+from gateway.core.entry import Record, SealedEntry, seal_entry
 from gateway.core.errors import GatewayError, Overloaded, StoreFault
 from gateway.core.merkle import Frontier
 
@@ -34,7 +34,7 @@ IDLE_SECONDS = 0.05
 T = TypeVar("T")
 _log = structlog.get_logger("sealgate.journal")
 
-_ITEM_FAULTS = (GatewayError, apsw.ConstraintError, EntryTooLarge, RuntimeError, ValueError, KeyError, TypeError)
+_ITEM_FAULTS = (GatewayError, apsw.ConstraintError, RuntimeError, ValueError, KeyError, TypeError)
 """What fails one item. Every other error may have left the database in doubt and ends the writer."""
 
 

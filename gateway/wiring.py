@@ -22,7 +22,7 @@ from gateway.adapters.state import StateFolder
 from gateway.adapters.store.sqlite.database import open_for_reading, open_for_writing
 from gateway.adapters.store.sqlite.journal import SqliteJournal
 from gateway.adapters.store.sqlite.writer import Writer
-from gateway.adapters.upstream import Upstreams
+from gateway.adapters.upstream.upstreams import Upstreams
 from gateway.adapters.vault import FileVault
 from gateway.core.approval import Approver
 from gateway.core.call import Sealer

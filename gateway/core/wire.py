@@ -169,11 +169,18 @@ def _recover_id(data: bytes) -> RequestId | None:
         return {}
 
     try:
-        json.loads(data, object_pairs_hook=keep)
+        outermost = json.loads(data, object_pairs_hook=keep, parse_int=_short_integer)
     except (ValueError, RecursionError):
+        return None
+    if not isinstance(outermost, dict):
         return None
     ids = [value for key, value in top_level if key == "id"]
     return ids[0] if len(ids) == 1 and _is_id(ids[0]) else None
+
+
+def _short_integer(text: str) -> int | None:
+    """An integer that may be an id. Python refuses to read very long ones, which would hide the id beside them."""
+    return int(text) if len(text) <= 20 else None
 
 
 def _cause(error: ValueError) -> str:

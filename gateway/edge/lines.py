@@ -14,7 +14,8 @@ import anyio
 import orjson
 from mcp.server.lowlevel import Server
 from mcp.shared.message import SessionMessage
-from mcp_types import jsonrpc_message_adapter
+from mcp_types import JSONRPCMessage, jsonrpc_message_adapter
+from pydantic import ValidationError
 
 from gateway.core import wire
 from gateway.core.errors import GatewayError
@@ -62,9 +63,7 @@ async def serve(server: Server[Any], stream: LineStream) -> None:
         async with incoming:
             async for frame in stream.frames():
                 try:
-                    if isinstance(frame, wire.Overlong):
-                        raise wire.Malformed(wire.INVALID_REQUEST, f"message is larger than {frame.max_bytes} bytes")
-                    message = jsonrpc_message_adapter.validate_python(wire.message(frame), by_name=False)
+                    message = _message(frame)
                 except wire.Malformed as error:
                     await stream.write(orjson.dumps(error.reply()))
                     continue
@@ -76,14 +75,25 @@ async def serve(server: Server[Any], stream: LineStream) -> None:
                 document = item.message.model_dump(mode="json", by_alias=True, exclude_unset=True)
                 await stream.write(orjson.dumps(document))
 
-    async with anyio.create_task_group() as group:
-        group.start_soon(read)
-        group.start_soon(write)
-        try:
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(read)
+            group.start_soon(write)
             await server.run(to_server, from_server, server.create_initialization_options())
-        except* (ConnectionError, anyio.BrokenResourceError, anyio.ClosedResourceError):
-            pass  # the client is gone
-        group.cancel_scope.cancel()
+            group.cancel_scope.cancel()
+    except* (ConnectionError, anyio.BrokenResourceError, anyio.ClosedResourceError):
+        pass  # the client is gone
+
+
+def _message(frame: bytes | wire.Overlong) -> JSONRPCMessage:
+    """The message in a frame. Raises `Malformed`, also for a response whose result or error has no right form."""
+    if isinstance(frame, wire.Overlong):
+        raise wire.Malformed(wire.INVALID_REQUEST, f"message is larger than {frame.max_bytes} bytes")
+    document = wire.message(frame)
+    try:
+        return jsonrpc_message_adapter.validate_python(document, by_name=False)
+    except ValidationError as error:
+        raise wire.Malformed(wire.INVALID_REQUEST, "not a JSON-RPC message of MCP") from error
 
 
 @asynccontextmanager

@@ -220,6 +220,9 @@ def _is_token(value: Any, longest: int = MAX_KEY_CHARS) -> bool:
 
 
 def _session_id(context: Context) -> str | None:
+    """The handshake session the SDK found this request to belong to; in 2026-07-28 the header is only a client's word."""
+    if context.protocol_version in MODERN_PROTOCOL_VERSIONS:
+        return None
     headers = getattr(context.request, "headers", None)
     session_id: str | None = headers.get("mcp-session-id") if headers is not None else None
     return session_id

@@ -10,7 +10,7 @@ from gateway.core.canonical import canonical
 from gateway.core.capability import ApprovalMode
 from gateway.core.outcome import Reason
 from gateway.core.reply import NoAnswer, ToolReply
-from upstream.world import (
+from tests.upstream.world import (
     IMPATIENT,
     PATIENCE_SECONDS,
     TRACEPARENT,

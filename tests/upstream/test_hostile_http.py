@@ -3,14 +3,16 @@
 import json
 import socket
 import time
+from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.adapters.upstream import Limits, State
+from gateway.adapters.upstream.spec import Limits
+from gateway.adapters.upstream.status import State
 from gateway.core.canonical import canonical
 from gateway.core.capability import ApprovalMode
 from gateway.core.reply import NoAnswer, NotSent, ToolReply
-from upstream.world import IMPATIENT, World, at, eventually, raw_stdio, resident_bytes, running, serving
+from tests.upstream.world import IMPATIENT, World, at, eventually, peak_bytes, raw_stdio, running, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -18,7 +20,7 @@ MEBIBYTE = 1 << 20
 
 
 @pytest.fixture(scope="module")
-async def world():  # type: ignore[no-untyped-def]
+async def world() -> AsyncIterator[World]:
     with serving("raw_http.py") as port:
         async with running(at(port, "web", Limits(deadline_seconds=3.0), Authorization="Bearer gateway")) as world:
             yield world
@@ -56,11 +58,11 @@ async def test_an_answer_in_an_event_stream_is_found_behind_notifications_byte_b
 @pytest.mark.parametrize("tool", ["flood", "flood_announced", "flood_stream", "endless_event"])
 async def test_a_flood_is_no_answer_and_costs_no_memory(world: World, tool: str) -> None:
     await world.text("web", "echo")
-    before, began = resident_bytes(), time.monotonic()
+    before, began = peak_bytes(), time.monotonic()
     reply = await world.run("web", tool)
     assert isinstance(reply, NoAnswer)
     assert reply.reason.code == "upstream.flood"
-    assert resident_bytes() - before < 50 * MEBIBYTE
+    assert peak_bytes() - before < 50 * MEBIBYTE
     assert time.monotonic() - began < 3
     assert "tools/call" in await world.text("web", "echo")
 
@@ -149,3 +151,33 @@ async def test_one_that_takes_no_connection_leaves_the_others_alone() -> None:
             await world.is_up("raw")
             assert await world.text("raw", "add", {"a": 2, "b": 3}) == "5"
             assert world.status("silent").state is State.STARTING
+
+
+@pytest.mark.parametrize("mode", ["flood", "redirect"])
+async def test_one_that_floods_or_redirects_the_negotiation_is_down_at_no_cost(mode: str) -> None:
+    before = peak_bytes()
+    with serving("raw_http.py", mode) as port:
+        async with running(at(port)) as world:
+            assert world.status("web").state is State.DOWN
+            assert world.status("web").reason == "It cannot be reached, or does not speak MCP."
+            assert world.listed == []
+    assert peak_bytes() - before < 50 * MEBIBYTE
+
+
+async def test_a_deadline_that_passes_while_connecting_means_not_sent() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        port = reserved.getsockname()[1]
+    async with running(at(port, limits=IMPATIENT)) as world:
+        with serving("sdk_server.py", "http", str(port)):
+            await world.is_up("web")
+            sealed = world.call("web", "echo")
+        with (
+            socket.create_server(("127.0.0.1", port), backlog=0) as full,
+            socket.socket() as first,
+            socket.socket() as second,
+        ):
+            for waiting in (first, second):  # fill the backlog: further connections hang
+                waiting.setblocking(False)
+                waiting.connect_ex(full.getsockname())
+            replies = [await world.run_sealed(sealed) for _ in range(2)]
+    assert isinstance(replies[1], NotSent)

@@ -7,16 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from gateway.adapters.upstream import Limits, State, StdioSpec
+from gateway.adapters.upstream.spec import Limits, StdioSpec
+from gateway.adapters.upstream.status import State
 from gateway.core.capability import ApprovalMode
 from gateway.core.reply import NoAnswer, NotSent, ToolReply
-from upstream.world import (
+from tests.upstream.world import (
     IMPATIENT,
     World,
     children,
     eventually,
+    peak_bytes,
     raw_stdio,
-    resident_bytes,
     running,
     sdk_stdio,
 )
@@ -29,12 +30,12 @@ MEBIBYTE = 1 << 20
 async def test_a_flood_without_a_newline_costs_no_memory_and_the_upstream_is_started_anew() -> None:
     async with running(raw_stdio()) as world:
         await world.text("raw", "echo")
-        before = resident_bytes()
+        before = peak_bytes()
         reply = await world.run("raw", "flood")
         assert isinstance(reply, NoAnswer)
         assert reply.reason.code == "upstream.flood"
         await world.is_up("raw", restarts=1)
-        assert resident_bytes() - before < 50 * MEBIBYTE
+        assert peak_bytes() - before < 50 * MEBIBYTE
         assert await world.text("raw", "add", {"a": 2, "b": 3}) == "5"
 
 
@@ -131,13 +132,13 @@ async def test_a_change_without_notification_is_found_by_the_refresh() -> None:
 async def test_a_server_that_reads_no_more_costs_no_memory_and_calls_that_were_not_written_were_not_sent() -> None:
     async with running(raw_stdio(limits=IMPATIENT)) as world:
         await world.text("raw", "stuck")
-        before = resident_bytes()
+        before = peak_bytes()
         big = world.call("raw", "echo", {"text": "x" * 500_000})
         replies = [await world.run_sealed(big) for _ in range(3)]
         replies += await asyncio.gather(*(world.run_sealed(big) for _ in range(20)))
         assert isinstance(replies[0], NoAnswer)
         assert all(isinstance(reply, NotSent) for reply in replies[1:])
-        assert resident_bytes() - before < 50 * MEBIBYTE
+        assert peak_bytes() - before < 50 * MEBIBYTE
 
 
 async def test_calls_beyond_the_limit_wait_and_then_are_not_sent() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -10,7 +11,9 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from gateway.adapters.upstream import HttpSpec, Limits, State, StdioSpec, Upstreams, UpstreamSpec, UpstreamStatus
+from gateway.adapters.upstream.spec import HttpSpec, Limits, StdioSpec, UpstreamSpec
+from gateway.adapters.upstream.status import State, UpstreamStatus
+from gateway.adapters.upstream.upstreams import Upstreams
 from gateway.core.approval import Grant
 from gateway.core.call import SealedCall, Sealer, ToolRequest
 from gateway.core.capability import ApprovalMode, Capability, Classification, IdempotencyRule, ToolDefinition, TrustLevel
@@ -149,6 +152,6 @@ def children() -> set[int]:
     return found
 
 
-def resident_bytes() -> int:
-    """Memory of this process."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+def peak_bytes() -> int:
+    """The most memory this process ever held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

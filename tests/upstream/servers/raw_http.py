@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import sys
 from typing import Any
 
 TOOLS = [
@@ -67,6 +68,12 @@ async def one(reader: asyncio.StreamReader, exchange: Exchange) -> bool:
     message = json.loads(body)
     request_id = message["id"]
     match message["method"]:
+        case "server/discover" | "initialize" if sys.argv[1:] == ["flood"]:
+            await exchange.start("application/json")
+            while True:
+                await exchange.more(b"x" * 65_536)
+        case "server/discover" | "initialize" if sys.argv[1:] == ["redirect"] and not head.startswith("POST /elsewhere"):
+            await exchange.send(b"", "307 Temporary Redirect", extra="location: /elsewhere\r\n")
         case "server/discover":
             result = {
                 **OK,

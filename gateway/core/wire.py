@@ -5,7 +5,7 @@ Rules, all of them before anything else sees the document:
 * valid UTF-8, one JSON value, nothing after it; at most 1 MiB
 * no duplicate object key, also not through escapes
 * numbers are finite; integers lie within ±(2^53−1), so that policy, digest and upstream see the same number
-* no lone surrogate; depth at most 64; at most 10,000 object keys
+* no lone surrogate; depth at most 64; at most 10,000 object keys (100,000 in an upstream's answer: it may list many tools)
 * a JSON-RPC 2.0 message: one object, never a batch; an id is a string or an integer, never null
 
 Sources: RFC 8259, RFC 7493 (I-JSON), JSON-RPC 2.0, MCP 2026-07-28 "Base protocol".
@@ -22,6 +22,7 @@ import jiter
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 64
 MAX_KEYS = 10_000
+MAX_ANSWER_KEYS = 100_000
 MAX_SAFE_INTEGER = 2**53 - 1
 
 PARSE_ERROR = -32700
@@ -46,7 +47,7 @@ class Malformed(Exception):
         return {"jsonrpc": "2.0", "id": self.request_id, "error": error}
 
 
-def parse(data: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
+def parse(data: bytes, *, max_bytes: int = MAX_BYTES, max_keys: int = MAX_KEYS) -> Any:
     """The JSON value in `data`. Raises `Malformed` where a rule above is broken."""
     if len(data) > max_bytes:
         raise Malformed(INVALID_REQUEST, f"message is larger than {max_bytes} bytes")
@@ -54,13 +55,13 @@ def parse(data: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
         document = jiter.from_json(data, catch_duplicate_keys=True, allow_inf_nan=False)
     except ValueError as error:
         raise Malformed(PARSE_ERROR, f"not acceptable JSON: {_cause(error)}", _recover_id(data)) from error
-    problem = document_problem(document)
+    problem = document_problem(document, max_keys)
     if problem is not None:
         raise Malformed(INVALID_REQUEST, problem, _recover_id(data))
     return document
 
 
-def document_problem(document: Any) -> str | None:
+def document_problem(document: Any, max_keys: int = MAX_KEYS) -> str | None:
     """What breaks the number, depth and size rules in a parsed document, or None. Iterative: depth cannot overflow."""
     keys = 0
     level = [document]
@@ -77,17 +78,17 @@ def document_problem(document: Any) -> str | None:
                 return "an integer is outside ±(2^53−1); send it as a string"
             elif kind is float and not math.isfinite(value):
                 return "a number is not finite"
-        if keys > MAX_KEYS:
-            return f"more than {MAX_KEYS} object keys"
+        if keys > max_keys:
+            return f"more than {max_keys} object keys"
         if not below:
             return None
         level = below
     return f"nested deeper than {MAX_DEPTH} levels"
 
 
-def message(data: bytes, *, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
+def message(data: bytes, *, max_bytes: int = MAX_BYTES, max_keys: int = MAX_KEYS) -> dict[str, Any]:
     """The JSON-RPC message in `data`: a request, a notification or a response. Raises `Malformed`."""
-    return check_message(parse(data, max_bytes=max_bytes))
+    return check_message(parse(data, max_bytes=max_bytes, max_keys=max_keys))
 
 
 def check_message(document: Any) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """An HTTP upstream may do what it likes: its own call fails, and what is certain about it is told."""
 
+import functools
 import json
 import socket
 import time
@@ -17,6 +18,10 @@ from tests.upstream.world import IMPATIENT, World, at, eventually, peak_bytes, r
 pytestmark = pytest.mark.anyio
 
 MEBIBYTE = 1 << 20
+
+
+def is_down(world: World) -> bool:
+    return world.status("web").state is State.DOWN
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +143,7 @@ async def test_a_refused_connection_is_not_sent_and_it_is_up_again_when_the_serv
             unready = await world.upstreams.ready(destructive)
             assert unready is not None
             assert unready.code == "upstream.unavailable"
-            await eventually(lambda world=world: world.status("web").state is State.DOWN)
+            await eventually(functools.partial(is_down, world))
             with serving("sdk_server.py", mode, str(port)):
                 await world.is_up("web", restarts=1)
                 assert isinstance(await world.run_sealed(sealed), ToolReply)

@@ -36,7 +36,7 @@ from gateway.adapters.upstream.rpc import (
 )
 from gateway.adapters.upstream.spec import HttpSpec
 from gateway.adapters.upstream.sse import EventSplitter, EventTooLong
-from gateway.core.wire import Malformed, check_message, message, parse
+from gateway.core.wire import MAX_ANSWER_KEYS, Malformed, check_message, message, parse
 
 logger = logging.getLogger("sealgate.upstream")
 
@@ -180,7 +180,7 @@ class HttpLink:
         async for chunk in _chunks(response, self._max_bytes):
             body += chunk
         try:
-            return parse(bytes(body), max_bytes=self._max_bytes)
+            return parse(bytes(body), max_bytes=self._max_bytes, max_keys=MAX_ANSWER_KEYS)
         except Malformed as error:
             raise Fault(MALFORMED) from error
 
@@ -189,7 +189,7 @@ class HttpLink:
         async for chunk in _chunks(response, self._max_bytes * STREAM_FACTOR):
             try:
                 for data in splitter.feed(chunk):
-                    document = message(data, max_bytes=self._max_bytes)
+                    document = message(data, max_bytes=self._max_bytes, max_keys=MAX_ANSWER_KEYS)
                     if "method" not in document:
                         return _response_to(request_id, document)
                     await self._serve(document)

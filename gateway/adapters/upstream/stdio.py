@@ -33,7 +33,7 @@ from gateway.adapters.upstream.rpc import (
     read_response,
 )
 from gateway.adapters.upstream.spec import StdioSpec
-from gateway.core.wire import LineSplitter, Malformed, Overlong, message
+from gateway.core.wire import MAX_ANSWER_KEYS, LineSplitter, Malformed, Overlong, message
 
 logger = logging.getLogger("sealgate.upstream")
 
@@ -140,7 +140,7 @@ class StdioLink(Transport):
 
     async def _receive(self, frame: bytes, to_session: ToSession) -> None:
         try:
-            document = message(frame, max_bytes=self._spec.limits.max_result_bytes)
+            document = message(frame, max_bytes=self._spec.limits.max_result_bytes, max_keys=MAX_ANSWER_KEYS)
         except Malformed as malformed:
             logger.warning("upstream %s sent a malformed line; it is dropped", self._spec.name)
             waiting = self._pending.get(malformed.request_id) if isinstance(malformed.request_id, str) else None

@@ -29,11 +29,11 @@ def tools() -> list[dict[str, Any]]:
     return [{"name": name, "description": description, "inputSchema": schema} for name, schema in schemas.items()]
 
 
-async def on_list_tools(context: Any, params: Any) -> dict[str, Any]:
+async def on_list_tools(context: Any, params: Any) -> Any:
     return {"tools": tools(), "resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
 
 
-async def on_call_tool(context: Any, params: Any) -> dict[str, Any]:
+async def on_call_tool(context: Any, params: Any) -> Any:
     global description, waits_cancelled
     match params.name:
         case "wait":

@@ -170,13 +170,19 @@ def _recover_id(data: bytes) -> RequestId | None:
         return {}
 
     try:
-        outermost = json.loads(data, object_pairs_hook=keep, parse_int=_short_integer)
+        text = data.decode(errors="replace")
+        outermost = json.loads(text, strict=False, object_pairs_hook=keep, parse_int=_short_integer)
     except (ValueError, RecursionError):
         return None
     if not isinstance(outermost, dict):
         return None
     ids = [value for key, value in top_level if key == "id"]
-    return ids[0] if len(ids) == 1 and _is_id(ids[0]) else None
+    return ids[0] if len(ids) == 1 and _is_id(ids[0]) and _whole(ids[0]) else None
+
+
+def _whole(request_id: RequestId) -> bool:
+    """Whether the id can be sent back as it came: no lone surrogate in it, and nothing that stands for wrong UTF-8."""
+    return isinstance(request_id, int) or (request_id.isprintable() and "\ufffd" not in request_id)
 
 
 def _short_integer(text: str) -> int | None:

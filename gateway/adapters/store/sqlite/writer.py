@@ -9,11 +9,11 @@
 """
 
 import asyncio
+import contextlib
 import queue
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -64,11 +64,14 @@ class Transaction:
 @dataclass(frozen=True, slots=True)
 class _Item:
     work: Callable[[Transaction], Any]
-    done: "Future[Any]"
+    done: "asyncio.Future[Any]"
+
+
+_Settled = tuple[_Item, Any, BaseException | None]
 
 
 class Writer:
-    """See the module. `submit` may be called from any thread; `on_death` is called once, from the writer's thread."""
+    """See the module. `submit` is called on one event loop; `on_death` is called once, from the writer's thread."""
 
     def __init__(
         self,
@@ -103,7 +106,7 @@ class Writer:
             Overloaded: the queue is full; nothing was done.
             StoreFault: the writer is dead; whether the work was committed shows after the restart.
         """
-        done: Future[T] = Future()
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         if self._dead is not None:
             raise self._dead
         if self._closing:
@@ -112,9 +115,10 @@ class Writer:
             self._queue.put_nowait(_Item(work, done))
         except queue.Full as error:
             raise Overloaded("the journal's queue is full", hint="Try again shortly.") from error
-        if self._dead is not None:  # it died between the check and the put: nobody will answer
+        if self._dead is not None:  # it died between the check and the put: perhaps nobody will answer
+            done.cancel()
             raise self._dead
-        return await asyncio.wrap_future(done)
+        return await done
 
     def close(self) -> None:
         """Commit what is queued, sign the last checkpoint, close the file."""
@@ -145,8 +149,7 @@ class Writer:
                 items.append(self._queue.get_nowait())
             except queue.Empty:
                 break
-        # A caller that went away before its item ran is passed over; from here on its work is done, heard of or not.
-        batch = [item for item in items if item is not None and item.done.set_running_or_notify_cancel()]
+        batch = [item for item in items if item is not None]
         if batch:
             self._commit(batch)
             if time.monotonic() >= self._checkpoint_due:
@@ -158,17 +161,16 @@ class Writer:
             results = self._transact([item.work for item in batch])
         except _ITEM_FAULTS as error:
             if len(batch) == 1:
-                batch[0].done.set_exception(error)
+                _settle([(batch[0], None, error)])
                 return
             for item in batch:
                 self._commit([item])
             return
         except BaseException as error:
-            for item in batch:
-                item.done.set_exception(_fault(error))
+            fault = _fault(error)
+            _settle([(item, None, fault) for item in batch])
             raise
-        for item, result in zip(batch, results, strict=True):
-            item.done.set_result(result)
+        _settle([(item, result, None) for item, result in zip(batch, results, strict=True)])
 
     def _transact(self, works: list[Callable[[Transaction], T]]) -> list[T]:
         frontier = self._frontier.copy()
@@ -208,9 +210,25 @@ class Writer:
                 item = self._queue.get_nowait()
             except queue.Empty:
                 break
-            if item is not None and item.done.set_running_or_notify_cancel():
-                item.done.set_exception(self._dead)
+            if item is not None:
+                _settle([(item, None, self._dead)])
         self._on_death(self._dead)
+
+
+def _settle(settled: list[_Settled]) -> None:
+    """Tell the callers, all of a batch in one turn of their loop. One who went away is passed over: its work is done."""
+    with contextlib.suppress(RuntimeError):  # the loop was closed: nobody listens any more
+        settled[0][0].done.get_loop().call_soon_threadsafe(_deliver, settled)
+
+
+def _deliver(settled: list[_Settled]) -> None:
+    for item, result, error in settled:
+        if item.done.done():
+            continue
+        if error is None:
+            item.done.set_result(result)
+        else:
+            item.done.set_exception(error)
 
 
 def _fault(error: BaseException) -> StoreFault:

@@ -31,7 +31,8 @@ ENV PATH=/opt/sealgate/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     SEALGATE__LISTEN__HOST=0.0.0.0 \
     SEALGATE__LISTEN__PORT=8750 \
-    SEALGATE__STATE=/var/lib/sealgate
+    SEALGATE__STATE=/var/lib/sealgate \
+    SEALGATE_STATE=/var/lib/sealgate
 USER 10001:10001
 VOLUME /var/lib/sealgate
 EXPOSE 8750

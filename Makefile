@@ -30,8 +30,8 @@ style: .venv/dev.stamp ## Lint, formatting, import rules
 	$(PY) -m ruff format --check .
 	.venv/bin/lint-imports
 
-types: .venv/dev.stamp ## Strict types on code, tests and examples
-	$(PY) -m mypy --strict --explicit-package-bases gateway tests examples
+types: .venv/dev.stamp ## Strict types on code, tests, examples and the benchmark
+	$(PY) -m mypy --strict --explicit-package-bases gateway tests examples bench
 
 policy: .venv/dev.stamp ## Check and test the policies with the embedded engine, and with a real OPA where there is one
 	.venv/bin/sealgate policy check
@@ -44,7 +44,7 @@ dockerfile: ## Lint the Dockerfile, where hadolint is installed
 	@.ci/with "$(HADOLINT)" 'make .cache/lint/bin/hadolint' Dockerfile
 
 bench: .venv/bench.stamp ## Measure what governing a call costs
-	@$(PY) bench/run.py
+	@$(PY) -m bench.run $(ARGS)
 
 fuzz: .venv/dev.stamp ## Throw hostile input at a running gateway
 	@$(PY) fuzz/run.py

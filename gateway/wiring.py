@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -89,7 +89,7 @@ async def assemble(
         raise _wrong_keys(keys)
     approvers = {**settings.approvers(), **{approver.keyid: approver for approver in dev_approvers}}
     async with AsyncExitStack() as stack:
-        journal = _journal(state, keys, clock, dev=dev, on_death=on_death)
+        journal = _journal(state, keys, clock, approvers, dev=dev, on_death=on_death)
         stack.callback(journal.close)
         engine = await stack.enter_async_context(_engine(settings, clock, dev=dev))
         catalogue = Catalogue(settings.rules(), Lock(settings.lock_path), _told_of_change)
@@ -114,7 +114,6 @@ async def assemble(
             journal=journal,
             catalogue=catalogue,
             clock=clock,
-            approvers=approvers,
             log_path=state.journal,
             status=lambda: _status(settings, keys, engine, catalogue, upstreams),
             reload_policy=reload_policy,
@@ -124,13 +123,19 @@ async def assemble(
 
 
 def _journal(
-    state: StateFolder, keys: KeyRing, clock: SystemClock, *, dev: bool, on_death: Callable[[StoreFault], None]
+    state: StateFolder,
+    keys: KeyRing,
+    clock: SystemClock,
+    approvers: Mapping[str, Approver],
+    *,
+    dev: bool,
+    on_death: Callable[[StoreFault], None],
 ) -> SqliteJournal:
     db = open_for_writing(state.journal, keys.origin)
     writer = Writer(db, origin=keys.origin, entry_signer=keys.entry, log_signer=keys.log, dev=dev, on_death=on_death)
     vault = FileVault(state.vault, keys.vault_key)
     reader = open_for_reading(state.journal)
-    return SqliteJournal(writer, reader, vault, clock, origin=keys.origin, owner=clock.new_id())
+    return SqliteJournal(writer, reader, vault, clock, approvers=approvers, origin=keys.origin, owner=clock.new_id())
 
 
 def _engine(settings: Settings, clock: SystemClock, *, dev: bool) -> AbstractAsyncContextManager[_Engine]:

@@ -89,11 +89,11 @@ class Catalogue:
         """The approved definition, to compare with the listed one."""
         return self._lock.definition(capability_id)
 
-    def approvable(self, capability_ids: Iterable[str]) -> list[ToolDefinition]:
+    def approvable(self, shown: Mapping[str, str]) -> list[ToolDefinition]:
         """What these tools are listed as now, but for those pinned so already. Raises `GatewayError` where one cannot be."""
         blocked = {tool.definition.capability_id: tool for tool in self._catalog.hidden}
         chosen: list[ToolDefinition] = []
-        for name in capability_ids:
+        for name, digest_shown in shown.items():
             if name in self._catalog.capabilities:
                 continue
             tool = blocked.get(name)
@@ -103,6 +103,10 @@ class Catalogue:
                 )
             if tool.why not in (Hidden.UNPINNED, Hidden.DRIFTED):
                 raise GatewayError(f"{name} cannot be approved: {tool.explanation}", code=f"tool.{tool.why}")
+            if tool.definition.digest != digest_shown:
+                raise GatewayError(
+                    f"{name} changed after it was shown to you", hint="Look at it again, then approve.", code="tool.changed"
+                )
             chosen.append(tool.definition)
         return chosen
 

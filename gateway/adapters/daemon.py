@@ -50,7 +50,10 @@ class DaemonClient:
             response = self._client.request(method, path, content=body)
         except httpx2.TransportError as error:
             raise self._unreachable(error) from error
-        document: dict[str, Any] = orjson.loads(response.content)
+        try:
+            document: dict[str, Any] = orjson.loads(response.content)
+        except orjson.JSONDecodeError as error:
+            raise GatewayError(f"the daemon has nothing there: {response.status_code}", code="request.unknown") from error
         if "error" in document:
             told = document["error"]
             raised = GatewayError(told["message"], hint=told["hint"], code=told["code"])

@@ -153,8 +153,11 @@ def write_private_text(path: Path, text: str) -> None:
 
 
 def read_private_text(path: Path) -> str:
-    """The inverse. Raises `KeyFault` where others may read it."""
-    return _private_bytes(path).decode().strip()
+    """The inverse. Raises `KeyFault` where others may read it, or it holds no text."""
+    try:
+        return _private_bytes(path).decode().strip()
+    except UnicodeDecodeError as error:
+        raise KeyFault(f"{path} does not hold text") from error
 
 
 def _whose(path: Path) -> Path:
@@ -166,6 +169,8 @@ def _write_private(path: Path, data: bytes) -> None:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError as error:
         raise KeyFault(f"{path} exists; keys and tokens are never overwritten") from error
+    except OSError as error:
+        raise KeyFault(f"cannot write {path}: {error.strerror}") from error
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()

@@ -9,7 +9,7 @@ import typer
 
 from gateway import __version__
 from gateway.cli import approvals, config, daemon, keys, log, policy, tools
-from gateway.cli.render import stderr
+from gateway.cli.render import say, visible
 from gateway.core.errors import GatewayError
 
 app = typer.Typer(
@@ -43,11 +43,11 @@ def version() -> None:
 def main() -> None:
     """The `sealgate` command."""
     try:
-        app()
+        app(prog_name="sealgate")
     except GatewayError as error:
-        stderr.print(f"error[{error.code}]: {error.message}", markup=False, highlight=False, soft_wrap=True)
+        say(visible(f"error[{error.code}]: {error.message}"))
         if error.hint:
-            stderr.print(f"  next: {error.hint}", markup=False, highlight=False, soft_wrap=True)
+            say(visible(f"  next: {error.hint}"))
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.exit(1)

@@ -7,6 +7,7 @@ import time
 from getpass import getpass
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import orjson
 import typer
@@ -68,7 +69,7 @@ def list_approvals(
 def show(approval: str, state: StateOption = None, json: JsonOption = False) -> None:
     """Exactly what would run: tool, arguments, who asks, and the digest an answer is bound to."""
     with daemon(state) as client:
-        document = client.get(f"/api/v1/approvals/{approval}")
+        document = client.get(_path(approval))
     if json:
         print_json(document)
         return
@@ -167,7 +168,7 @@ def _answer(
         if not key_path.exists():
             raise GatewayError("no approver key was named", hint="Use --key; sealgate keys approver makes one.")
     with DaemonClient(folder.control_socket) as client:
-        document = client.get(f"/api/v1/approvals/{approval}")
+        document = client.get(_path(approval))
         _describe(document)
         if not yes:
             typer.confirm(f"{answer.value.capitalize()} exactly this call?", abort=True, err=True)
@@ -175,8 +176,12 @@ def _answer(
         signer = load_approver_key(key_path, _passphrase(key_path, passphrase_file))
         payload = answer_payload(document["request"], answer, approver, comment)
         envelope, _ = envelop(PAYLOAD_TYPE, payload, signer)
-        client.post(f"/api/v1/approvals/{approval}/answer", {"envelope": orjson.loads(envelope)})
+        client.post(_path(approval) + "/answer", {"envelope": orjson.loads(envelope)})
     say(f"{answer.value}: recorded for {approver}. The caller makes the same call again to go on.")
+
+
+def _path(approval: str) -> str:
+    return f"/api/v1/approvals/{quote(approval, safe='')}"
 
 
 def _passphrase(key_path: Path, passphrase_file: Path | None) -> bytes:

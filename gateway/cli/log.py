@@ -1,8 +1,10 @@
 """`sealgate log`: read the signed log and check it."""
 
+import re
 import time
 from base64 import b64decode
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +23,7 @@ from gateway.core.verify import Report, StoredEntry, verify_log
 app = typer.Typer(help="The signed log: list, show, tail, verify.", no_args_is_help=True, rich_markup_mode=None)
 
 _PROGRESS_FROM = 5_000
+_PLACE = re.compile("[0-9]{1,18}")  # fits a 64-bit integer
 
 
 @app.command("list")
@@ -45,12 +48,12 @@ def list_entries(
 @app.command()
 def show(entry: Annotated[str, typer.Argument(help="A number, or an envelope id.")], state: StateOption = None) -> None:
     """One entry whole, as it was signed; all entries of a call for an envelope id."""
+    place = int(entry) if _PLACE.fullmatch(entry) else None
     with log_reader(state) as log:
-        found = [
-            stored
-            for stored in log.entries(int(entry) if entry.isdigit() else 0)
-            if (str(stored.index) if entry.isdigit() else _payload(stored)["predicate"].get("id")) == entry
-        ][: 1 if entry.isdigit() else None]
+        if place is not None:
+            found = [stored for stored in islice(log.entries(place), 1) if stored.index == place]
+        else:
+            found = [stored for stored in log.entries() if _payload(stored)["predicate"].get("id") == entry]
     if not found:
         raise GatewayError(f"the log has no entry {entry}", hint="sealgate log list", code="log.unknown")
     for stored in found:

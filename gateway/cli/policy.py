@@ -75,7 +75,7 @@ def evaluate(
             code="policy.error",
             hint="Correct the policy; a gateway denies this call.",
         )
-    typer.echo(orjson.dumps(orjson.loads(answer), option=orjson.OPT_INDENT_2))
+    typer.echo(orjson.dumps(orjson.loads(answer), option=orjson.OPT_INDENT_2).decode())
 
 
 def _bundle(path: Path | None) -> PolicyBundle:

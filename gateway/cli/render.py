@@ -1,5 +1,7 @@
 """Printing: tables for people, JSON for programs, and nothing a tool or an agent wrote may act on the terminal."""
 
+import json
+import re
 import sys
 import unicodedata
 from typing import Any
@@ -8,18 +10,30 @@ import orjson
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-stdout = Console(width=None if sys.stdout.isatty() else 1000)  # piped: one row, one line
-stderr = Console(stderr=True)
+# Piped: one row, one line. Without emoji: `:name:` in a tool's text must stay what it is.
+stdout = Console(width=None if sys.stdout.isatty() else 1000, emoji=False)
+stderr = Console(stderr=True, emoji=False)
 
-_INVISIBLE = {"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"}
+_INVISIBLE = {"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp", "Zs"}
+# Default_Ignorable_Code_Point (Unicode, DerivedCoreProperties) as far as it lies in other categories, and a blank symbol.
+_IGNORABLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 
 
 def visible(text: str) -> str:
-    """`text` with every control, format, bidi, private or unassigned character written as \\u{…}: what you see is it."""
-    return "".join(
-        f"\\u{{{ord(char):x}}}" if unicodedata.category(char) in _INVISIBLE and char != "\n" else char for char in text
-    )
+    """`text` with every character that shows nothing, or acts on others, written as \\u{…}: what you see is it.
+
+    Controls, formats (bidi, zero width, tags), variation selectors, fillers, private and unassigned characters, and every
+    white space but the space and the line break.
+    """
+    return "".join(f"\\u{{{ord(char):x}}}" if _hides(char) else char for char in text)
+
+
+def _hides(char: str) -> bool:
+    if char in " \n":
+        return False
+    return unicodedata.category(char) in _INVISIBLE or _IGNORABLE.match(char) is not None
 
 
 def one_line(text: str) -> str:
@@ -28,13 +42,13 @@ def one_line(text: str) -> str:
 
 
 def print_json(document: Any) -> None:
-    """A document for programs: UTF-8 JSON with control characters escaped."""
-    typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS).decode())
+    """A document for programs: JSON with every character escaped that could act on a terminal."""
+    typer.echo(_escaped(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS).decode()))
 
 
 def print_json_line(document: Any) -> None:
     """One document of a stream (NDJSON)."""
-    typer.echo(orjson.dumps(document, option=orjson.OPT_SORT_KEYS).decode())
+    typer.echo(_escaped(orjson.dumps(document, option=orjson.OPT_SORT_KEYS).decode()))
 
 
 def pretty(document: Any) -> str:
@@ -51,7 +65,7 @@ def print_table(columns: list[str], rows: list[list[str]], *, empty: str) -> Non
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(_literal(cell) for cell in row))
+        table.add_row(*(Text(one_line(cell)) for cell in row))
     stdout.print(table)
 
 
@@ -60,5 +74,6 @@ def say(text: str) -> None:
     stderr.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _literal(cell: str) -> str:
-    return one_line(cell).replace("[", r"\[")
+def _escaped(text: str) -> str:
+    """JSON text with hidden characters as JSON's own escapes. Outside of strings JSON has none but space and newline."""
+    return "".join(json.dumps(char)[1:-1] if _hides(char) else char for char in text)

@@ -2,6 +2,7 @@
 
 import difflib
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
@@ -38,7 +39,7 @@ def list_tools(state: StateOption = None, json: JsonOption = False) -> None:
 def show(tool: str, state: StateOption = None, json: JsonOption = False) -> None:
     """One tool: its classification and its whole definition, every character visible."""
     with daemon(state) as client:
-        document = client.get(f"/api/v1/tools/{tool}")
+        document = client.get(_path(tool))
     if json:
         print_json(document)
         return
@@ -49,7 +50,7 @@ def show(tool: str, state: StateOption = None, json: JsonOption = False) -> None
 def diff(tool: str, state: StateOption = None) -> None:
     """What changed between the approved definition of a tool and the one its upstream lists now."""
     with daemon(state) as client:
-        document = client.get(f"/api/v1/tools/{tool}")
+        document = client.get(_path(tool))
     if document["pinned"] is None:
         raise GatewayError(f"{tool} was never approved, so there is nothing to compare", hint=f"sealgate tools show {tool}")
     listed = document["listed"][0]["definition"] if document["listed"] else {}
@@ -79,13 +80,18 @@ def approve(
         for name in names:
             tool = listed.get(name)
             if tool is not None:
-                say(f"{name}: {one_line(tool['definition'].get('description', ''))}")
-                for line in _diff(client.get(f"/api/v1/tools/{name}")["pinned"] or {}, tool["definition"]):
+                say(f"{one_line(name)}: {one_line(str(tool['definition'].get('description', '')))}")
+                for line in _diff(client.get(_path(name))["pinned"] or {}, tool["definition"]):
                     say(f"    {line}")
         if not yes:
             typer.confirm(f"Approve {len(names)} definition(s) as shown?", abort=True, err=True)
-        document = client.post("/api/v1/tools/approve", {"ids": names})
+        shown = {name: listed.get(name, {}).get("digest", "") for name in names}
+        document = client.post("/api/v1/tools/approve", {"tools": shown})
     say("approved: " + (", ".join(document["approved"]) or "nothing new"))
+
+
+def _path(tool: str) -> str:
+    return f"/api/v1/tool?id={quote(tool, safe='')}"
 
 
 def _diff(old: dict[str, Any], new: dict[str, Any]) -> list[str]:

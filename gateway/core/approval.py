@@ -146,7 +146,11 @@ class Approved:
 
 
 def answer_payload(request: Mapping[str, Any], answer: Answer, approver: str, comment: str) -> bytes:
-    """What an approver signs: the answer, and the digest of the whole request document they were shown."""
+    """What an approver signs: the answer, and the digest of the request document they were shown.
+
+    Reasons enter by code: a policy's sentence may quote an argument, and this digest is not keyed.
+    """
+    digested = {**request, "reasons": [reason["code"] for reason in request["reasons"]]}
     return canonical(
         {
             "answer": answer.value,
@@ -154,7 +158,7 @@ def answer_payload(request: Mapping[str, Any], answer: Answer, approver: str, co
             "approver": approver,
             "call_digest": request["call_digest"],
             "comment": comment,
-            "request_digest": digest(dict(request)),
+            "request_digest": digest(digested),
         }
     )
 
@@ -210,3 +214,8 @@ class Grant:
             ):
                 return
         raise NotGranted(f"{self.decision.effect} without a matching approval")
+
+    @property
+    def needs_intent(self) -> bool:
+        """Whether the call must be begun durably: it has an effect, or it uses up an approval."""
+        return self.call.capability.mode.has_effect or self.approved is not None

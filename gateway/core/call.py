@@ -18,6 +18,7 @@ from gateway.core.outcome import Reason
 from gateway.core.run_context import RunContext
 
 MAX_COMMITMENTS = 64
+MAX_NAME_BYTES = 8 * 1024  # of an entry's 47 KiB
 PRINCIPAL_WINDOW_SECONDS = 120
 RUN_WINDOW_SECONDS = 24 * 3600
 
@@ -124,9 +125,13 @@ class Sealer:
     def _disclose(
         self, capability: Capability, arguments: dict[str, Any], canonical_arguments: bytes
     ) -> tuple[Disclosure, ...]:
-        """One commitment per argument; a single one where a name is not the schema's own: a name may be data, too."""
+        """One commitment per argument; a single one where a name is not the schema's own: a name may be data, too.
+
+        Also where the names would fill the entry.
+        """
         declared = capability.definition.document["inputSchema"].get("properties", {})
-        if len(arguments) > MAX_COMMITMENTS or not arguments.keys() <= declared.keys():
+        too_many = len(arguments) > MAX_COMMITMENTS or len(orjson.dumps(list(arguments))) > MAX_NAME_BYTES
+        if too_many or not arguments.keys() <= declared.keys():
             return (disclose("*", canonical_arguments, self._random(SALT_BYTES)),)
         return tuple(disclose(name, canonical(value), self._random(SALT_BYTES)) for name, value in sorted(arguments.items()))
 

@@ -5,7 +5,6 @@ Sources: https://c2sp.org/tlog-checkpoint, https://c2sp.org/signed-note (Ed25519
 
 import hashlib
 from base64 import b64decode, b64encode
-from binascii import Error as Base64Error
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidSignature
@@ -45,27 +44,29 @@ def open_checkpoint(note: str, origin: str, key: Ed25519PublicKey) -> Checkpoint
         NotVerified: malformed, of another log, or not signed by `key`.
     """
     body, separator, signatures = note.partition("\n\n")
-    lines = body.split("\n")
     try:
-        name, size, root = lines[0], int(lines[1]), b64decode(lines[2], validate=True)
-    except (IndexError, ValueError, Base64Error) as error:
+        name, size, root = body.split("\n")
+        checkpoint = Checkpoint(name, int(size), b64decode(root, validate=True))
+    except ValueError as error:
         raise NotVerified(f"not a checkpoint: {error!r}") from error
-    if not separator or len(lines) != 3 or str(size) != lines[1] or size < 0 or len(root) != 32:
+    # One spelling only: a note with a changed byte is not the note that was signed, whatever it decodes to.
+    if checkpoint.body() != f"{body}\n".encode() or checkpoint.size < 0 or len(checkpoint.root) != 32:
         raise NotVerified("not a checkpoint")
+    if not separator or not signatures.endswith("\n"):
+        raise NotVerified("not a signed note")
     if name != origin:
         raise NotVerified(f"a checkpoint of the log {name!r}, not of {origin!r}")
-    checkpoint = Checkpoint(name, size, root)
     expected = note_key_hash(origin, key.public_bytes_raw())
-    for line in signatures.splitlines():
+    for line in signatures[:-1].split("\n"):
         dash, _, rest = line.partition(" ")
         signer, _, encoded = rest.rpartition(" ")
         if dash != "—" or signer != origin:
             continue
         try:
             raw = b64decode(encoded, validate=True)
-        except (ValueError, Base64Error):
+        except ValueError:
             continue
-        if raw[:4] == expected:
+        if b64encode(raw).decode() == encoded and raw[:4] == expected:
             try:
                 key.verify(raw[4:], checkpoint.body())
             except InvalidSignature as error:

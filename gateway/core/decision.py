@@ -59,7 +59,9 @@ def read_verdict(document: Any) -> Verdict:
     try:
         effect = Effect(document["effect"])
         reasons = tuple(Reason(str(item["code"]), str(item["message"])) for item in document["reasons"])
-        obligations = dict(document.get("obligations", {}))
+        obligations = document.get("obligations", {})
+        if not isinstance(obligations, dict):
+            raise TypeError("obligations are an object")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         return failed_verdict(f"not a decision document: {error!r}")
     unknown = sorted(obligations.keys() - KNOWN_OBLIGATIONS)

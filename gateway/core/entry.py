@@ -1,7 +1,8 @@
 """An entry of the log: a DSSE envelope over an in-toto Statement v1 whose predicate says what happened.
 
 Every entry states its own index, so a moved, missing or repeated one contradicts itself, and its subject is the digest
-of its predicate. Payloads are canonical JSON of at most 48 KiB (C2SP tlog-tiles allows 65,535 bytes per entry).
+of its predicate. Payloads are canonical JSON of at most 47 KiB, so that the entry around it fits the 65,535 bytes that
+C2SP tlog-tiles allows.
 
 Kinds and their meaning: boot (a process took over the log), intent (a call is about to run), outcome (how it ended),
 denied (it did not run), in_doubt (started, end unknown), approval (requested, answered, expired), pin (a tool definition
@@ -25,7 +26,7 @@ from gateway.core.merkle import leaf_hash
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://sealgate.dev/ToolEnvelope/v1"
-MAX_PAYLOAD_BYTES = 48 * 1024
+MAX_PAYLOAD_BYTES = 47 * 1024
 
 
 class Kind(StrEnum):
@@ -121,7 +122,7 @@ def open_entry(entry: bytes, keys: Mapping[str, Ed25519PublicKey]) -> Entry:
         wanted = {"digest": {"sha256": hashlib.sha256(canonical(predicate)).hexdigest()}, "name": f"urn:uuid:{opened.id}"}
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise NotVerified(f"the payload is not a Sealgate statement: {error!r}") from error
-    if statement["_type"] != STATEMENT_TYPE or statement.get("predicateType") != PREDICATE_TYPE:
+    if statement.get("_type") != STATEMENT_TYPE or statement.get("predicateType") != PREDICATE_TYPE:
         raise NotVerified("the statement is of another type")
     if subject != wanted:
         raise NotVerified("the statement's subject is not its predicate")

@@ -57,4 +57,6 @@ class Frontier:
     @classmethod
     def from_bytes(cls, size: int, data: bytes) -> "Frontier":
         """Raises ValueError where `data` does not fit `size`."""
+        if len(data) % 32:
+            raise ValueError("a subtree root has 32 bytes")
         return cls(size, [data[start : start + 32] for start in range(0, len(data), 32)])

@@ -4,7 +4,8 @@ Checked, and every problem names its place:
 
 * entries are numbered 0, 1, 2, …, each states its own number, and none comes twice
 * each entry's signature, form and leaf hash
-* order: no outcome or doubt of an effect without its intent, no intent twice, no end twice
+* order: no outcome or doubt of an effect without its intent, no intent twice, no end twice; no intent of a call that
+  policy wanted a person for without that approval's entry, and none after another one used it
 * every checkpoint's signature, and that its root is the root of that many entries
 * the log is at least as long as its longest checkpoint, the stored head's and the one the auditor kept
 """
@@ -116,7 +117,7 @@ def _check_entry(stored: StoredEntry, place: int, keys: TrustedKeys, order: "_Or
     except NotVerified as error:
         report.problems.append(f"{name}: {error}")
         return
-    report.kinds[entry.kind] = report.kinds.get(entry.kind, 0) + 1
+    report.kinds[entry.kind.value] = report.kinds.get(entry.kind.value, 0) + 1
     if entry.index != stored.index:
         report.problems.append(f"{name}: states that it is entry {entry.index}; it was moved or repeated")
         return
@@ -124,27 +125,39 @@ def _check_entry(stored: StoredEntry, place: int, keys: TrustedKeys, order: "_Or
 
 
 class _Order:
-    """Calls whose intent was seen and whose end was not: the only memory a pass needs."""
+    """Calls whose intent was seen and whose end was not, and approvals not used yet: the only memory a pass needs."""
 
     def __init__(self) -> None:
         self._open: set[str] = set()
+        self._approved: set[str] = set()
 
     def problems(self, entry: Entry) -> Iterator[str]:
         match entry.kind:
+            case Kind.APPROVAL if entry.predicate.get("event") == "approved":
+                self._approved.add(_approval_id(entry.predicate))
             case Kind.INTENT:
                 if entry.id in self._open:
                     yield "a second intent of the same call"
                 self._open.add(entry.id)
-            case Kind.OUTCOME if _needs_intent(entry.predicate):
-                if entry.id not in self._open:
-                    yield "an outcome without its intent"
-                self._open.discard(entry.id)
-            case Kind.IN_DOUBT:
-                if entry.id not in self._open:
-                    yield "in doubt without its intent"
+                yield from self._grant_problems(entry.predicate)
+            case Kind.OUTCOME | Kind.IN_DOUBT:
+                if entry.id not in self._open and (entry.kind is Kind.IN_DOUBT or _needs_intent(entry.predicate)):
+                    yield f"{entry.kind} without its intent"
                 self._open.discard(entry.id)
             case _:
                 pass
+
+    def _grant_problems(self, predicate: Mapping[str, Any]) -> Iterator[str]:
+        if (predicate.get("policy") or {}).get("effect") == "allow":
+            return
+        approval_id = _approval_id(predicate)
+        if approval_id not in self._approved:
+            yield "an intent without an approval that was given and not used before"
+        self._approved.discard(approval_id)
+
+
+def _approval_id(predicate: Mapping[str, Any]) -> str:
+    return str((predicate.get("approval") or {}).get("approval_id"))
 
 
 def _needs_intent(predicate: Mapping[str, Any]) -> bool:

@@ -3,8 +3,9 @@
 It holds no approver key: an approval arrives signed, and is checked here like anything else from outside.
 """
 
+import re
 from base64 import b64encode
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,6 @@ from gateway.adapters.store.sqlite.journal import SqliteJournal
 from gateway.adapters.store.sqlite.reader import SqliteLog
 from gateway.adapters.store.sqlite.rows import ApprovalRow
 from gateway.core import wire
-from gateway.core.approval import Approver
 from gateway.core.capability import Capability, ToolDefinition
 from gateway.core.catalog import HiddenTool
 from gateway.core.entry import Kind, Record
@@ -29,6 +29,7 @@ from gateway.core.outcome import Reason
 from gateway.core.ports import Clock
 
 _ENTRIES_PER_CHUNK = 256
+_PLACE = re.compile("[0-9]{1,18}")  # fits a 64-bit integer
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,6 @@ class Control:
     journal: SqliteJournal
     catalogue: Catalogue
     clock: Clock
-    approvers: Mapping[str, Approver]
     log_path: Path
     status: Callable[[], dict[str, Any]]
     reload_policy: Callable[[], Awaitable[str]]
@@ -49,7 +49,7 @@ class Control:
             Route("/api/v1/status", self._status),
             Route("/api/v1/tools", self._tools),
             Route("/api/v1/tools/approve", self._approve_tools, methods=["POST"]),
-            Route("/api/v1/tools/{id}", self._tool),
+            Route("/api/v1/tool", self._tool),
             Route("/api/v1/approvals", self._approvals),
             Route("/api/v1/approvals/{id}", self._approval),
             Route("/api/v1/approvals/{id}/answer", self._answer, methods=["POST"]),
@@ -69,7 +69,7 @@ class Control:
         return JSONResponse({"revision": catalog.revision, "tools": sorted(tools, key=lambda tool: str(tool["id"]))})
 
     async def _tool(self, request: Request) -> Response:
-        name = request.path_params["id"]
+        name = request.query_params.get("id", "")  # an upstream may list any name at all: not fit for a path
         catalog = self.catalogue.current()
         found = [_callable_tool(catalog.capabilities[name])] if name in catalog.capabilities else []
         found += [_hidden_tool(tool) for tool in catalog.hidden if tool.definition.capability_id == name]
@@ -80,10 +80,10 @@ class Control:
 
     async def _approve_tools(self, request: Request) -> Response:
         body = await _body(request)
-        names = body.get("ids")
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise GatewayError('send {"ids": [tool, …]}', code="request.invalid")
-        chosen = self.catalogue.approvable(names)
+        shown = body.get("tools")
+        if not isinstance(shown, dict) or not all(isinstance(digest, str) for digest in shown.values()):
+            raise GatewayError('send {"tools": {tool: digest, …}}', code="request.invalid")
+        chosen = self.catalogue.approvable(shown)
         for definition in chosen:  # recorded first: no pin without its entry
             pin = {"capability_id": definition.capability_id, "definition_digest": definition.digest}
             await self.journal.record(Record(Kind.PIN, self.clock.new_id(), self.clock.now(), {"pin": pin}))
@@ -110,7 +110,7 @@ class Control:
         envelope = body.get("envelope")
         if not isinstance(envelope, dict):
             raise GatewayError("send the signed answer as `envelope`", code="request.invalid")
-        answer = await self.journal.answer(request.path_params["id"], envelope, self.approvers)
+        answer = await self.journal.answer(request.path_params["id"], envelope)
         if isinstance(answer, Reason):
             raise GatewayError(answer.message, code=answer.code)
         return JSONResponse({"approval_id": answer.approval_id, "answer": answer.answer, "approver": answer.approver})
@@ -132,8 +132,8 @@ class Control:
 
     async def _log_entries(self, request: Request) -> Response:
         start = request.query_params.get("start", "0")
-        if not start.isdigit():
-            raise GatewayError("start is a number", code="request.invalid")
+        if _PLACE.fullmatch(start) is None:
+            raise GatewayError("start is a place in the log", code="request.invalid")
         return StreamingResponse(self._entry_lines(int(start)), media_type="application/x-ndjson")
 
     async def _entry_lines(self, start: int) -> AsyncIterator[bytes]:

@@ -5,6 +5,7 @@ Own line reader: every frame goes through the strict parser, and a malformed one
 
 import asyncio
 import os
+import stat
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -99,6 +100,8 @@ def _message(frame: bytes | wire.Overlong) -> JSONRPCMessage:
 @asynccontextmanager
 async def own_stdio() -> AsyncIterator[LineStream]:
     """The process's stdin and stdout as a LineStream. Stray prints go to stderr meanwhile: stdout carries the protocol."""
+    if any(stat.S_ISREG(os.fstat(number).st_mode) for number in (0, 1)):
+        raise GatewayError("stdin and stdout must be pipes, sockets or a terminal, not files", code="stdio.unusable")
     wire_in, wire_out = os.dup(0), os.dup(1)
     devnull = os.open(os.devnull, os.O_RDONLY)
     os.dup2(devnull, 0)

@@ -13,6 +13,7 @@ from typing import Any
 
 import apsw
 import orjson
+import structlog
 
 from gateway.adapters.store.sqlite import rows
 from gateway.adapters.store.sqlite.rows import ApprovalRow, CallRow
@@ -59,6 +60,8 @@ from gateway.core.idempotency import (
 from gateway.core.outcome import Reason, Receipt
 from gateway.core.ports import Clock, Vault
 
+_log = structlog.get_logger("sealgate.journal")
+
 DERIVED_NOTE = (
     "This is the stored result of the same call made shortly before; it was not run again. To run it again, send"
     ' _meta["dev.sealgate/idempotency-key"] with a key of your own.'
@@ -80,6 +83,7 @@ class SqliteJournal:
     Args:
         writer: owns the writing connection
         reader: a read-only connection, used on the event loop for point look-ups
+        approvers: who may approve, by key id
         owner: this boot's id, kept with what it starts
         wait_seconds: how long a duplicate waits for the running call before it is told to come back
     """
@@ -91,6 +95,7 @@ class SqliteJournal:
         vault: Vault,
         clock: Clock,
         *,
+        approvers: Mapping[str, Approver],
         origin: str,
         owner: str,
         wait_seconds: float = 10.0,
@@ -99,6 +104,7 @@ class SqliteJournal:
         self._reader = reader
         self._vault = vault
         self._clock = clock
+        self._approvers = approvers
         self._origin = origin
         self._owner = owner
         self._wait_seconds = wait_seconds
@@ -115,7 +121,8 @@ class SqliteJournal:
             if claim.fingerprint != call.fingerprint:
                 return Mismatch()
             try:
-                await asyncio.wait_for(claim.ended.wait(), max(0.0, deadline - self._clock.monotonic()))
+                async with asyncio.timeout(max(0.0, deadline - self._clock.monotonic())):
+                    await claim.ended.wait()
             except TimeoutError:
                 return Running()
         # No await between the look above and the claim below: at most one call holds a key.
@@ -130,7 +137,7 @@ class SqliteJournal:
 
     async def begin(self, grant: Grant) -> None:
         call = grant.call
-        if not call.capability.mode.has_effect:
+        if not grant.needs_intent:
             return
         record = Record(Kind.INTENT, call.envelope_id, self._clock.now(), self._granted(grant))
         arguments = self._seal_arguments(call)
@@ -153,11 +160,10 @@ class SqliteJournal:
 
     async def finish(self, grant: Grant, ending: Ending, duration_ms: int) -> Receipt:
         call = grant.call
-        has_effect = call.capability.mode.has_effect
         kind = Kind.IN_DOUBT if isinstance(ending, Unknown) else Kind.OUTCOME
         body = {**self._granted(grant), **result_fields(ending, duration_ms)}
         record = Record(kind, call.envelope_id, self._clock.now(), body)
-        arguments = None if has_effect else self._seal_arguments(call)
+        arguments = None if grant.needs_intent else self._seal_arguments(call)
         result = None
         if isinstance(ending, Answered):
             result = self._vault.seal(call.subject, ending.disclosure.encoded.encode(), _context(call.envelope_id, "result"))
@@ -213,14 +219,12 @@ class SqliteJournal:
 
         return await self._writer.submit(work)
 
-    async def answer(
-        self, approval_id: str, envelope: dict[str, Any], approvers: Mapping[str, Approver]
-    ) -> SignedAnswer | Reason:
+    async def answer(self, approval_id: str, envelope: dict[str, Any]) -> SignedAnswer | Reason:
         """Check an approver's signed answer and record it; the Reason where it does not count."""
         row = rows.approval_row(self._reader, approval_id)
         if row is None:
             return Reason("approval.unknown", "There is no such approval request.")
-        signed = check_answer(row.request, row.state, envelope, approvers, self._clock.now())
+        signed = check_answer(row.request, row.state, envelope, self._approvers, self._clock.now())
         if isinstance(signed, Reason):
             return signed
         then = ApprovalState.APPROVED if signed.answer is Answer.APPROVE else ApprovalState.REJECTED
@@ -319,22 +323,37 @@ class SqliteJournal:
         request, live = approval.request, approval.state in (ApprovalState.PENDING, ApprovalState.APPROVED)
         same = (request.call_digest, request.policy_revision) == (call.call_digest, decision.bundle_revision)
         if live and self._clock.now() >= request.expires_at:
-            await self._end_approval(approval, ApprovalState.EXPIRED, release=call)
-            return NotApproved(_expired(request))
+            if await self._end_approval(approval, ApprovalState.EXPIRED, release=call):
+                return NotApproved(_expired(request))
+            return await self._meet_approval(call, row, decision, ask)  # answered at this very moment: look again
         if live and (ask is None or not same):  # policy changed, or no longer asks: this request decides nothing
-            await self._end_approval(approval, ApprovalState.VOID, release=call)
-            return None
+            if await self._end_approval(approval, ApprovalState.VOID, release=call):
+                return None
+            return await self._meet_approval(call, row, decision, ask)
         match approval.state:
             case ApprovalState.PENDING:
                 return Waiting(request)
-            case ApprovalState.APPROVED if approval.answer is not None:
-                return Resumed(Approved(request, approval.answer))
+            case ApprovalState.APPROVED:
+                signed = self._signed(approval)
+                if signed is not None:
+                    return Resumed(Approved(request, signed))
+                await self._end_approval(approval, ApprovalState.VOID, release=call)  # nothing ends it meanwhile
+                return None
             case ApprovalState.REJECTED:
                 reason = Reason("approval.rejected", "A person rejected this call.")
             case _:
                 reason = _expired(request)
         await self._writer.submit(lambda transaction: self._move(transaction, call, State.RELEASED))
         return NotApproved(reason)
+
+    def _signed(self, approval: ApprovalRow) -> SignedAnswer | None:
+        """The yes of an approved request, its signature checked again: that the journal says so is not enough."""
+        envelope = approval.answer.envelope if approval.answer is not None else {}
+        signed = check_answer(approval.request, ApprovalState.PENDING, envelope, self._approvers, self._clock.now())
+        if isinstance(signed, SignedAnswer) and signed.answer is Answer.APPROVE:
+            return signed
+        _log.error("approval_not_signed", approval_id=approval.request.approval_id)
+        return None
 
     async def _ask(self, call: SealedCall, key: IdempotencyKey, ask: ApprovalRequest) -> Waiting:
         """File the request: durable before the caller hears of it."""
@@ -350,18 +369,20 @@ class SqliteJournal:
         await self._writer.submit(work)
         return Waiting(ask)
 
-    async def _end_approval(self, approval: ApprovalRow, then: ApprovalState, *, release: SealedCall | None = None) -> None:
-        """Expire or void a request, unless it ended meanwhile, and free the key of the call that asks for that."""
+    async def _end_approval(self, approval: ApprovalRow, then: ApprovalState, *, release: SealedCall | None = None) -> bool:
+        """Expire or void a request and free the key of the call that asks for that; False if it ended meanwhile."""
         body = {**_asked(approval.request), "event": then.value}
         record = Record(Kind.APPROVAL, self._clock.new_id(), self._clock.now(), body)
 
-        def work(transaction: Transaction) -> None:
-            if rows.move_approval(transaction.db, approval.request.approval_id, approval.state, then):
-                transaction.append(record)
-                if release is not None:
-                    self._move(transaction, release, State.RELEASED)
+        def work(transaction: Transaction) -> bool:
+            if not rows.move_approval(transaction.db, approval.request.approval_id, approval.state, then):
+                return False
+            transaction.append(record)
+            if release is not None:
+                self._move(transaction, release, State.RELEASED)
+            return True
 
-        await self._writer.submit(work)
+        return await self._writer.submit(work)
 
     def _move(
         self,

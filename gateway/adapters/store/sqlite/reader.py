@@ -12,7 +12,10 @@ from gateway.core.verify import StoredEntry
 
 
 class SqliteLog:
-    """Implements `core.ports.LogReader` on a read-only connection. A snapshot: what is appended meanwhile is not seen."""
+    """Implements `core.ports.LogReader` on a read-only connection. A snapshot: what is appended meanwhile is not seen.
+
+    Columns are cast: SQLite keeps any type in any column, and a changed one must be found by verification, not crash it.
+    """
 
     def __init__(self, path: Path) -> None:
         if not path.exists():
@@ -25,16 +28,16 @@ class SqliteLog:
             raise StoreFault(f"cannot read the log {path}: {error}") from error
 
     def entries(self, start: int = 0) -> Iterator[StoredEntry]:
-        query = "SELECT idx, entry, leaf FROM entries WHERE idx >= ? ORDER BY idx"
+        query = "SELECT idx, CAST(entry AS BLOB), CAST(leaf AS BLOB) FROM entries WHERE idx >= ? ORDER BY idx"
         for index, entry, leaf in self._db.execute(query, (start,)):
             yield StoredEntry(int(index), bytes(entry), bytes(leaf))
 
     def checkpoints(self) -> Iterator[tuple[int, str]]:
-        for size, note in self._db.execute("SELECT size, note FROM checkpoints ORDER BY size"):
-            yield int(size), str(note)
+        for size, note in self._db.execute("SELECT size, CAST(note AS BLOB) FROM checkpoints ORDER BY size"):
+            yield int(size), bytes(note).decode(errors="replace")
 
     def head(self) -> tuple[int, bytes]:
-        row: tuple[int, bytes] | None = self._db.execute("SELECT size, root FROM head").get
+        row: tuple[int, bytes] | None = self._db.execute("SELECT CAST(size AS INTEGER), CAST(root AS BLOB) FROM head").get
         return row or (0, Frontier().root())
 
     def close(self) -> None:

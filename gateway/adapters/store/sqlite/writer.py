@@ -93,8 +93,16 @@ class Writer:
         self._queue: queue.Queue[_Item | None] = queue.Queue(max_queue)
         self._dead: StoreFault | None = None
         self._closing = False
-        self._frontier = _stored_frontier(db)
-        self._checkpointed = _last_checkpoint(db)
+        try:
+            self._frontier = _stored_frontier(db)
+            self._checkpointed = _last_checkpoint(db)
+        except apsw.Error as error:
+            raise StoreFault(f"the log cannot be read: {error}", hint="Restore it from a backup.") from error
+        if self._checkpointed > self._frontier.size:  # going on would sign checkpoints that contradict this one
+            raise StoreFault(
+                f"the log has {self._frontier.size} entries, and a checkpoint of {self._checkpointed}: it was cut",
+                hint="sealgate log verify names what is missing. Restore the newest copy.",
+            )
         self._checkpoint_due = 0.0
         self._thread = threading.Thread(target=self._run, name="sealgate-writer", daemon=True)
         self._thread.start()
@@ -107,17 +115,18 @@ class Writer:
             StoreFault: the writer is dead; whether the work was committed shows after the restart.
         """
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        if self._dead is not None:
-            raise self._dead
+        self._check_alive()
         if self._closing:
             raise StoreFault("the journal is closed")
         try:
             self._queue.put_nowait(_Item(work, done))
         except queue.Full as error:
             raise Overloaded("the journal's queue is full", hint="Try again shortly.") from error
-        if self._dead is not None:  # it died between the check and the put: perhaps nobody will answer
+        try:
+            self._check_alive()
+        except StoreFault:  # it died between the check and the put: perhaps nobody will answer
             done.cancel()
-            raise self._dead
+            raise
         return await done
 
     def close(self) -> None:
@@ -127,6 +136,10 @@ class Writer:
             self._queue.put(None)
         self._thread.join(timeout=30)
         self._db.close()
+
+    def _check_alive(self) -> None:
+        if self._dead is not None:
+            raise self._dead
 
     def _run(self) -> None:
         try:
@@ -163,8 +176,13 @@ class Writer:
             if len(batch) == 1:
                 _settle([(batch[0], None, error)])
                 return
-            for item in batch:
-                self._commit([item])
+            for place, item in enumerate(batch):
+                try:
+                    self._commit([item])
+                except BaseException as fatal:
+                    fault = _fault(fatal)
+                    _settle([(left, None, fault) for left in batch[place + 1 :]])
+                    raise
             return
         except BaseException as error:
             fault = _fault(error)
@@ -217,6 +235,8 @@ class Writer:
 
 def _settle(settled: list[_Settled]) -> None:
     """Tell the callers, all of a batch in one turn of their loop. One who went away is passed over: its work is done."""
+    if not settled:
+        return
     with contextlib.suppress(RuntimeError):  # the loop was closed: nobody listens any more
         settled[0][0].done.get_loop().call_soon_threadsafe(_deliver, settled)
 
@@ -239,9 +259,7 @@ def _fault(error: BaseException) -> StoreFault:
 
 def _stored_frontier(db: apsw.Connection) -> Frontier:
     row: tuple[int, bytes, bytes] | None = db.execute("SELECT size, frontier, root FROM head").get
-    if row is None:
-        return Frontier()
-    size, subtrees, root = row
+    size, subtrees, root = row or (0, b"", Frontier().root())
     try:
         frontier = Frontier.from_bytes(size, subtrees)
     except ValueError as error:

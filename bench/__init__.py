@@ -1,0 +1,1 @@
+"""What governing a call costs: `make bench`. How to read it: docs/reference/benchmark.md."""

@@ -1,0 +1,81 @@
+"""Sealgate as the benchmark runs it: the default policies in the embedded engine, signatures, a durable log."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from bench.calls import Door
+from bench.processes import REPOSITORY, Process
+
+READ, WRITE = "up__look", "up__put"
+START_SECONDS = 30
+CLI_SECONDS = 60
+_CONFIG = """\
+state: state
+tenant: bench
+mcpServers:
+  up: {{url: "http://127.0.0.1:{upstream}/mcp"}}
+tools:
+  - {{match: {read}, mode: read_only, owner: bench}}
+  - {{match: {write}, mode: local_write, owner: bench}}
+"""
+
+
+class Sealgate:
+    """A real `sealgate up` process in front of that upstream, or `module` in its place, which takes the same arguments.
+
+    `lock` is a gateway.lock that pins its tools already; without one they must be approved.
+    """
+
+    def __init__(
+        self, folder: Path, port: int, upstream: int, *, core: int, module: str = "gateway", lock: Path | None = None
+    ) -> None:
+        folder.mkdir()
+        self.lock = folder / "gateway.lock"
+        if lock is not None:
+            shutil.copy(lock, self.lock)
+        config = folder / "gateway.yaml"
+        config.write_text(_CONFIG.format(upstream=upstream, read=READ, write=WRITE))
+        self._port = port
+        self._state = folder / "state"
+        arguments = ["up", "--config", str(config), "--port", str(port)]
+        self.process = Process(module, arguments, core=core, log=folder / "gateway.log")
+
+    def wait(self) -> None:
+        """Until it is up. Raises `RuntimeError`."""
+        deadline = time.monotonic() + START_SECONDS
+        while not (self._state / "control.sock").exists():
+            self.process.check()
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"the gateway was not up after {START_SECONDS} s")
+            time.sleep(0.05)
+
+    def approve_tools(self) -> None:
+        """Pin its tools as an operator does. Raises `RuntimeError`."""
+        self._cli("tools", "approve", "--all", "--yes")
+
+    def doors(self) -> tuple[Door, Door]:
+        """Where the read and the write are called; each write brings a key."""
+        token = (self._state / "dev" / "token").read_text().strip()
+        return Door(self._port, READ, token), Door(self._port, WRITE, token, keyed=True)
+
+    def verify_log(self) -> str:
+        """What `sealgate log verify` says of the log that the benchmark wrote. Raises `RuntimeError` where it is wrong."""
+        return self._cli("log", "verify")
+
+    def _cli(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "gateway", *arguments],
+            cwd=REPOSITORY,
+            env={**os.environ, "SEALGATE_STATE": str(self._state), "NO_COLOR": "1"},
+            capture_output=True,
+            text=True,
+            timeout=CLI_SECONDS,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"sealgate {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        return done.stdout.strip()

@@ -1,0 +1,216 @@
+"""Approvals: an answer counts only as signed, for this request, once, in time and by the right person; and no Grant
+comes from anything else."""
+
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+
+from gateway.core.approval import (
+    Answer,
+    ApprovalRequest,
+    ApprovalState,
+    Approved,
+    Grant,
+    NotGranted,
+    SignedAnswer,
+    answer_payload,
+    check_answer,
+)
+from gateway.core.decision import Effect
+from gateway.core.outcome import Reason
+from tests.core.calls import (
+    ALICE,
+    ALLOW,
+    ASK,
+    ASSISTANT,
+    DENY,
+    LATER,
+    MUCH_LATER,
+    NOW,
+    Call,
+    Person,
+    ask_for,
+    decide,
+    person,
+    seal,
+    signed_answer,
+)
+
+CALL = seal(Call())
+REQUEST = ask_for(CALL)
+BOB, CAROL = person("user:bob"), person("user:carol")
+
+
+def check(
+    envelope: dict[str, Any],
+    *,
+    request: ApprovalRequest = REQUEST,
+    state: ApprovalState = ApprovalState.PENDING,
+    people: tuple[Person, ...] = (BOB, CAROL),
+    now: str = NOW,
+) -> SignedAnswer | Reason:
+    return check_answer(request, state, envelope, {one.signer.keyid: one.approver for one in people}, now)
+
+
+def refused(envelope: dict[str, Any], **how: Any) -> str:
+    """The code under which an answer does not count."""
+    reason = check(envelope, **how)
+    assert isinstance(reason, Reason), reason
+    return reason.code
+
+
+@pytest.mark.parametrize("answer", list(Answer))
+def test_a_registered_approvers_answer_counts(answer: Answer) -> None:
+    envelope = BOB.sign(REQUEST, answer, "looks fine")
+    assert check(envelope) == SignedAnswer("approval-1", answer, "user:bob", BOB.signer.keyid, "looks fine", envelope)
+
+
+def test_the_request_survives_storage() -> None:
+    stored = orjson.loads(orjson.dumps(REQUEST.document()))
+    assert ApprovalRequest.from_document(stored) == REQUEST
+    assert REQUEST.call_digest == CALL.call_digest
+    assert REQUEST.expires_at == LATER
+
+
+def test_an_answer_by_an_unknown_key_does_not_count() -> None:
+    assert refused(person("user:bob").sign(REQUEST)) == "approval.signature"
+    assert refused(BOB.sign(REQUEST), people=(CAROL,)) == "approval.signature"
+
+
+def test_an_answer_that_was_changed_after_signing_does_not_count() -> None:
+    envelope = BOB.sign(REQUEST, Answer.REJECT)
+    forged = {**envelope, "payload": BOB.sign(REQUEST, Answer.APPROVE)["payload"]}
+    assert refused(forged) == "approval.signature"
+
+
+def test_an_answer_in_the_name_of_another_does_not_count() -> None:
+    payload = answer_payload(REQUEST.document(), Answer.APPROVE, "user:carol", "")
+    assert refused(signed_answer(BOB.signer, payload)) == "approval.other_request"
+
+
+CHANGED: list[dict[str, Any]] = [
+    {"approval_id": "approval-2"},
+    {"call_digest": seal(Call(arguments={"text": "hello!"})).call_digest},
+    {"capability_id": "mail__other"},
+    {"definition_digest": "sha256:0"},
+    {"mode": "read_only"},
+    {"tenant_id": "other"},
+    {"principal_chain": (str(ALICE),)},
+    {"policy_revision": "policy-2"},
+    {"required_approver": "user:bob"},
+    {"reasons": ()},
+    {"requested_at": LATER},
+    {"expires_at": MUCH_LATER},
+    {"advisory": True},
+    {"envelope_id": "other"},
+]
+
+
+@pytest.mark.parametrize("changed", CHANGED)
+def test_an_answer_to_another_request_does_not_count(changed: dict[str, Any]) -> None:
+    assert refused(BOB.sign(replace(REQUEST, **changed))) == "approval.other_request"
+
+
+@pytest.mark.parametrize("state", [state for state in ApprovalState if state is not ApprovalState.PENDING])
+def test_a_second_answer_does_not_count(state: ApprovalState) -> None:
+    assert refused(BOB.sign(REQUEST), state=state) == "approval.already_answered"
+
+
+@pytest.mark.parametrize(("now", "code"), [(LATER, "approval.expired"), (MUCH_LATER, "approval.expired")])
+def test_an_answer_that_comes_too_late_does_not_count(now: str, code: str) -> None:
+    assert refused(BOB.sign(REQUEST), now=now) == code
+    assert isinstance(check(BOB.sign(REQUEST), now="2026-11-22T10:09:59.999Z"), SignedAnswer)
+
+
+def test_nobody_approves_a_call_they_act_in() -> None:
+    alone = ask_for(seal(Call(actors=())))
+    two = ask_for(seal(Call(actors=(ASSISTANT, replace(ASSISTANT, id="helper")))))
+    acting = person(str(ASSISTANT))
+    alice = person(str(ALICE))
+    assert refused(acting.sign(REQUEST), people=(acting,)) == "approval.self"
+    assert refused(acting.sign(two), request=two, people=(acting,)) == "approval.self"
+    assert refused(alice.sign(alone), request=alone, people=(alice,)) == "approval.self"
+    assert isinstance(check(alice.sign(REQUEST), people=(alice,)), SignedAnswer)
+
+
+def test_only_the_approver_that_policy_names_counts() -> None:
+    request = ask_for(CALL, decide(Effect.ASK, obligations={"approver": "user:carol"}))
+    assert refused(BOB.sign(request), request=request) == "approval.wrong_approver"
+    assert isinstance(check(CAROL.sign(request), request=request), SignedAnswer)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"null",
+        b"{}",
+        b"[]",
+        b'"approve"',
+        orjson.dumps({"answer": "maybe", "comment": ""}),
+        orjson.dumps({"answer": ["approve"], "comment": ""}),
+        orjson.dumps({"answer": "approve"}),
+    ],
+)
+def test_a_signed_text_that_is_no_answer_does_not_count(payload: bytes) -> None:
+    assert refused(signed_answer(BOB.signer, payload)) == "approval.malformed"
+
+
+@pytest.mark.parametrize(
+    "envelope",
+    [{}, {"payload": "", "payloadType": "", "signatures": []}, {"signatures": [{"keyid": 1, "sig": "AA=="}]}],
+)
+def test_what_is_no_envelope_does_not_count(envelope: dict[str, Any]) -> None:
+    assert refused(envelope) == "approval.signature"
+
+
+# --- grants ---
+
+
+def approved(request: ApprovalRequest = REQUEST, answer: Answer = Answer.APPROVE) -> Approved:
+    signed = check(BOB.sign(request, answer), request=request)
+    assert isinstance(signed, SignedAnswer)
+    return Approved(request, signed)
+
+
+def test_an_allowed_call_and_an_approved_call_are_granted() -> None:
+    assert Grant(CALL, ALLOW).approved is None
+    assert Grant(CALL, ASK, approved()).approved == approved()
+
+
+def test_an_approval_grants_the_retry_of_its_call() -> None:
+    retry = seal(Call(envelope=2))
+    assert Grant(retry, ASK, approved()).call is retry
+
+
+@pytest.mark.parametrize(
+    ("decision", "given"),
+    [
+        (DENY, None),
+        (DENY, approved()),
+        (ASK, None),
+        (ASK, approved(answer=Answer.REJECT)),
+        (ASK, approved(ask_for(seal(Call(arguments={"text": "hello!"}))))),
+        (ASK, approved(ask_for(seal(Call(key="key-2"))))),
+        (ASK, approved(ask_for(seal(Call(tool="other"))))),
+        (ASK, approved(ask_for(CALL, decide(Effect.ASK, revision="policy-0")))),
+        (decide(Effect.ASK, revision="policy-2"), approved()),
+        (ASK, replace(approved(), answer=approved(ask_for(CALL, approval_id="approval-2")).answer)),
+        (ALLOW, approved()),
+    ],
+)
+def test_nothing_else_is_granted(decision: Any, given: Approved | None) -> None:
+    with pytest.raises(NotGranted):
+        Grant(CALL, decision, given)
+
+
+def test_a_grant_cannot_be_changed_into_another() -> None:
+    grant = Grant(CALL, ASK, approved())
+    with pytest.raises(NotGranted):
+        replace(grant, decision=DENY)
+    with pytest.raises(NotGranted):
+        replace(grant, call=seal(Call(arguments={"text": "else"})))
+    with pytest.raises(AttributeError):
+        grant.call = CALL  # type: ignore[misc]

@@ -1,0 +1,86 @@
+"""Reading a policy's answer: whatever is not exactly a decision is a deny."""
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+
+from gateway.core.decision import POLICY_ERROR, Effect, policy_input, read_verdict
+from gateway.core.outcome import Reason
+from tests.core.calls import Call, seal
+from tests.core.documents import acceptable
+
+
+@pytest.mark.parametrize("effect", list(Effect))
+def test_a_decision_document_is_read(effect: Effect) -> None:
+    document: dict[str, Any] = {"effect": effect.value, "reasons": [{"code": "a.b", "message": "Since."}], "obligations": {}}
+    verdict = read_verdict(document)
+    assert (verdict.effect, verdict.reasons, verdict.cause) == (effect, (Reason("a.b", "Since."),), None)
+
+
+def test_a_known_obligation_is_kept() -> None:
+    verdict = read_verdict({"effect": "ask", "reasons": [], "obligations": {"approver": "user:bob"}})
+    assert verdict.obligations == {"approver": "user:bob"}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        None,
+        True,
+        "allow",
+        [],
+        {},
+        {"effect": "allow"},
+        {"reasons": []},
+        {"effect": "Allow", "reasons": []},
+        {"effect": "permit", "reasons": []},
+        {"effect": None, "reasons": []},
+        {"effect": ["allow"], "reasons": []},
+        {"effect": {"allow": True}, "reasons": []},
+        {"effect": "allow", "reasons": None},
+        {"effect": "allow", "reasons": 5},
+        {"effect": "allow", "reasons": ["because"]},
+        {"effect": "allow", "reasons": {"code": "x", "message": "y"}},
+        {"effect": "allow", "reasons": [{"code": "x"}]},
+        {"effect": "allow", "reasons": [], "obligations": {"log_more": True}},
+        {"effect": "ask", "reasons": [], "obligations": {"approver": "user:bob", "second": 1}},
+        {"effect": "allow", "reasons": [], "obligations": None},
+        {"effect": "allow", "reasons": [], "obligations": []},
+        {"effect": "allow", "reasons": [], "obligations": ""},
+        {"effect": "allow", "reasons": [], "obligations": [["approver", "user:bob"]]},
+        {"effect": "allow", "reasons": [], "obligations": [[1, 2], ["a", 3]]},
+        {"effect": "ask", "reasons": [], "obligations": {"approver": 5}},
+        {"effect": "ask", "reasons": [], "obligations": {"approver": None}},
+        {"effect": "ask", "reasons": [], "obligations": {"approver": ["user:bob"]}},
+    ],
+)
+def test_anything_else_is_a_deny_with_its_cause_for_the_operator(document: Any) -> None:
+    verdict = read_verdict(document)
+    assert (verdict.effect, verdict.reasons) == (Effect.DENY, (POLICY_ERROR,))
+    assert verdict.cause
+
+
+def test_a_deny_stays_a_deny_whatever_obligations_it_carries() -> None:
+    verdict = read_verdict({"effect": "deny", "reasons": [{"code": "no", "message": "No."}], "obligations": {"x": 1}})
+    assert (verdict.effect, verdict.reasons[0].code) == (Effect.DENY, "no")
+
+
+@given(acceptable)
+def test_no_document_makes_reading_fail(document: Any) -> None:
+    for told in (
+        document,
+        {"effect": "allow", "reasons": [], "obligations": document},
+        {"effect": "ask", "reasons": document},
+    ):
+        verdict = read_verdict(told)
+        assert verdict.effect is Effect.DENY or verdict.obligations in ({}, document) or not verdict.reasons
+
+
+@given(acceptable)
+def test_policy_sees_the_very_arguments_that_were_digested(value: Any) -> None:
+    call = seal(Call(arguments={"text": value}))
+    seen = policy_input(call, dev=False, recent_calls=3, now="2026-11-22T10:00:00.000Z")
+    assert b'"arguments":' + call.arguments in seen
+    assert orjson.loads(seen)["context"]["recent_calls"] == 3

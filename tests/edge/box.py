@@ -1,0 +1,140 @@
+"""A gateway in front of `upstream.py`, and what can be seen of both from outside."""
+
+import contextlib
+import io
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from gateway.adapters.daemon import DaemonClient, DaemonLog
+from gateway.adapters.keys import load_trusted_keys
+from gateway.cli import main
+from gateway.core.entry import Entry, open_entry
+from gateway.core.verify import Report, StoredEntry, verify_log
+from tests.running import RunningGateway, running
+
+UPSTREAM = Path(__file__).with_name("upstream.py")
+
+CONFIG = """
+mcpServers:
+  box: {{command: "{python}", args: ["{upstream}", "{folder}"]}}
+upstreams:
+  box: {{deadline_seconds: 20}}
+tools:
+  - {{match: [box__echo, box__open, box__slow_read, box__forged, box__relist, box__drifting], mode: read_only}}
+  - {{match: [box__add_row, box__slow_write, box__error, box__is_error, box__no_content], mode: local_write}}
+  - {{match: box__post, mode: network, egress: [elsewhere.example]}}
+  - {{match: box__act, mode: delegated}}
+  - {{match: [box__drop, box__drop_all], mode: destructive}}
+{more}
+"""
+
+
+@dataclass(frozen=True)
+class Said:
+    """How a command ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+@dataclass
+class Box:
+    """A running gateway and the folder its upstream writes to."""
+
+    gateway: RunningGateway
+    folder: Path
+
+    def lines(self, file: str) -> list[str]:
+        """What the upstream wrote there: `calls`, `rows`, `started` or `cancelled`."""
+        path = self.folder / file
+        return path.read_text().splitlines() if path.exists() else []
+
+    @contextmanager
+    def log(self) -> Iterator[DaemonLog]:
+        """The log, read through the daemon."""
+        with DaemonClient(self.gateway.state / "control.sock") as client:
+            yield DaemonLog(client)
+
+    def size(self) -> int:
+        """How many entries the log has."""
+        with self.log() as log:
+            return log.head()[0]
+
+    def stored(self, index: int) -> StoredEntry:
+        """One entry as stored."""
+        with self.log() as log:
+            return next(iter(log.entries(index)))
+
+    def entries(self, start: int = 0) -> list[Entry]:
+        """Entries from `start` on, their signatures checked."""
+        keys = load_trusted_keys(self.gateway.state / "keys" / "public.json").entry_keys
+        with self.log() as log:
+            return [open_entry(stored.entry, keys) for stored in log.entries(start)]
+
+    def entry(self, receipt: dict[str, Any]) -> Entry:
+        """The entry a receipt points at, its signature checked."""
+        return self.entries(receipt["leaf_index"])[0]
+
+    def verified(self) -> Report:
+        """What `sealgate log verify` finds."""
+        with self.log() as log:
+            head, notes = log.head(), list(log.checkpoints())
+            keys = load_trusted_keys(self.gateway.state / "keys" / "public.json")
+            return verify_log(log.entries(), notes, keys, head=head)
+
+    def run(self, *arguments: str, stdin: str = "") -> Said:
+        """A `sealgate` command on this state folder, in this process: starting one costs a second."""
+        return run_cli(*arguments, state=self.gateway.state, stdin=stdin)
+
+    def json(self, *arguments: str) -> Any:
+        """The JSON of a command that has `--json`."""
+        said = self.run(*arguments, "--json")
+        assert said.code == 0, said
+        return json.loads(said.stdout)
+
+    def faults(self) -> list[str]:
+        """What the gateway said on stderr that it should never have to say."""
+        return [
+            line
+            for line in self.gateway.output.splitlines()
+            if "Traceback" in line or '"level": "error"' in line or '"level": "critical"' in line
+        ]
+
+
+def run_cli(*arguments: str, state: Path, stdin: str = "") -> Said:
+    """`sealgate …` by its entry point, in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    code: Any = 0
+    with (
+        mock.patch.dict(os.environ, {"SEALGATE_STATE": str(state), "NO_COLOR": "1"}),
+        mock.patch.object(sys, "argv", ["sealgate", *arguments]),
+        mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()))),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code
+    return Said(code if isinstance(code, int) else 0 if code is None else 1, out.getvalue(), err.getvalue())
+
+
+def configured(folder: Path, more: str = "") -> str:
+    """The text of gateway.yaml; the upstream writes to `folder`."""
+    return CONFIG.format(python=sys.executable, upstream=UPSTREAM, folder=folder, more=more)
+
+
+@contextmanager
+def boxed(folder: Path, more: str = "") -> Iterator[Box]:
+    """A gateway with all its tools approved; `more` is added to gateway.yaml."""
+    (folder / "box").mkdir(exist_ok=True)
+    with running(folder, configured(folder / "box", more)) as gateway:
+        yield Box(gateway, folder / "box")

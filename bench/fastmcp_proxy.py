@@ -1,6 +1,6 @@
 """FastMCP's own proxy in its best case: one client, connected before the proxy is made, reused for every call.
 
-Its default connects anew for every request and is slower by an order of magnitude.
+Its default connects anew for every request, which costs much more.
 Run it as `python -m bench.fastmcp_proxy PORT UPSTREAM_URL`.
 """
 

@@ -60,11 +60,10 @@ async def main(options: argparse.Namespace) -> int:
         async with contest(folder, cores) as ready:
             cells = await _cells(plan, ready)
             _progress("where the time goes …")
-            breakdowns = await break_down(
-                folder / "steps", cores, ready, seconds=2 * seconds, warm_seconds=plan.warm_seconds
-            )
+            breakdowns = await break_down(folder / "steps", cores, ready, seconds=2 * seconds, warm_seconds=seconds)
             _progress("verifying the log it wrote …")
             log = await asyncio.to_thread(ready.sealgate.verify_log)
+            where["load average"] += f", {os.getloadavg()[0]:.1f} at the end"
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     _print(plan, where, cells, breakdowns, log)

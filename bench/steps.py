@@ -32,7 +32,7 @@ from gateway.core.call import ToolRequest
 from gateway.core.outcome import Outcome
 from gateway.core.run_context import Principal, PrincipalKind, RunContext
 from gateway.edge.auth import Caller, TokenTable, token_digest
-from gateway.edge.daemon import http_surface, operator_surfaces, until_stopped
+from gateway.edge.daemon import http_port, http_surface, operator_surfaces, until_stopped
 from gateway.edge.http import build_app
 from gateway.edge.mcp import build_server
 from gateway.pipeline import Gateway
@@ -131,19 +131,20 @@ async def main(config: Path, port: int) -> None:
     clock = Clock()
     actors = (Principal(PrincipalKind.AGENT, "dev-client"),)
     caller = Caller("bench", Principal(PrincipalKind.USER, "bench"), actors, frozenset({"agent"}))
-    with state:
+    with state, http_port("127.0.0.1", port) as bound:
         async with assemble(settings, state, dev=True, on_death=lambda fault: death.set(), observer=clock) as ready:
             parts = {part.name: getattr(ready.gateway, part.name) for part in fields(ready.gateway)}
             app = build_app(
                 ClockedGateway(**parts),
                 TokenTable({token_digest(token): caller}),
+                host="127.0.0.1",
                 port=port,
                 allowed_hosts=(),
                 allowed_origins=(),
                 unready=ready.unready,
             )
             surfaces = operator_surfaces(state, ready.control.app(), lambda: build_server(ready.gateway, lambda _: caller))
-            async with surfaces, http_surface(Reporting(app, clock), "127.0.0.1", port):
+            async with surfaces, http_surface(Reporting(app, clock), bound):
                 await until_stopped(death)
 
 

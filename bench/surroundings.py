@@ -24,7 +24,7 @@ def surroundings(folder: Path, cores: Cores) -> dict[str, str]:
         "cores": pinned
         if cores.load != cores.tested
         else "one core for everything: latencies are those of a crowded machine",
-        "load average at the start": f"{os.getloadavg()[0]:.1f}",
+        "load average": f"{os.getloadavg()[0]:.1f} at the start",
         "versions": ", ".join([f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in packages)]),
         "state folder": f"{_filesystem(folder)}, a 4 KiB write with fsync takes {_sync_ms(folder):.2f} ms (median)",
     }

@@ -125,16 +125,17 @@ class Gateway:
 
             # An effect that was begun is finished and recorded even if its caller goes away: a retry then finds its result.
             # A read is cancelled with its caller (docs/decisions/0006).
-            with anyio.CancelScope(shield=capability.mode.has_effect):
+            with anyio.CancelScope(shield=grant.needs_intent):
                 with step("begin"):
                     await self.journal.begin(grant)
                 started = self.clock.monotonic()
                 try:
                     with step("execute"):
                         reply = await self.executor.run(grant)
-                except anyio.get_cancelled_exc_class():
+                except anyio.get_cancelled_exc_class():  # of an effect only where the loop ends: it was sent, perhaps
+                    ended = _without_result(capability, CANCELLED)
                     with anyio.CancelScope(shield=True):
-                        await self.journal.finish(grant, NotDone(CANCELLED), self._elapsed(started))
+                        await self.journal.finish(grant, ended, self._elapsed(started))
                     raise
                 with step("capture"):
                     ending = self._capture(grant, reply)

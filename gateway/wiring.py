@@ -13,7 +13,7 @@ import watchfiles
 from gateway import __version__
 from gateway.adapters.catalogue import Catalogue, Lock
 from gateway.adapters.clock import SystemClock
-from gateway.adapters.keys import KeyRing, load_keys
+from gateway.adapters.keys import KeyRing, check_purpose, load_keys
 from gateway.adapters.observer import NoObserver
 from gateway.adapters.policy.bundle import PolicyBundle, default_policies, load_bundle
 from gateway.adapters.policy.embedded import EmbeddedEngine
@@ -85,8 +85,7 @@ async def assemble(
     """
     clock = SystemClock()
     keys = load_keys(state.keys)
-    if keys.dev != dev:
-        raise _wrong_keys(keys)
+    check_purpose(keys, dev=dev)
     approvers = {**settings.approvers(), **{approver.keyid: approver for approver in dev_approvers}}
     async with AsyncExitStack() as stack:
         journal = _journal(state, keys, clock, approvers, dev=dev, on_death=on_death)
@@ -227,17 +226,3 @@ def _status(
 def _told_of_change(catalog: Any) -> None:
     hidden = {tool.definition.capability_id: tool.why for tool in catalog.hidden}
     _log.info("catalogue_changed", revision=catalog.revision, callable=len(catalog.capabilities), hidden=hidden)
-
-
-def _wrong_keys(keys: KeyRing) -> GatewayError:
-    if keys.dev:
-        return GatewayError(
-            "these are development keys, and serve does not take them",
-            hint="Name another `state` folder and make keys for it: sealgate keys new.",
-            code="keys.development",
-        )
-    return GatewayError(
-        "these keys are not development keys, and up makes development entries only",
-        hint="Use sealgate serve, or another `state` folder.",
-        code="keys.production",
-    )

@@ -98,6 +98,22 @@ def load_keys(folder: Path) -> KeyRing:
     return ring
 
 
+def check_purpose(keys: KeyRing, *, dev: bool) -> None:
+    """Refuse development keys for real use, and the other way round. Raises `KeyFault`."""
+    if keys.dev and not dev:
+        raise KeyFault(
+            "these are development keys, and serve does not take them",
+            hint="Name another `state` folder and make keys for it: sealgate keys new.",
+            code="keys.development",
+        )
+    if dev and not keys.dev:
+        raise KeyFault(
+            "these keys are not development keys, and up makes development entries only",
+            hint="Use sealgate serve, or another `state` folder.",
+            code="keys.production",
+        )
+
+
 def load_trusted_keys(path: Path) -> TrustedKeys:
     """What an auditor trusts, from `public.json`. Raises `KeyFault`."""
     public = _read_public(path)

@@ -15,6 +15,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from gateway.core.errors import KeyFault, StoreFault
 
 _NONCE_BYTES = 12
+_SELECT_KEY = "SELECT CAST(wrapped AS BLOB) FROM subject_keys WHERE subject = ?"
+_CHANGED = (InvalidTag, ValueError, TypeError)
+"""What decrypting raises for bytes that it did not make: also for too few, and for what is no bytes."""
 
 
 class FileVault:
@@ -48,19 +51,22 @@ class FileVault:
             raise KeyFault(f"the key of {subject} was destroyed: its values are erased")
         try:
             return key.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], context)
-        except InvalidTag as error:
+        except _CHANGED as error:
             raise KeyFault(f"a stored value of {subject} was changed or moved") from error
 
     def _key(self, subject: str) -> AESGCM | None:
         known = self._known.get(subject)
         if known is None:
-            row = self._db.execute("SELECT wrapped FROM subject_keys WHERE subject = ?", (subject,)).fetchone()
+            try:
+                row = self._db.execute(_SELECT_KEY, (subject,)).fetchone()
+            except apsw.Error as error:
+                raise StoreFault(f"cannot read the vault: {error}") from error
             if row is None:
                 return None
             wrapped: bytes = row[0]
             try:
                 raw = self._wrap.decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], subject.encode())
-            except InvalidTag as error:
+            except _CHANGED as error:
                 raise KeyFault(f"the vault key does not open the key of {subject}") from error
             known = self._known[subject] = AESGCM(raw)
         return known

@@ -10,6 +10,8 @@ import typer
 
 from gateway.adapters.keys import (
     approver_public_key,
+    check_purpose,
+    load_keys,
     make_approver_key,
     make_keys,
     read_approver_name,
@@ -46,6 +48,7 @@ def up(config: ConfigOption = None, port: PortOption = None) -> None:
     state.create()
     if not state.keys.exists():
         make_keys(state.keys, origin=settings.log_origin, dev=True)
+    check_purpose(load_keys(state.keys), dev=True)
     token = _dev_token(state)
     caller = Caller(
         settings.configuration.tenant,

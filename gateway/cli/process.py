@@ -14,7 +14,7 @@ from gateway.core.approval import Approver
 from gateway.core.errors import StoreFault
 from gateway.edge import logs
 from gateway.edge.auth import Caller, TokenTable
-from gateway.edge.daemon import http_surface, operator_surfaces, relay, until_stopped
+from gateway.edge.daemon import http_port, http_surface, operator_surfaces, relay, until_stopped
 from gateway.edge.http import build_app
 from gateway.edge.lines import own_stdio
 from gateway.edge.lines import serve as serve_lines
@@ -58,19 +58,21 @@ async def _http(
     approvers: tuple[Approver, ...],
 ) -> int:
     listen, death = settings.configuration.listen, asyncio.Event()
-    with state:
+    with state, http_port(listen.host, listen.port) as bound:
+        port: int = bound.getsockname()[1]
         async with assemble(settings, state, dev=dev, dev_approvers=approvers, on_death=_setting(death)) as ready:
             app = build_app(
                 ready.gateway,
                 TokenTable(callers),
-                port=listen.port,
+                host=listen.host,
+                port=port,
                 allowed_hosts=listen.allowed_hosts,
                 allowed_origins=listen.allowed_origins,
                 unready=ready.unready,
             )
             surfaces = operator_surfaces(state, ready.control.app(), lambda: build_server(ready.gateway, lambda _: local))
-            async with surfaces, http_surface(app, listen.host, listen.port):
-                _announce(settings, ready, token)
+            async with surfaces, http_surface(app, bound):
+                _announce(listen.host, port, ready, token)
                 await until_stopped(death)
     return 1 if death.is_set() else 0
 
@@ -86,7 +88,10 @@ async def _stdio(settings: Settings, state: StateFolder, local: Caller) -> int:
                 await asyncio.wait({served, stopped}, return_when=asyncio.FIRST_COMPLETED)
                 for task in (served, stopped):
                     task.cancel()
-                await asyncio.gather(served, stopped, return_exceptions=True)
+                ends = await asyncio.gather(served, stopped, return_exceptions=True)
+                for end in ends:
+                    if isinstance(end, Exception):
+                        raise end
     return 1 if death.is_set() else 0
 
 
@@ -113,9 +118,9 @@ def _setting(death: asyncio.Event) -> Callable[[StoreFault], None]:
     return died
 
 
-def _announce(settings: Settings, ready: Assembled, token: str | None) -> None:
+def _announce(host: str, port: int, ready: Assembled, token: str | None) -> None:
     catalog = ready.catalogue.current()
-    url = f"http://{settings.configuration.listen.host}:{settings.configuration.listen.port}/mcp"
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}/mcp"
     shown = token or "$TOKEN"
     lines = [
         f"Sealgate {__version__} is up" + (" for development: loopback only, every entry is marked dev" if token else ""),

@@ -16,6 +16,9 @@ from gateway.core.capability import Capability, IdempotencyRule
 from gateway.core.commitment import SALT_BYTES, CommitmentKey, Disclosure, disclose
 from gateway.core.outcome import Reason
 from gateway.core.run_context import RunContext
+from gateway.core.wire import MAX_SAFE_INTEGER
+
+INEXACT = Reason("arguments.invalid", "A number is beyond ±(2^53−1), where integers are not exact; send it as a string.")
 
 MAX_COMMITMENTS = 64
 MAX_NAME_BYTES = 8 * 1024  # of an entry's 47 KiB
@@ -38,7 +41,7 @@ class ToolRequest:
 class IdempotencyKey:
     """Where this call's effect is counted.
 
-    `reservation` is unique per tenant, principal, capability and key. `window_seconds` bounds how long a derived key
+    `reservation` is unique per tenant, principal chain, capability and key. `window_seconds` bounds how long a derived key
     stands for the same call: within a run the client declared a day, else two minutes, since the same call made again
     may be meant. None: as long as results are kept.
     """
@@ -83,11 +86,15 @@ class Sealer:
         problems = capability.schema.problems(request.arguments)
         if problems:
             return tuple(Reason("arguments.invalid", problem) for problem in problems)
+        if _has_inexact_integer(request.arguments):
+            return (INEXACT,)
         try:
             arguments = canonical(request.arguments)
         except NotCanonical as error:
             return (Reason("arguments.invalid", f"arguments have no canonical form: {error}"),)
-        key = self._tenants.setdefault(run.tenant_id, self._key.for_tenant(run.tenant_id))
+        key = self._tenants.get(run.tenant_id)
+        if key is None:
+            key = self._tenants[run.tenant_id] = self._key.for_tenant(run.tenant_id)
         idempotency = _idempotency(key, run, capability, request.idempotency_key, arguments)
         if idempotency is None and capability.classification.idempotency is IdempotencyRule.REQUIRED:
             return (
@@ -136,10 +143,19 @@ class Sealer:
         return tuple(disclose(name, canonical(value), self._random(SALT_BYTES)) for name, value in sorted(arguments.items()))
 
 
+def _has_inexact_integer(document: Any) -> bool:
+    """Whether a float is written as an integer beyond ±(2^53−1) in canonical form: from 1e21 on it has an exponent again."""
+    if isinstance(document, float):
+        return MAX_SAFE_INTEGER < abs(document) < 1e21
+    if isinstance(document, dict):
+        return any(_has_inexact_integer(value) for value in document.values())
+    return isinstance(document, list) and any(_has_inexact_integer(value) for value in document)
+
+
 def _idempotency(
     key: CommitmentKey, run: RunContext, capability: Capability, given: str | None, arguments: bytes
 ) -> IdempotencyKey | None:
-    scope = [run.tenant_id, str(run.principal), capability.id]
+    scope = [run.tenant_id, run.principal_chain, capability.id]
     if given is not None:
         reservation = key.digest("reservation", orjson.dumps([*scope, "client", given]))
         return IdempotencyKey(reservation, key.digest("idempotency-key", given.encode()), "client", False, None)

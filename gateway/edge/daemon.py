@@ -13,11 +13,12 @@ from mcp.server.lowlevel import Server
 from starlette.types import ASGIApp
 
 from gateway.adapters.state import StateFolder
-from gateway.core.errors import GatewayError
+from gateway.core.errors import GatewayError, Unreachable
 from gateway.edge.lines import LineStream, serve_socket
 
 _SHUTDOWN_SECONDS = 5
 _CHUNK = 64 * 1024
+_START_SECONDS = 15.0
 
 
 class _Uvicorn(uvicorn.Server):
@@ -43,14 +44,24 @@ async def operator_surfaces(
             lines.close()
 
 
+@contextlib.contextmanager
+def http_port(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket bound to the HTTP port; port 0 takes any free one. Raises `GatewayError` where it is taken."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as bound:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            bound.bind((host, port))
+        except OSError as error:
+            raise GatewayError(f"cannot listen on {host}:{port}: {error.strerror}", code="listen.failed") from error
+        bound.set_inheritable(False)
+        yield bound
+
+
 @asynccontextmanager
-async def http_surface(app: ASGIApp, host: str, port: int) -> AsyncIterator[None]:
-    """Listen on the HTTP port. Raises `GatewayError` where it is taken."""
-    try:
-        async with _running(_Uvicorn(_config(app, host=host, port=port))):
-            yield
-    except OSError as error:
-        raise GatewayError(f"cannot listen on {host}:{port}: {error.strerror}", code="listen.failed") from error
+async def http_surface(app: ASGIApp, bound: socket.socket) -> AsyncIterator[None]:
+    """Listen on the HTTP port."""
+    async with _running(_Uvicorn(_config(app)), [bound]):
+        yield
 
 
 async def until_stopped(death: asyncio.Event) -> None:
@@ -70,8 +81,8 @@ async def until_stopped(death: asyncio.Event) -> None:
 
 
 async def relay(stream: LineStream, state: StateFolder) -> None:
-    """Carry stdin and stdout to the daemon that owns the state folder; it parses and answers."""
-    reader, writer = await asyncio.open_unix_connection(str(state.mcp_socket))
+    """Carry stdin and stdout to the daemon that owns the state folder; it parses and answers. Raises `Unreachable`."""
+    reader, writer = await _connected(state)
 
     async def inward() -> None:
         async for chunk in stream.chunks():
@@ -91,6 +102,22 @@ async def relay(stream: LineStream, state: StateFolder) -> None:
         writer.close()
 
 
+async def _connected(state: StateFolder) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection to the daemon. One that is just starting has the folder before it has its socket."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + _START_SECONDS
+    while True:
+        try:
+            return await asyncio.open_unix_connection(str(state.mcp_socket))
+        except OSError as error:
+            if loop.time() > end or not state.owned():
+                raise Unreachable(
+                    f"the daemon that owns {state.path} does not answer: {error.strerror}",
+                    hint="See what it said, and try again.",
+                ) from error
+        await asyncio.sleep(0.05)
+
+
 def _config(app: ASGIApp, **listen: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
@@ -105,11 +132,9 @@ def _config(app: ASGIApp, **listen: Any) -> uvicorn.Config:
 
 
 @asynccontextmanager
-async def _running(server: _Uvicorn) -> AsyncIterator[None]:
-    config = server.config
-    if not config.loaded:
-        config.load()
-    sockets = None if config.uds else [_bound(config)]
+async def _running(server: _Uvicorn, sockets: list[socket.socket] | None = None) -> AsyncIterator[None]:
+    if not server.config.loaded:
+        server.config.load()
     task = asyncio.ensure_future(server.serve(sockets=sockets))
     try:
         while not server.started:
@@ -121,15 +146,3 @@ async def _running(server: _Uvicorn) -> AsyncIterator[None]:
     finally:
         server.should_exit = True
         await task
-
-
-def _bound(config: uvicorn.Config) -> socket.socket:
-    bound = socket.socket(socket.AF_INET6 if ":" in config.host else socket.AF_INET)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind((config.host, config.port))
-    except OSError:
-        bound.close()
-        raise
-    bound.set_inheritable(False)
-    return bound

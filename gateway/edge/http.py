@@ -24,6 +24,7 @@ def build_app(
     gateway: Gateway,
     tokens: TokenTable,
     *,
+    host: str,
     port: int,
     allowed_hosts: tuple[str, ...],
     allowed_origins: tuple[str, ...],
@@ -39,10 +40,11 @@ def build_app(
         security_settings=TransportSecuritySettings(enable_dns_rebinding_protection=False),  # StrictFront did it
         max_request_body_size=wire.MAX_BYTES,
     )
+    own = [f"{name}:{port}" for name in (*LOOPBACK, f"[{host}]" if ":" in host else host)]
     security = TransportSecuritySettings(
         enable_dns_rebinding_protection=True,
-        allowed_hosts=[*(f"{host}:{port}" for host in LOOPBACK), *allowed_hosts],
-        allowed_origins=[*(f"http://{host}:{port}" for host in LOOPBACK), *allowed_origins],
+        allowed_hosts=[*own, *allowed_hosts],
+        allowed_origins=[*(f"http://{name}" for name in own), *allowed_origins],
     )
 
     @asynccontextmanager

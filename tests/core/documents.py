@@ -31,3 +31,7 @@ plain = documents(plain_scalars, ascii_text)
 
 acceptable = documents(plain_scalars | floats, any_text)
 """Everything RFC 8785 has a form for."""
+
+exact_floats = floats.filter(lambda number: not MAX_SAFE_INTEGER < abs(number) < 1e21)
+sealable = documents(plain_scalars | exact_floats, any_text)
+"""What may be an argument: `acceptable` without floats that are written as integers beyond ±(2^53−1)."""

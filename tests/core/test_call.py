@@ -31,7 +31,7 @@ from tests.core.calls import (
     run_of,
     seal,
 )
-from tests.core.documents import acceptable, any_text, documents, plain_scalars
+from tests.core.documents import any_text, documents, plain_scalars, sealable
 
 BASE = Call()
 BOB = Principal(PrincipalKind.USER, "bob")
@@ -87,13 +87,21 @@ def reservation(call: Call) -> str:
 
 @pytest.mark.parametrize(
     "changed",
-    [{"tenant": "acme2"}, {"principal": BOB}, {"tool": "sent"}, {"key": "key-2"}, {"key": None}, {"key": "key-1 "}],
+    [
+        {"tenant": "acme2"},
+        {"principal": BOB},
+        {"actors": ()},
+        {"tool": "sent"},
+        {"key": "key-2"},
+        {"key": None},
+        {"key": "key-1 "},
+    ],
 )
-def test_a_clients_key_is_counted_per_tenant_principal_capability_and_key(changed: dict[str, Any]) -> None:
+def test_a_clients_key_is_counted_per_tenant_caller_capability_and_key(changed: dict[str, Any]) -> None:
     assert reservation(BASE.but(**changed)) != reservation(BASE)
 
 
-@pytest.mark.parametrize("same", [{"arguments": {"text": "else"}}, {"run_id": "run-9"}, {"actors": ()}])
+@pytest.mark.parametrize("same", [{"arguments": {"text": "else"}}, {"run_id": "run-9"}])
 def test_a_clients_key_stands_for_itself_whatever_comes_under_it(same: dict[str, Any]) -> None:
     assert reservation(BASE.but(**same)) == reservation(BASE)
 
@@ -151,7 +159,7 @@ def test_the_arguments_are_canonical_bytes_of_what_was_sent(arguments: dict[str,
     assert orjson.loads(call.arguments) == arguments
 
 
-@given(acceptable)
+@given(sealable)
 def test_every_argument_has_its_commitment_and_each_call_its_own_salts(value: Any) -> None:
     drawn: list[bytes] = []
 
@@ -229,3 +237,11 @@ def test_a_name_some_client_made_up_enters_the_log_plain(name: str) -> None:
 
 def test_the_subject_is_the_principal_within_the_tenant() -> None:
     assert seal(BASE).subject == f"acme/{ALICE}"
+
+
+@pytest.mark.parametrize("number", [9007199254740992.0, -1e20, 9.99e20])
+def test_a_float_that_would_be_written_as_an_inexact_integer_is_refused(number: float) -> None:
+    call = BASE.but(arguments={"deep": [{"text": number}]})
+    refused = Sealer(CommitmentKey(KEY), bytes).seal(run_of(call), capability(call), request_of(call))
+    assert isinstance(refused, tuple)
+    assert [reason.code for reason in refused] == ["arguments.invalid"]

@@ -9,7 +9,7 @@ from hypothesis import given
 from gateway.core.decision import POLICY_ERROR, Effect, policy_input, read_verdict
 from gateway.core.outcome import Reason
 from tests.core.calls import Call, seal
-from tests.core.documents import acceptable
+from tests.core.documents import acceptable, sealable
 
 
 @pytest.mark.parametrize("effect", list(Effect))
@@ -78,7 +78,7 @@ def test_no_document_makes_reading_fail(document: Any) -> None:
         assert verdict.effect is Effect.DENY or verdict.obligations in ({}, document) or not verdict.reasons
 
 
-@given(acceptable)
+@given(sealable)
 def test_policy_sees_the_very_arguments_that_were_digested(value: Any) -> None:
     call = seal(Call(arguments={"text": value}))
     seen = policy_input(call, dev=False, recent_calls=3, now="2026-11-22T10:00:00.000Z")

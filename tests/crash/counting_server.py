@@ -2,7 +2,8 @@
 
     python counting_server.py PORT FILE
 
-It is a process of its own, so that it lives on when the gateway is killed.
+`slow_effect` does so and answers only when FILE.go is there. It is a process of its own, so that it lives on when the
+gateway is killed.
 """
 
 import asyncio
@@ -21,12 +22,17 @@ def main(port: int, path: str) -> None:
     effects = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     async def list_tools(_context: Any, _params: Any) -> ListToolsResult:
-        return ListToolsResult(tools=[Tool(name="effect", description="Happens once, one hopes.", input_schema=SCHEMA)])
+        names = ("effect", "slow_effect")
+        return ListToolsResult(
+            tools=[Tool(name=name, description="Once, one hopes.", input_schema=SCHEMA) for name in names]
+        )
 
     async def call_tool(_context: Any, params: Any) -> CallToolResult:
         await asyncio.sleep(0.002)
         os.write(effects, f"{params.arguments['key']}\n".encode())
         os.fsync(effects)
+        while params.name == "slow_effect" and not os.path.exists(f"{path}.go"):  # noqa: ASYNC110, ASYNC240
+            await asyncio.sleep(0.01)
         await asyncio.sleep(0.002)
         return CallToolResult(content=[TextContent(type="text", text=f"done {params.arguments['key']}")])
 

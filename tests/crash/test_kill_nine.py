@@ -1,43 +1,20 @@
 """kill -9 in the middle of calls, again and again: nothing acknowledged is lost, nothing happens twice."""
 
 import random
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
-from tests.running import ModernClient, RunningGateway, free_port, outcome, until
+from tests.running import ModernClient, RunningGateway, outcome, until
 
 KILLS = 20
 CALLERS = 6
 SEED = 20261122
-
-
-@pytest.fixture
-def effects(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """The counting upstream's URL and the file that has a line for each effect."""
-    port, path = free_port(), tmp_path / "effects"
-    path.touch()
-    command = [sys.executable, str(Path(__file__).with_name("counting_server.py")), str(port), str(path)]
-    with subprocess.Popen(command) as server:
-        until(lambda: _answers(port), what="the counting upstream")
-        yield f"http://127.0.0.1:{port}/mcp", path
-        server.kill()
-
-
-def _answers(port: int) -> bool:
-    try:
-        httpx2.get(f"http://127.0.0.1:{port}/mcp", timeout=2)
-    except httpx2.TransportError:
-        return False
-    return True
 
 
 class Callers:

@@ -17,7 +17,7 @@ from gateway.adapters.keys import load_trusted_keys
 from gateway.cli import main
 from gateway.core.entry import Entry, open_entry
 from gateway.core.verify import Report, StoredEntry, verify_log
-from tests.running import RunningGateway, running
+from tests.running import RunningGateway
 
 UPSTREAM = Path(__file__).with_name("upstream.py")
 
@@ -136,5 +136,10 @@ def configured(folder: Path, more: str = "") -> str:
 def boxed(folder: Path, more: str = "") -> Iterator[Box]:
     """A gateway with all its tools approved; `more` is added to gateway.yaml."""
     (folder / "box").mkdir(exist_ok=True)
-    with running(folder, configured(folder / "box", more)) as gateway:
-        yield Box(gateway, folder / "box")
+    gateway = RunningGateway(folder)
+    gateway.configure(configured(folder / "box", more))
+    with gateway:
+        box = Box(gateway, folder / "box")
+        said = box.run("tools", "approve", "--all", "--yes")
+        assert said.code == 0, said
+        yield box

@@ -1,14 +1,18 @@
 """What `up` and `serve` refuse to start with."""
 
+import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from gateway.adapters.keys import make_keys
+from gateway.adapters.state import StateFolder
 from tests.edge.box import Box, configured, run_cli
-from tests.running import REPOSITORY
+from tests.running import REPOSITORY, until
 
 
 def started(verb: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -82,3 +86,42 @@ def test_a_policy_that_does_not_load_stops_the_start(tmp_path: Path) -> None:
     done = started("up", tmp_path)
     assert (done.returncode, "broken.rego:2" in done.stderr) == (2, True)
     assert "Traceback" not in done.stderr
+
+
+def test_any_free_port_can_be_taken_and_the_own_address_is_a_known_host(tmp_path: Path) -> None:
+    configure(tmp_path, CALLER + "\nlisten: {host: 127.0.0.5}")
+    make_keys(tmp_path / ".sealgate" / "keys", origin="sealgate.local/default", dev=False)
+    said = tmp_path / "said"
+    command = [sys.executable, "-m", "gateway", "serve", "--config", str(tmp_path / "gateway.yaml"), "--port", "0"]
+    with (
+        said.open("wb") as errors,
+        subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.DEVNULL, stderr=errors) as serving,
+    ):
+        try:
+            url = until(
+                lambda: re.search(r"MCP +(http://127\.0\.0\.5:\d+/mcp)", said.read_text()), what="the address"
+            ).group(1)
+            json = {"Content-Type": "application/json"}
+            answer = httpx2.post(url, content=b"{}", headers=json)
+            foreign = httpx2.post(url, content=b"{}", headers={**json, "Host": "127.0.0.6"})
+        finally:
+            serving.terminate()
+    assert (answer.status_code, foreign.status_code, serving.returncode) == (401, 421, 0)
+
+
+def test_stdio_waits_for_a_gateway_that_is_just_starting(tmp_path: Path) -> None:
+    configure(tmp_path)
+    with StateFolder(tmp_path / ".sealgate") as state, socket.socket(socket.AF_UNIX) as never:
+        command = [sys.executable, "-m", "gateway", "serve", "--stdio", "--config", str(tmp_path / "gateway.yaml")]
+        with subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as relaying:
+            assert relaying.stdin is not None
+            assert relaying.stdout is not None
+            never.bind(str(state.mcp_socket))  # it comes late
+            never.listen()
+            never.settimeout(20)
+            connection, _ = never.accept()
+            with connection:
+                connection.sendall(b'{"late":true}\n')
+                assert relaying.stdout.readline() == b'{"late":true}\n'
+            relaying.stdin.close()
+    assert relaying.returncode == 0

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import apsw
 
 from gateway.adapters.store.sqlite.database import open_for_reading
-from gateway.core.errors import StoreFault
+from gateway.core.errors import StoreFault, VerificationFailed
 from gateway.core.merkle import Frontier
 from gateway.core.verify import StoredEntry
 
@@ -29,16 +30,23 @@ class SqliteLog:
 
     def entries(self, start: int = 0) -> Iterator[StoredEntry]:
         query = "SELECT idx, CAST(entry AS BLOB), CAST(leaf AS BLOB) FROM entries WHERE idx >= ? ORDER BY idx"
-        for index, entry, leaf in self._db.execute(query, (start,)):
+        for index, entry, leaf in self._rows(query, start):
             yield StoredEntry(int(index), bytes(entry), bytes(leaf))
 
     def checkpoints(self) -> Iterator[tuple[int, str]]:
-        for size, note in self._db.execute("SELECT size, CAST(note AS BLOB) FROM checkpoints ORDER BY size"):
+        for size, note in self._rows("SELECT size, CAST(note AS BLOB) FROM checkpoints ORDER BY size"):
             yield int(size), bytes(note).decode(errors="replace")
 
     def head(self) -> tuple[int, bytes]:
-        row: tuple[int, bytes] | None = self._db.execute("SELECT CAST(size AS INTEGER), CAST(root AS BLOB) FROM head").get
-        return row or (0, Frontier().root())
+        for size, root in self._rows("SELECT CAST(size AS INTEGER), CAST(root AS BLOB) FROM head"):
+            return int(size), bytes(root)
+        return 0, Frontier().root()
+
+    def _rows(self, query: str, *values: int) -> Iterator[tuple[Any, ...]]:
+        try:
+            yield from self._db.execute(query, values)
+        except apsw.Error as error:
+            raise VerificationFailed(f"the log's file is damaged: {error}", hint="Restore the newest copy.") from error
 
     def close(self) -> None:
         """End the snapshot."""

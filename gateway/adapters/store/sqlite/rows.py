@@ -136,7 +136,8 @@ def put_result(db: apsw.Connection, envelope_id: str, sealed: bytes) -> None:
 
 def evidence(db: apsw.Connection, envelope_id: str) -> tuple[str, bytes, bytes | None] | None:
     """Subject, encrypted arguments and encrypted result of one envelope."""
-    row = db.execute("SELECT subject, arguments, result FROM evidence WHERE envelope_id = ?", (envelope_id,)).fetchone()
+    query = "SELECT subject, CAST(arguments AS BLOB), CAST(result AS BLOB) FROM evidence WHERE envelope_id = ?"
+    row = db.execute(query, (envelope_id,)).fetchone()
     return None if row is None else (row[0], row[1], row[2])
 
 

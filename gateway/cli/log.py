@@ -4,6 +4,7 @@ import re
 import time
 from base64 import b64decode
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +19,7 @@ from gateway.cli.render import one_line, pretty, print_json, print_json_line, pr
 from gateway.cli.target import JsonOption, StateOption, log_reader, state_folder
 from gateway.core.entry import Kind
 from gateway.core.errors import GatewayError, VerificationFailed
+from gateway.core.ports import LogReader
 from gateway.core.verify import Report, StoredEntry, verify_log
 
 app = typer.Typer(help="The signed log: list, show, tail, verify.", no_args_is_help=True, rich_markup_mode=None)
@@ -116,16 +118,12 @@ def verify(
     """Check every signature, hash, number, the order of entries and every checkpoint. Exit 6 where anything is wrong."""
     trusted = load_trusted_keys(keys or state_folder(state).keys / "public.json")
     notes = [_read_note(path) for path in kept or []]
-    if journal is not None:
-        log = SqliteLog(journal)
-        report = verify_log(_watched(log.entries(), log.head()[0]), log.checkpoints(), trusted, head=log.head(), kept=notes)
-        log.close()
-    else:
-        with log_reader(state) as reader:
-            # Checkpoints are read after the head and before the entries: all of them lie within what is read.
-            head, stored_notes = reader.head(), list(reader.checkpoints())
-            entries = _watched(reader.entries(), head[0])
-            report = verify_log(entries, stored_notes, trusted, head=head, kept=notes)
+    with _file_reader(journal) if journal is not None else log_reader(state) as log:
+        # Checkpoints are read after the head and before the entries: all of them lie within what is read.
+        head, stored_notes = log.head(), list(log.checkpoints())
+        entries = _watched(log.entries(), head[0])
+        snapshot = isinstance(log, SqliteLog)
+        report = verify_log(entries, stored_notes, trusted, head=head, kept=notes, snapshot=snapshot)
     if json:
         print_json(_report(report))
     elif report.ok:
@@ -135,6 +133,15 @@ def verify(
         stdout.print(problem, markup=False, highlight=False, soft_wrap=True)
     if not report.ok:
         raise VerificationFailed(f"the log is not what was written: {len(report.problems)} problem(s)")
+
+
+@contextmanager
+def _file_reader(journal: Path) -> Iterator[LogReader]:
+    log = SqliteLog(journal)
+    try:
+        yield log
+    finally:
+        log.close()
 
 
 def _watched(entries: Iterable[StoredEntry], total: int) -> Iterator[StoredEntry]:

@@ -73,6 +73,7 @@ def verify_log(
     *,
     head: tuple[int, bytes] | None = None,
     kept: Sequence[str] = (),
+    snapshot: bool = False,
 ) -> Report:
     """Check a whole log in one pass, in memory that does not grow with values, only with calls still open.
 
@@ -81,6 +82,7 @@ def verify_log(
         notes: stored checkpoints as (size they are filed under, signed note)
         head: size and root the store itself claims
         kept: signed notes from outside the log, which it must be an extension of
+        snapshot: head and entries were read at one moment, so the head must state exactly these entries
     """
     report = Report()
     claims = list(_claims(notes, keys, head, kept, report))
@@ -102,6 +104,8 @@ def verify_log(
         for claim in claims:
             if claim.size > tree.size:
                 report.problems.append(f"truncated: {claim.who} states {claim.size} entries, the log has {tree.size}")
+        if snapshot and head is not None and head[0] < tree.size:
+            report.problems.append(f"the stored head states {head[0]} entries, the log has {tree.size}")
     report.size, report.root = tree.size, tree.root()
     return report
 

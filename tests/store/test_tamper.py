@@ -92,6 +92,7 @@ def test_a_changed_head_is_named(copy: Copy, column: str) -> None:
         ("UPDATE checkpoints SET size = 2 WHERE size = (SELECT max(size) FROM checkpoints)", "checkpoint 2: is filed"),
         ("UPDATE head SET root = 'text'", "the stored head: "),
         ("UPDATE head SET size = size + 5", "truncated: the stored head"),
+        ("DELETE FROM head", "the stored head states 0 entries"),
         ("UPDATE entries SET idx = -1 WHERE idx = 0", "entry 1: stands at place 0"),
     ],
 )

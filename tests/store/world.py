@@ -144,7 +144,7 @@ def verify_file(path: Path, keys: KeyRing, kept: list[str]) -> Report:
     """What `verify_log` finds in a journal file."""
     log = SqliteLog(path)
     try:
-        return verify_log(log.entries(), log.checkpoints(), keys.trusted(), head=log.head(), kept=kept)
+        return verify_log(log.entries(), log.checkpoints(), keys.trusted(), head=log.head(), kept=kept, snapshot=True)
     finally:
         log.close()
 

@@ -206,8 +206,16 @@ def _plainly(data: bytes) -> tuple[Any, str | None]:
         return None, f"not JSON: {error}"
     if keys > wire.MAX_KEYS:
         problems.append("too many keys")
+    if _values(found) > wire.MAX_VALUES:
+        problems.append("too many values")
     _walk(found, 0, problems)
     return found, problems[0] if problems else None
+
+
+def _values(value: Any) -> int:
+    """Members and elements, at any depth (no deeper than the JSON parser went)."""
+    below = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+    return len(below) + sum(_values(item) for item in below)
 
 
 def _walk(value: Any, depth: int, problems: list[str]) -> None:

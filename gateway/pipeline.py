@@ -5,7 +5,8 @@ What must stay true here, whatever is added:
 * policy comes before any stored result: a caller whose right was revoked must not read yesterday's answer
 * the intent is durable before the first byte goes upstream, the outcome before the result leaves the gateway
 * the executor takes a Grant, and only a decision that allowed, or a person's approval, can make one
-* whatever ends a call leaves an entry; if the journal cannot write it, the call ends with that error and no result
+* whatever ends a call leaves an entry, but for a caller that goes away before its call was begun; if the journal cannot
+  write it, the call ends with that error and no result
 """
 
 from dataclasses import dataclass

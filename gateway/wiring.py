@@ -36,6 +36,7 @@ from gateway.settings import Settings
 
 SETTLE_SECONDS = 5.0
 SWEEP_SECONDS = 1.0
+LOOK_MS = 3000
 
 _log = structlog.get_logger("sealgate.daemon")
 
@@ -117,7 +118,7 @@ async def assemble(
             status=lambda: _status(settings, keys, engine, catalogue, upstreams),
             reload_policy=reload_policy,
         )
-        async with _background(_sweep(journal), _watch_policy(settings, reload_policy)):
+        async with _background(_sweep(journal), _watch_policy(settings, engine, reload_policy)):
             yield Assembled(gateway, control, upstreams, catalogue, keys, engine, in_doubt)
 
 
@@ -148,32 +149,41 @@ def _engine(settings: Settings, clock: SystemClock, *, dev: bool) -> AbstractAsy
 def _reloader(settings: Settings, engine: _Engine) -> Callable[[], Awaitable[str]]:
     async def reload_policy() -> str:
         """Load the policy files anew; the old ones stay in force where the new ones are wrong."""
-        try:
-            await engine.reload(load_bundle(settings.policy_path or default_policies()))
-        except ConfigError as error:
-            _log.error("policy_reload_refused", kept=engine.revision, cause=error.message)
-            raise
+        await engine.reload(load_bundle(settings.policy_path or default_policies()))
         _log.info("policy_loaded", revision=engine.revision)
         return engine.revision
 
     return reload_policy
 
 
-async def _watch_policy(settings: Settings, reload_policy: Callable[[], Awaitable[str]]) -> None:
+async def _watch_policy(settings: Settings, engine: _Engine, reload_policy: Callable[[], Awaitable[str]]) -> None:
+    """Reload when the files change. Looked at every few seconds as well: a folder that was replaced tells nothing."""
     if settings.configuration.policy.engine == "opa":
         return
-    async for _ in watchfiles.awatch(settings.policy_path or default_policies(), step=200):
+    folder = settings.policy_path or default_policies()
+    seen = engine.revision
+    async for _ in watchfiles.awatch(folder, step=200, rust_timeout=LOOK_MS, yield_on_timeout=True):
+        try:
+            found = load_bundle(folder).revision
+        except ConfigError as error:
+            found = error.message
+        if found == seen:
+            continue
+        seen = found
         try:
             await reload_policy()
-        except GatewayError:
-            continue  # said loudly by the reloader; the old policy stays
+        except ConfigError as error:  # the old policies stay
+            _log.error("policy_reload_refused", kept=engine.revision, cause=error.message)
 
 
 async def _sweep(journal: SqliteJournal) -> None:
     """Expire approval requests whose time is over."""
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
-        await journal.expire_due()
+        try:
+            await journal.expire_due()
+        except GatewayError as error:
+            _log.error("sweep_failed", code=error.code, cause=error.message)
 
 
 @asynccontextmanager

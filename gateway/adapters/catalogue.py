@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from mcp_types.methods import serialize_server_result
+from mcp_types.version import LATEST_HANDSHAKE_VERSION, LATEST_MODERN_VERSION
+from pydantic import ValidationError
 
 from gateway.core.canonical import digest
 from gateway.core.capability import ToolDefinition
-from gateway.core.catalog import Catalog, Hidden, Rule, build_catalog
+from gateway.core.catalog import Catalog, Hidden, Rule, Usable, build_catalog
 from gateway.core.errors import ConfigError, GatewayError
 
 
@@ -75,6 +78,7 @@ class Catalogue:
         self._lock = lock
         self._listed: dict[str, list[ToolDefinition]] = {}
         self._on_change = on_change
+        self._compiled: dict[str, Usable] = {}
         self._catalog = build_catalog((), self._rules, lock.pins)
 
     def current(self) -> Catalog:
@@ -117,8 +121,23 @@ class Catalogue:
 
     def _rebuild(self) -> None:
         definitions = [tool for tools in self._listed.values() for tool in tools]
-        catalog = build_catalog(definitions, self._rules, self._lock.pins)
+        catalog = build_catalog(definitions, self._rules, self._lock.pins, shape=shape_problem, compiled=self._compiled)
         changed = catalog.revision != self._catalog.revision
         self._catalog = catalog
         if changed and self._on_change is not None:
             self._on_change(catalog)
+
+
+def shape_problem(document: dict[str, Any]) -> str | None:
+    """Why the SDK would refuse to list this tool, to clients of either era, or None. No value is quoted."""
+    result = {"tools": [document]}
+    modern = {"ttlMs": 0, "cacheScope": "private", "resultType": "complete"}
+    try:
+        serialize_server_result("tools/list", LATEST_HANDSHAKE_VERSION, result)
+        serialize_server_result("tools/list", LATEST_MODERN_VERSION, {**result, **modern})
+    except ValidationError as error:
+        members = {str(problem["loc"][2]) for problem in error.errors() if len(problem["loc"]) > 2}
+        return f"wrong type or value of {', '.join(sorted(members)) or 'a member'}"
+    except ValueError:
+        return "it cannot be written as JSON"
+    return None

@@ -52,6 +52,7 @@ class StateFolder:
             )
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.path.chmod(0o700)
         except OSError as error:
             raise ConfigError(f"cannot make the state folder {self.path}: {error.strerror}") from error
 

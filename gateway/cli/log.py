@@ -15,7 +15,7 @@ from rich.progress import Progress
 
 from gateway.adapters.keys import load_trusted_keys
 from gateway.adapters.store.sqlite.reader import SqliteLog
-from gateway.cli.render import one_line, pretty, print_json, print_json_line, print_table, stderr, stdout
+from gateway.cli.render import one_line, pretty, print_json, print_json_line, print_table, say, stderr, stdout
 from gateway.cli.target import JsonOption, StateOption, log_reader, state_folder
 from gateway.core.entry import Kind
 from gateway.core.errors import GatewayError, VerificationFailed
@@ -129,8 +129,12 @@ def verify(
     elif report.ok:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(report.kinds.items()))
         typer.echo(f"OK: {report.size} entries ({kinds}), {report.checkpoints} checkpoints, root {report.root.hex()[:16]}…")
+        if report.covered < report.size:
+            say(
+                f"the newest {report.size - report.covered} entries are under no checkpoint yet, only under their signatures"
+            )
     for problem in report.problems if not json else ():
-        stdout.print(problem, markup=False, highlight=False, soft_wrap=True)
+        stdout.print(one_line(problem), markup=False, highlight=False, soft_wrap=True)
     if not report.ok:
         raise VerificationFailed(f"the log is not what was written: {len(report.problems)} problem(s)")
 
@@ -177,24 +181,24 @@ def _payload(stored: StoredEntry) -> dict[str, Any]:
 
 
 def _summary(stored: StoredEntry) -> dict[str, Any]:
+    """A line's worth of an entry, whatever stands in it: it may have been changed."""
     said = _payload(stored)["predicate"]
-    result, approval = said.get("result") or {}, said.get("approval") or {}
-    what = (
-        (said.get("capability") or {}).get("capability_id")
-        or approval.get("capability_id")
-        or (said.get("call") or {}).get("requested_name")
-        or (said.get("pin") or {}).get("capability_id")
-        or ""
+    said = said if isinstance(said, dict) else {}
+    capability, approval, call, pin, result = (
+        part if isinstance(part := said.get(name), dict) else {}
+        for name in ("capability", "approval", "call", "pin", "result")
     )
+    named = (capability, "capability_id"), (approval, "capability_id"), (call, "requested_name"), (pin, "capability_id")
+    reasons = said.get("reasons")
     begun = "begun" if said.get("kind") == Kind.INTENT else ""
-    end = said.get("event") or result.get("status") or " ".join(said.get("reasons") or []) or begun
+    ends = said.get("event"), result.get("status"), " ".join(map(str, reasons)) if isinstance(reasons, list) else "", begun
     return {
         "index": stored.index,
-        "at": said.get("recorded_at", "?"),
-        "kind": said.get("kind", "?"),
-        "id": said.get("id", "?"),
-        "what": what,
-        "end": end,
+        "at": str(said.get("recorded_at", "?")),
+        "kind": str(said.get("kind", "?")),
+        "id": str(said.get("id", "?")),
+        "what": next((str(part[key]) for part, key in named if part.get(key)), ""),
+        "end": next((str(end) for end in ends if end), ""),
         "dev": said.get("dev"),
     }
 
@@ -203,9 +207,8 @@ def _print_line(summary: dict[str, Any], *, json: bool) -> None:
     if json:
         print_json_line(summary)
     else:
-        what, end = one_line(summary["what"]), one_line(summary["end"])
-        line = f"{summary['index']:>6}  {summary['at']}  {summary['kind']:<9} {what}  {end}"
-        stdout.print(line, markup=False, highlight=False, soft_wrap=True)
+        line = f"{summary['index']:>6}  {summary['at']}  {summary['kind']:<9} {summary['what']}  {summary['end']}"
+        stdout.print(one_line(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def _read_note(path: Path) -> str:

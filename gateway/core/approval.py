@@ -83,6 +83,15 @@ class ApprovalRequest:
             advisory=advisory,
         )
 
+    def is_for(self, call: SealedCall, decision: PolicyDecision) -> bool:
+        """Whether an answer to this request is an answer to what is asked now: same call, mode, policy and approver."""
+        return (
+            self.call_digest == call.call_digest
+            and self.mode == call.capability.mode.value
+            and self.policy_revision == decision.bundle_revision
+            and self.required_approver == decision.obligations.get(APPROVER)
+        )
+
     @property
     def acting_parties(self) -> frozenset[str]:
         """Who acts: the actors, or the principal where nobody acts for them."""
@@ -209,8 +218,7 @@ class Grant:
             case Effect.ASK, Approved(request, answer) if (
                 answer.answer is Answer.APPROVE
                 and answer.approval_id == request.approval_id
-                and request.call_digest == self.call.call_digest
-                and request.policy_revision == self.decision.bundle_revision
+                and request.is_for(self.call, self.decision)
             ):
                 return
         raise NotGranted(f"{self.decision.effect} without a matching approval")

@@ -140,6 +140,10 @@ class Sealer:
         too_many = len(arguments) > MAX_COMMITMENTS or len(orjson.dumps(list(arguments))) > MAX_NAME_BYTES
         if too_many or not arguments.keys() <= declared.keys():
             return (disclose("*", canonical_arguments, self._random(SALT_BYTES)),)
+        if len(arguments) == 1:  # its canonical value stands in {"name":value}
+            (name,) = arguments
+            value = canonical_arguments[len(canonical(name)) + 2 : -1]
+            return (disclose(name, value, self._random(SALT_BYTES)),)
         return tuple(disclose(name, canonical(value), self._random(SALT_BYTES)) for name, value in sorted(arguments.items()))
 
 

@@ -3,15 +3,16 @@
 A tool is callable only when all of this holds; otherwise it is hidden, with the reason for the operator:
 
 * its name is plain: letters, digits, `_`, `-`, `.`, at most 64 characters
-* its definition is canonical JSON of at most 256 KiB and its input schema is usable (`schema.py`)
-* the operator classified it (`gateway.yaml`, tools)
+* the operator classified it (`gateway.yaml`, tools); nothing else is done for a tool that nobody classified
+* its input schema is usable (`schema.py`), and the whole definition has the shape of an MCP tool: one that had not would
+  break the list for every client. Seen before the pin, so that nobody approves what cannot be called
 * its definition is the one pinned in `gateway.lock`; a changed one is drifted until approved again
 * no other tool has its name, or a name that looks the same (case, 0/o, 1/l/i, separators)
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -31,6 +32,7 @@ class Hidden(StrEnum):
 
     NAME = "name"
     SCHEMA = "schema"
+    SHAPE = "shape"
     UNCLASSIFIED = "unclassified"
     UNPINNED = "unpinned"
     DRIFTED = "drifted"
@@ -66,24 +68,40 @@ class Catalog:
 
 
 Rule = tuple[str, Classification]
+Shape = Callable[[dict[str, Any]], str | None]
+"""What is wrong with a definition's shape, or None."""
+Usable = ArgumentSchema | tuple[Hidden, str]
+"""A definition's compiled schema, or why it cannot be used. It depends on the definition alone."""
 
 
-def build_catalog(definitions: Iterable[ToolDefinition], rules: Iterable[Rule], pins: Mapping[str, str]) -> Catalog:
+def build_catalog(
+    definitions: Iterable[ToolDefinition],
+    rules: Iterable[Rule],
+    pins: Mapping[str, str],
+    *,
+    shape: Shape = lambda document: None,
+    compiled: dict[str, Usable] | None = None,
+) -> Catalog:
     """Apply the rules above.
 
     Args:
         definitions: everything the upstreams list now
         rules: (glob over capability ids, classification); the first match counts
         pins: capability id → approved definition digest
+        shape: what is wrong with a definition as an MCP tool; here nothing ever is
+        compiled: what was compiled before, by definition digest; changed in place to what these definitions need
     """
     definitions = list(definitions)
     rules = list(rules)
+    compiled = {} if compiled is None else compiled
+    for gone in compiled.keys() - {tool.digest for tool in definitions}:
+        del compiled[gone]
     exact = Counter(tool.capability_id for tool in definitions)
     lookalikes = Counter(skeleton(name) for name in exact)
     capabilities: dict[str, Capability] = {}
     hidden: list[HiddenTool] = []
     for tool in definitions:
-        verdict = _verdict(tool, rules, pins)
+        verdict = _verdict(tool, rules, pins, shape, compiled)
         if exact[tool.capability_id] > 1:
             verdict = Hidden.COLLIDING, "its upstream lists this name more than once"
         elif lookalikes[skeleton(tool.capability_id)] > 1:
@@ -106,22 +124,34 @@ def classify(capability_id: str, rules: Iterable[Rule]) -> Classification | None
     return next((what for pattern, what in rules if fnmatchcase(capability_id, pattern)), None)
 
 
-def _verdict(tool: ToolDefinition, rules: Iterable[Rule], pins: Mapping[str, str]) -> Capability | tuple[Hidden, str]:
+def _verdict(
+    tool: ToolDefinition, rules: Iterable[Rule], pins: Mapping[str, str], shape: Shape, compiled: dict[str, Usable]
+) -> Capability | tuple[Hidden, str]:
     if PLAIN_NAME.fullmatch(tool.name) is None:
         return Hidden.NAME, "its name is not plain ASCII letters, digits, `_`, `-`, `.` (at most 64)"
-    try:
-        schema = ArgumentSchema(_input_schema(tool.document))
-    except UnusableSchema as error:
-        return Hidden.SCHEMA, f"its input schema cannot be used: {error}"
     classification = classify(tool.capability_id, rules)
     if classification is None:
         return Hidden.UNCLASSIFIED, "no rule names it: give its approval mode under `tools` in gateway.yaml"
+    usable = compiled.get(tool.digest)
+    if usable is None:
+        usable = compiled[tool.digest] = _usable(tool.document, shape)
+    if not isinstance(usable, ArgumentSchema):
+        return usable
     pinned = pins.get(tool.capability_id)
     if pinned is None:
         return Hidden.UNPINNED, "never approved: sealgate tools approve"
     if pinned != tool.digest:
         return Hidden.DRIFTED, "its definition changed: sealgate tools diff, then approve"
-    return Capability(tool, classification, schema)
+    return Capability(tool, classification, usable)
+
+
+def _usable(document: dict[str, Any], shape: Shape) -> Usable:
+    try:
+        schema = ArgumentSchema(_input_schema(document))
+    except UnusableSchema as error:
+        return Hidden.SCHEMA, f"its input schema cannot be used: {error}"
+    problem = shape(document)
+    return schema if problem is None else (Hidden.SHAPE, f"its definition is not that of an MCP tool: {problem}")
 
 
 def _input_schema(document: dict[str, Any]) -> dict[str, Any]:

@@ -50,15 +50,8 @@ def pae(payload_type: str, payload: bytes) -> bytes:
 
 def envelop(payload_type: str, payload: bytes, signer: Signer) -> tuple[bytes, str]:
     """The signed envelope, canonical JSON bytes, and its signature in base64."""
-    signature = b64encode(signer.sign(pae(payload_type, payload))).decode()
-    envelope = orjson.dumps(
-        {
-            "payload": b64encode(payload).decode(),
-            "payloadType": payload_type,
-            "signatures": [{"keyid": signer.keyid, "sig": signature}],
-        }
-    )
-    return envelope, signature
+    signature = signer.sign(pae(payload_type, payload))
+    return _spell(payload_type, payload, signer.keyid, signature), b64encode(signature).decode()
 
 
 def open_envelope(envelope: bytes | dict[str, Any], payload_type: str, keys: Mapping[str, Ed25519PublicKey]) -> Verified:
@@ -80,9 +73,22 @@ def open_envelope(envelope: bytes | dict[str, Any], payload_type: str, keys: Map
         raise NotVerified(f"payload type is {claimed!r}, not {payload_type!r}")
     key = keys.get(keyid) if isinstance(keyid, str) else None
     if key is None:
-        raise NotVerified(f"signed by the unknown key {str(keyid)[:80]}")
+        raise NotVerified(f"signed by the unknown key {str(keyid)[:80]!r}")
+    # One spelling only: what is signed is the payload, and nothing unsigned may stand beside it.
+    if isinstance(envelope, bytes) and envelope != _spell(payload_type, payload, keyid, raw):
+        raise NotVerified("its bytes are not those of a signed envelope: something was added or spelled otherwise")
     try:
         key.verify(raw, pae(payload_type, payload))
     except InvalidSignature as error:
         raise NotVerified("the signature does not match") from error
     return Verified(payload, keyid)
+
+
+def _spell(payload_type: str, payload: bytes, keyid: str, signature: bytes) -> bytes:
+    return orjson.dumps(
+        {
+            "payload": b64encode(payload).decode(),
+            "payloadType": payload_type,
+            "signatures": [{"keyid": keyid, "sig": b64encode(signature).decode()}],
+        }
+    )

@@ -66,7 +66,7 @@ class Journal(Protocol):
     async def begin(self, grant: Grant) -> None:
         """Before the first byte goes upstream: intent, consumption of the approval and state `started`, durable.
 
-        Nothing to do for a read_only call. Raises `ApprovalSpent` where another call consumed the approval first.
+        Nothing to do for a call that needs no intent. Raises `ApprovalSpent` where another call consumed the approval first.
         """
 
     async def finish(self, grant: Grant, ending: Ending, duration_ms: int) -> Receipt:

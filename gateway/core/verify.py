@@ -4,8 +4,8 @@ Checked, and every problem names its place:
 
 * entries are numbered 0, 1, 2, …, each states its own number, and none comes twice
 * each entry's signature, form and leaf hash
-* order: no outcome or doubt of an effect without its intent, no intent twice, no end twice; no intent of a call that
-  policy wanted a person for without that approval's entry, and none after another one used it
+* order: no outcome or doubt of an effect without an open intent, no intent of a call that is open; no intent of a call that
+  policy wanted a person for without a yes to exactly this call, and none after another one used that yes
 * every checkpoint's signature, and that its root is the root of that many entries
 * the log is at least as long as its longest checkpoint, the stored head's and the one the auditor kept
 """
@@ -44,11 +44,12 @@ class TrustedKeys:
 
 @dataclass(slots=True)
 class Report:
-    """What was found. `size` entries were read; the log holds if there are no problems."""
+    """What was found: `size` entries, the first `covered` of them under a checkpoint. The log holds without problems."""
 
     size: int = 0
     root: bytes = b""
     checkpoints: int = 0
+    covered: int = 0
     kinds: dict[str, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
@@ -133,12 +134,13 @@ class _Order:
 
     def __init__(self) -> None:
         self._open: set[str] = set()
-        self._approved: set[str] = set()
+        self._approved: dict[str, tuple[Any, ...]] = {}
 
     def problems(self, entry: Entry) -> Iterator[str]:
         match entry.kind:
             case Kind.APPROVAL if entry.predicate.get("event") == "approved":
-                self._approved.add(_approval_id(entry.predicate))
+                asked = entry.predicate.get("approval") or {}
+                self._approved[_approval_id(entry.predicate)] = tuple(asked.get(name) for name in ASKED)
             case Kind.INTENT:
                 if entry.id in self._open:
                     yield "a second intent of the same call"
@@ -154,10 +156,20 @@ class _Order:
     def _grant_problems(self, predicate: Mapping[str, Any]) -> Iterator[str]:
         if (predicate.get("policy") or {}).get("effect") == "allow":
             return
-        approval_id = _approval_id(predicate)
-        if approval_id not in self._approved:
+        answered = self._approved.pop(_approval_id(predicate), None)
+        if answered is None:
             yield "an intent without an approval that was given and not used before"
-        self._approved.discard(approval_id)
+        elif answered != _runs(predicate):
+            yield "an intent with the approval of another call, mode or policy"
+
+
+ASKED = ("call_digest", "mode", "policy_revision")
+
+
+def _runs(predicate: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What an intent runs, in the order of `ASKED`."""
+    call, policy = predicate.get("call") or {}, predicate.get("policy") or {}
+    return call.get("call_digest"), predicate.get("approval_mode_effective"), policy.get("bundle_revision")
 
 
 def _approval_id(predicate: Mapping[str, Any]) -> str:
@@ -181,6 +193,7 @@ def _claims(
         who = f"checkpoint {size}"
         checkpoint = _opened(note, who, keys, report)
         if checkpoint is not None:
+            report.covered = max(report.covered, checkpoint.size)
             if checkpoint.size != size:
                 report.problems.append(f"{who}: is filed under {size} and states {checkpoint.size}")
             yield _Claim(who, checkpoint.size, checkpoint.root)

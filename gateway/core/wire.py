@@ -5,7 +5,9 @@ Rules, all of them before anything else sees the document:
 * valid UTF-8, one JSON value, nothing after it; at most 1 MiB
 * no duplicate object key, also not through escapes
 * numbers are finite; integers lie within ±(2^53−1), so that policy, digest and upstream see the same number
-* no lone surrogate; depth at most 64; at most 10,000 object keys (100,000 in an upstream's answer: it may list many tools)
+* no lone surrogate; depth at most 64
+* at most 10,000 object keys, and 50,000 values: members of objects and elements of arrays together (ten times both in an
+  upstream's answer: it may list many tools)
 * a JSON-RPC 2.0 message: one object, never a batch; an id is a string or an integer, never null
 
 Sources: RFC 8259, RFC 7493 (I-JSON), JSON-RPC 2.0, MCP 2026-07-28 "Base protocol".
@@ -23,6 +25,8 @@ MAX_BYTES = 1 << 20
 MAX_DEPTH = 64
 MAX_KEYS = 10_000
 MAX_ANSWER_KEYS = 100_000
+VALUES_PER_KEY = 5
+MAX_VALUES = VALUES_PER_KEY * MAX_KEYS
 MAX_SAFE_INTEGER = 2**53 - 1
 
 PARSE_ERROR = -32700
@@ -62,8 +66,11 @@ def parse(data: bytes, *, max_bytes: int = MAX_BYTES, max_keys: int = MAX_KEYS) 
 
 
 def document_problem(document: Any, max_keys: int = MAX_KEYS) -> str | None:
-    """What breaks the number, depth and size rules in a parsed document, or None. Iterative: depth cannot overflow."""
-    keys = 0
+    """What breaks the number, depth and size rules in a parsed document, or None. Iterative: depth cannot overflow.
+
+    The cap on values follows that on keys: `VALUES_PER_KEY` times as many.
+    """
+    keys = values = 0
     level = [document]
     for _ in range(MAX_DEPTH + 1):
         below: list[Any] = []
@@ -80,6 +87,9 @@ def document_problem(document: Any, max_keys: int = MAX_KEYS) -> str | None:
                 return "a number is not finite"
         if keys > max_keys:
             return f"more than {max_keys} object keys"
+        values += len(below)
+        if values > max_keys * VALUES_PER_KEY:
+            return f"more than {max_keys * VALUES_PER_KEY} values in objects and arrays"
         if not below:
             return None
         level = below

@@ -2,7 +2,7 @@
 
 In order: Host and Origin (DNS rebinding), bearer token, size, strict parse (`core.wire`). The parsed message is
 serialised anew and handed on, so that no other parser ever sees the client's own bytes. Header values lose the white
-space around them, which the HTTP parser keeps.
+space around them, which the HTTP parser keeps. A caller opens only so many handshake sessions (`sessions.py`).
 """
 
 import time
@@ -12,14 +12,17 @@ import structlog
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.core import wire
 from gateway.edge.auth import Caller, FailureBudget, TokenTable
+from gateway.edge.sessions import MAX_SESSIONS_PER_CALLER, SESSION_ID, Key, SessionBudget
 
 CALLER = "sealgate.caller"
+BUSY = -32000
 
 _log = structlog.get_logger("sealgate.front")
 
@@ -32,6 +35,7 @@ class StrictFront:
         self._tokens = tokens
         self._security = TransportSecurityMiddleware(security)
         self._failures = FailureBudget()
+        self._sessions = SessionBudget()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = [(name, value.strip(b" \t")) for name, value in scope["headers"]]
@@ -45,18 +49,33 @@ class StrictFront:
         if caller is None:
             await self._unauthorized(request)(scope, receive, send)
             return
-        scope = {**scope, CALLER: caller, "user": _sdk_user(caller)}
+        user = _sdk_user(caller)
+        owner = user.access_token.client_id
+        scope = {**scope, CALLER: caller, "user": user}
+        key: Key | None = None if _is_modern(request) else request.headers.get(SESSION_ID)
         if request.method != "POST":
-            await self._app(scope, receive, send)
+            await self._serve(scope, receive, send, owner, key)
             return
         try:
-            body = orjson.dumps(wire.message(await _read(request)))
+            message = wire.message(await _read(request))
+            body = orjson.dumps(message)
         except wire.Malformed as error:
             await JSONResponse(error.reply(), status_code=400)(scope, receive, send)
             return
+        if message.get("method") == "initialize" and SESSION_ID not in request.headers and not _is_modern(request):
+            key = self._sessions.open(owner)
+            if key is None:
+                await _too_many_sessions(message.get("id"))(scope, receive, send)
+                return
         length = str(len(body)).encode()
         scope["headers"] = [(name, length if name == b"content-length" else value) for name, value in headers]
-        await self._app(scope, _replayed(body, receive), send)
+        await self._serve(scope, _replayed(body, receive), send, owner, key)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, owner: str, key: Key | None) -> None:
+        if key is None:
+            await self._app(scope, receive, send)
+        else:
+            await self._sessions.serve(self._app, scope, receive, send, owner, key)
 
     def _unauthorized(self, request: Request) -> Response:
         address = request.client.host if request.client else "?"
@@ -68,6 +87,16 @@ class StrictFront:
             status_code=401,
             headers={"WWW-Authenticate": "Bearer"},
         )
+
+
+def _is_modern(request: Request) -> bool:
+    """Whether the SDK serves the request without a session: by this header, and before it looks at the body."""
+    return request.headers.get("mcp-protocol-version", HANDSHAKE_PROTOCOL_VERSIONS[0]) not in HANDSHAKE_PROTOCOL_VERSIONS
+
+
+def _too_many_sessions(request_id: wire.RequestId | None) -> Response:
+    message = f"You have {MAX_SESSIONS_PER_CALLER} sessions open; end one (DELETE), or try again in a few minutes."
+    return JSONResponse(wire.Malformed(BUSY, message, request_id).reply(), status_code=429)
 
 
 async def _read(request: Request) -> bytes:

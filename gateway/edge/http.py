@@ -15,6 +15,7 @@ from gateway.core import wire
 from gateway.edge.auth import Caller, TokenTable
 from gateway.edge.front import CALLER, StrictFront
 from gateway.edge.mcp import Context, build_server
+from gateway.edge.sessions import IDLE_SECONDS, MAX_SESSIONS
 from gateway.pipeline import Gateway
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -38,7 +39,9 @@ def build_app(
         build_server(gateway, caller_of),
         json_response=False,
         security_settings=TransportSecuritySettings(enable_dns_rebinding_protection=False),  # StrictFront did it
-        max_request_body_size=wire.MAX_BYTES,
+        max_request_body_size=16 * wire.MAX_BYTES,  # StrictFront bounds what comes; written anew, numbers may be longer
+        session_idle_timeout=IDLE_SECONDS,
+        max_sessions=MAX_SESSIONS,
     )
     own = [f"{name}:{port}" for name in (*LOOPBACK, f"[{host}]" if ":" in host else host)]
     security = TransportSecuritySettings(

@@ -1,7 +1,7 @@
 """Sealing: the call digest says what runs, and only that; the reservation says where its effect is counted."""
 
 import json
-from base64 import b64encode
+from base64 import b64encode, urlsafe_b64decode
 from dataclasses import replace
 from typing import Any
 
@@ -245,3 +245,13 @@ def test_a_float_that_would_be_written_as_an_inexact_integer_is_refused(number: 
     refused = Sealer(CommitmentKey(KEY), bytes).seal(run_of(call), capability(call), request_of(call))
     assert isinstance(refused, tuple)
     assert [reason.code for reason in refused] == ["arguments.invalid"]
+
+
+@given(any_text, sealable)
+def test_the_commitment_to_a_single_argument_is_to_its_canonical_value(name: str, value: Any) -> None:
+    call = seal(BASE.but(arguments={name: value}, declares=(name,)))
+    (disclosure,) = call.disclosures
+    encoded = disclosure.encoded
+    opened = urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
+    assert opened.endswith(b"," + canonical(value) + b"]")
+    assert orjson.loads(opened)[1] == disclosure.name == name

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.adapters.catalogue import shape_problem
 from gateway.core.capability import ApprovalMode, Capability, Classification, IdempotencyRule, ToolDefinition, TrustLevel
-from gateway.core.catalog import Catalog, Hidden, build_catalog, classify, readable_definitions, skeleton
+from gateway.core.catalog import Catalog, Hidden, Usable, build_catalog, classify, readable_definitions, skeleton
 from gateway.core.outcome import Reason
 
 SCHEMA: dict[str, Any] = {"type": "object"}
@@ -169,3 +170,65 @@ def test_what_is_no_definition_is_counted_and_left_out() -> None:
     listed = [{"name": "a"}, {"name": 5}, {}, None, "a", {"name": "b", "x": 2**60}, {"name": "\ud800"}, {"name": "c"}]
     found, dropped = readable_definitions("up", listed)
     assert ([one.name for one in found], dropped) == (["a", "c"], 6)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"title": 5, "annotations": "x", "icons": 7, "outputSchema": [1]},
+        {"title": 5},
+        {"description": ["x"]},
+        {"annotations": "x"},
+        {"annotations": {"readOnlyHint": "perhaps"}},
+        {"icons": [{"src": 5}]},
+        {"outputSchema": [1]},
+        {"outputSchema": {"type": "string"}},
+        {"execution": {"taskSupport": "secret-value"}},
+        {"_meta": "x"},
+        {"inputSchema": {"type": "object", "properties": []}},
+    ],
+)
+@pytest.mark.parametrize("approved", [True, False])
+def test_a_tool_that_the_sdk_would_not_list_is_hidden_and_hides_no_other(members: dict[str, Any], approved: bool) -> None:
+    tools = (
+        tool("bad", **members),
+        tool("fine", title="Fine", annotations={"readOnlyHint": True}, icons=[{"src": "https://x"}]),
+    )
+    pinned = pins(*tools) if approved else pins(tools[1])
+    catalog = build_catalog(tools, [("*", READ)], pinned, shape=shape_problem)
+    assert why(catalog)["up__bad"] in ({Hidden.SCHEMA} if "inputSchema" in members else {Hidden.SHAPE})
+    assert set(catalog.capabilities) == {"up__fine"}
+    assert "secret-value" not in catalog.hidden[0].explanation
+
+
+def test_nothing_is_compiled_for_a_tool_that_nobody_classified() -> None:
+    compiled: dict[str, Usable] = {}
+    bad = tool("send", inputSchema={"type": "string"})
+    assert why(build_catalog([bad], [], {}, compiled=compiled)) == {"up__send": Hidden.UNCLASSIFIED}
+    assert not compiled
+
+
+@pytest.mark.parametrize("pinned", [{}, {"up__send": "sha256:old"}])
+def test_an_unusable_tool_is_not_offered_for_approval(pinned: dict[str, str]) -> None:
+    assert why(built(tool("send", inputSchema={"type": "string"}), pinned=pinned)) == {"up__send": Hidden.SCHEMA}
+
+
+def test_a_definition_is_compiled_once_and_forgotten_when_it_is_no_longer_listed() -> None:
+    looked_at: list[str] = []
+
+    def shape(document: dict[str, Any]) -> str | None:
+        looked_at.append(document["name"])
+        return "odd" if document["name"] == "odd" else None
+
+    compiled: dict[str, Usable] = {}
+    tools = [tool("a"), tool("b"), tool("odd")]
+
+    def rebuilt(*listed: ToolDefinition) -> Catalog:
+        return build_catalog(listed, [("*", READ)], pins(*listed), shape=shape, compiled=compiled)
+
+    first, second = rebuilt(*tools), rebuilt(*tools)
+    assert looked_at == ["a", "b", "odd"]
+    assert why(second) == {"up__odd": Hidden.SHAPE}
+    assert second.capabilities["up__a"].schema is first.capabilities["up__a"].schema
+    rebuilt(tools[0])
+    assert set(compiled) == {tools[0].digest}

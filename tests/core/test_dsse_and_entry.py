@@ -4,6 +4,7 @@ import json
 from base64 import b64decode, b64encode
 from typing import Any
 
+import orjson
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from google.protobuf.json_format import ParseDict  # type: ignore[import-untyped]
@@ -142,7 +143,14 @@ def test_an_entry_by_an_unknown_key_is_refused() -> None:
     forged = json.loads(seal_entry(RECORD, 7, OTHER, dev=True).data)
     forged["signatures"][0]["keyid"] = SIGNER.keyid
     with pytest.raises(NotVerified, match="does not match"):
-        open_entry(json.dumps(forged).encode(), KEYS)
+        open_entry(orjson.dumps(forged), KEYS)
+
+
+def test_nothing_unsigned_may_stand_in_an_entry() -> None:
+    entry = orjson.loads(seal_entry(RECORD, 7, SIGNER, dev=True).data)
+    for changed in (orjson.dumps({**entry, "note": "approved by the board"}), json.dumps(entry).encode()):
+        with pytest.raises(NotVerified, match="spelled otherwise"):
+            open_entry(changed, KEYS)
 
 
 @pytest.mark.parametrize(

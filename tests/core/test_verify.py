@@ -40,8 +40,8 @@ def in_doubt(call: int = 1) -> Said:
     return Kind.IN_DOUBT, call, {"result": {"status": "in_doubt"}}
 
 
-def approval(event: str, approval_id: str = "approval-1") -> Said:
-    return Kind.APPROVAL, 9, {"event": event, "approval": {"approval_id": approval_id}}
+def approval(event: str, approval_id: str = "approval-1", **asked: str) -> Said:
+    return Kind.APPROVAL, 9, {"event": event, "approval": {"approval_id": approval_id, **asked}}
 
 
 def written(said: list[Said]) -> list[StoredEntry]:
@@ -69,7 +69,7 @@ def verify(*said: Said) -> list[str]:
         [(Kind.OUTCOME, 1, {"result": {"status": "replayed"}})],
         [(Kind.DENIED, 1, {}), (Kind.BOOT, 2, {}), (Kind.PIN, 3, {})],
         [approval("requested"), approval("approved"), intent(1, ASKED), outcome(1, ASKED)],
-        [approval("approved"), intent(1, {**READ, **ASKED}), outcome(1, {**READ, **ASKED})],
+        [approval("approved", mode="read_only"), intent(1, {**READ, **ASKED}), outcome(1, {**READ, **ASKED})],
         [approval("approved", "a"), approval("approved"), intent(1, ASKED)],
     ],
 )
@@ -96,6 +96,8 @@ def test_what_the_gateway_writes_is_in_order(said: list[Said]) -> None:
         ([approval("approved"), intent(1, ASKED), outcome(1, ASKED), intent(2, ASKED)], "entry 3: an intent without an"),
         ([intent(1, {"policy": {"effect": "deny"}})], "entry 0: an intent without an approval"),
         ([intent(1, {})], "entry 0: an intent without an approval"),
+        ([approval("approved", mode="network"), intent(1, ASKED)], "entry 1: an intent with the approval of another"),
+        ([approval("approved", call_digest="x"), intent(1, ASKED)], "entry 1: an intent with the approval of another"),
     ],
 )
 def test_what_cannot_have_happened_in_that_order_is_named(said: list[Said], problem: str) -> None:

@@ -255,3 +255,20 @@ def test_a_frame_is_handed_out_only_when_its_line_ended() -> None:
 
 def test_the_limits_are_those_of_the_design() -> None:
     assert (wire.MAX_BYTES, wire.MAX_DEPTH, wire.MAX_KEYS, wire.MAX_SAFE_INTEGER) == (1 << 20, 64, 10_000, 2**53 - 1)
+
+
+@pytest.mark.parametrize("many", [[0] * 49_990, [[0] * 9] * 4_999, [{"a": 0}] * 9_000])
+def test_up_to_fifty_thousand_values_are_taken(many: Any) -> None:
+    assert message(call(params={"a": many}))
+
+
+@pytest.mark.parametrize("many", [[0] * 50_001, [[0] * 9] * 5_001, [{"a": [0] * 20}] * 3_000, [[]] * 50_001])
+def test_more_than_fifty_thousand_values_are_refused(many: Any) -> None:
+    assert refused(call(params={"a": many})).message == "more than 50000 values in objects and arrays"
+    assert message(call(params={"a": many}), max_keys=wire.MAX_ANSWER_KEYS)
+
+
+def test_an_answer_may_hold_ten_times_as_many() -> None:
+    assert parse(json.dumps([0] * 500_000).encode(), max_bytes=1 << 24, max_keys=wire.MAX_ANSWER_KEYS)
+    with pytest.raises(Malformed, match="500000 values"):
+        parse(json.dumps([0] * 500_001).encode(), max_bytes=1 << 24, max_keys=wire.MAX_ANSWER_KEYS)

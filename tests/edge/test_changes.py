@@ -2,14 +2,18 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from gateway.adapters.policy.bundle import default_policies
+from gateway.core.canonical import digest
 from gateway.core.entry import Kind
 from tests.edge.box import Box, boxed
-from tests.running import ModernClient, outcome, text, until
+from tests.edge.clients import HandshakeClient
+from tests.running import ModernClient, outcome, running, text, until
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +121,38 @@ def test_a_tool_that_changes_is_hidden_until_somebody_approves_it(changing: Box,
     pins = [entry.predicate["pin"] for entry in changing.entries() if entry.kind is Kind.PIN]
     assert len([pin for pin in pins if pin["capability_id"] == "box__drifting"]) == 2
     assert changing.run("tools", "diff", "box__drifting").stdout == ""
+
+
+RAW = """
+import json, sys
+for line in sys.stdin:
+    asked = json.loads(line)
+    if asked["method"] == "initialize":
+        info = {"name": "raw", "version": "1"}
+        result = {"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": info}
+    elif asked["method"] == "tools/list":
+        result = {"tools": json.loads(sys.argv[1])}
+    elif "id" in asked:
+        print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "error": {"code": -32601, "message": "no"}}), flush=True)
+        continue
+    else:
+        continue
+    print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": result}), flush=True)
+"""
+"""A tool server without the SDK, which would not send what is odd."""
+
+
+def test_an_approved_tool_of_an_odd_shape_is_hidden_and_breaks_the_list_of_nobody(tmp_path: Path) -> None:
+    takes = {"inputSchema": {"type": "object"}}
+    odd = {"name": "odd", **takes, "title": 5, "annotations": "x", "icons": 7, "outputSchema": [1]}
+    plain = {"name": "plain", **takes, "title": "Plain", "outputSchema": {"type": "object"}}
+    (tmp_path / "raw.py").write_text(RAW)
+    pinned = {"digest": digest(odd), "definition": odd}
+    (tmp_path / "gateway.lock").write_text(json.dumps({"version": 1, "tools": {"raw__odd": pinned}}))
+    server = {"command": sys.executable, "args": [str(tmp_path / "raw.py"), json.dumps([odd, plain])]}
+    config = json.dumps({"mcpServers": {"raw": server}, "tools": [{"match": "raw__*", "mode": "read_only"}]})
+    with running(tmp_path, config) as gateway, ModernClient(gateway) as modern, HandshakeClient(gateway) as handshake:
+        for client in (modern, handshake):
+            assert [tool["name"] for tool in client.request("tools/list", {})["result"]["tools"]] == ["raw__plain"]
+        told = {tool["id"]: tool["hidden"] for tool in gateway.json("tools", "list")["tools"] if not tool["callable"]}
+        assert told == {"raw__odd": "shape"}

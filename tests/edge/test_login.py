@@ -3,13 +3,15 @@
 import hashlib
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from gateway.adapters.keys import make_keys
+from gateway.edge.sessions import MAX_SESSIONS_PER_CALLER
 from tests.edge.box import Box, configured
-from tests.edge.clients import HandshakeClient, send
+from tests.edge.clients import Answer, HandshakeClient, send
 from tests.edge.frames import call
 from tests.running import ModernClient, RunningGateway, outcome
 
@@ -152,3 +154,31 @@ def test_the_state_folder_is_its_owners_alone(box: Box) -> None:
     assert modes == {".sealgate": "0o700", "mcp.sock": "0o600", "control.sock": "0o600"}
     private = [path for path in (state / "keys", state / "dev") for path in path.iterdir() if path.suffix != ".json"]
     assert {path.name: oct(path.stat().st_mode & 0o777) for path in private} == {path.name: "0o600" for path in private}
+
+
+def test_a_caller_opens_so_many_sessions_and_harms_no_other(served: Box) -> None:
+    params = '{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"raw","version":"1"}}'
+    body = f'{{"jsonrpc":"2.0","id":"open","method":"initialize","params":{params}}}'.encode()
+
+    def opened(token: str) -> Answer:
+        return send(served.gateway, body, {"Authorization": f"Bearer {token}", "MCP-Protocol-Version": None})
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(opened, ["carol-token"] * 80))
+    ids = [answer.headers["mcp-session-id"] for answer in answers if answer.status == 200]
+    assert len(ids) == MAX_SESSIONS_PER_CALLER
+    refused = opened("carol-token")
+    assert (refused.status, refused.json()["id"], refused.json()["error"]["code"]) == (429, "open", -32000)
+    assert opened("bob-token").status == 200
+    with ModernClient(served.gateway, token="carol-token") as modern:
+        assert "result" in modern.request("tools/list", {})
+
+    def end(token: str, session_id: str) -> int:
+        told: dict[str, str | None] = {"Authorization": f"Bearer {token}", "Mcp-Session-Id": session_id}
+        return send(served.gateway, headers={**told, "MCP-Protocol-Version": None}, method="DELETE").status
+
+    assert end("bob-token", ids[0]) == 404
+    assert opened("carol-token").status == 429
+    assert end("carol-token", ids[0]) == 200
+    assert [opened("carol-token").status for _ in range(2)] == [200, 429]
+    assert [end("carol-token", session_id) for session_id in ids[1:]] == [200] * (len(ids) - 1)

@@ -251,6 +251,17 @@ class JournalContract:
         assert sum(isinstance(one, Receipt) for one in met) == 1
         assert sum(isinstance(one, Prior) for one in met) == 4
 
+    @pytest.mark.parametrize("changed", ["mode", "approver"])
+    async def test_a_yes_to_something_else_counts_for_nothing(self, world: World, changed: str) -> None:
+        request = await ask(world, WRITE)
+        assert isinstance(await answer(world, request, Answer.APPROVE), SignedAnswer)
+        mode = ApprovalMode.DESTRUCTIVE if changed == "mode" else WRITE.mode
+        decision = decide(Effect.ASK, obligations={"approver": "user:boss"} if changed == "approver" else {})
+        again = sealed(WRITE.but(mode=mode, envelope=2))
+        assert again.call_digest == request.call_digest
+        anew = ask_for(again, decision, approval_id=world.clock.new_id(), expires_at=world.clock.later(600))
+        assert await world.journal.reserve(again, decision, anew) == Waiting(anew)
+
     # --- restart ---
 
     async def test_what_was_started_and_not_finished_is_in_doubt_after_a_restart(self, world: World) -> None:

@@ -260,3 +260,11 @@ async def test_a_file_that_is_no_journal_is_refused(tmp_path: Path) -> None:
     (tmp_path / "journal.db").write_bytes(b"no database" * 1000)
     with pytest.raises(StoreFault):
         open_for_writing(tmp_path / "journal.db", ORIGIN)
+
+
+async def test_a_full_queue_refuses_what_has_not_happened_and_takes_what_has(tmp_path: Path) -> None:
+    world = SqliteWorld(tmp_path, max_queue=0)
+    with pytest.raises(Overloaded):
+        await world.writer.submit(lambda transaction: None)
+    assert await world.writer.submit(lambda transaction: "recorded", must=True) == "recorded"
+    world.close()

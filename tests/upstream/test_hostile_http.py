@@ -1,5 +1,6 @@
 """An HTTP upstream may do what it likes: its own call fails, and what is certain about it is told."""
 
+import asyncio
 import functools
 import json
 import socket
@@ -167,6 +168,22 @@ async def test_one_that_floods_or_redirects_the_negotiation_is_down_at_no_cost(m
             assert world.status("web").reason == "It cannot be reached, or does not speak MCP."
             assert world.listed == []
     assert peak_bytes() - before < 50 * MEBIBYTE
+
+
+@pytest.mark.parametrize("mode", ["get_flood", "listen_flood"])
+async def test_a_flood_on_the_listening_stream_is_cut_and_costs_no_memory(
+    mode: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serving("raw_http.py", mode) as port:
+        async with running(at(port)) as world:
+            before = peak_bytes()
+            await asyncio.sleep(2)
+            began = time.monotonic()
+            assert "tools/call" in await world.text("web", "echo")
+            assert time.monotonic() - began < 1
+            assert peak_bytes() - before < 60 * MEBIBYTE
+    assert sum("floods its event stream" in record.getMessage() for record in caplog.records) == 1
+    assert len(caplog.records) < 1_000
 
 
 async def test_a_deadline_that_passes_while_connecting_means_not_sent() -> None:

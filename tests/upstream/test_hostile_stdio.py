@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from tests.upstream.world import (
 pytestmark = pytest.mark.anyio
 
 MEBIBYTE = 1 << 20
+UNREADABLE = ["weird_block", "block_without_text", "content_object"]
 
 
 async def test_a_flood_without_a_newline_costs_no_memory_and_the_upstream_is_started_anew() -> None:
@@ -82,7 +84,7 @@ async def test_malformed_lines_are_dropped_and_the_next_good_line_counts() -> No
         assert await world.text("raw", "garbage_then_answer") == "fine"
 
 
-@pytest.mark.parametrize("tool", ["duplicate_keys", "huge_number", "no_content"])
+@pytest.mark.parametrize("tool", ["duplicate_keys", "huge_number", "no_content", *UNREADABLE])
 async def test_an_unacceptable_answer_fails_its_own_call_at_once(tool: str) -> None:
     async with running(raw_stdio()) as world:
         reply = await world.run("raw", tool)
@@ -90,6 +92,48 @@ async def test_an_unacceptable_answer_fails_its_own_call_at_once(tool: str) -> N
         assert reply.reason.code == "upstream.malformed"
         assert await world.text("raw", "add", {"a": 2, "b": 3}) == "5"
         assert world.status("raw").restarts == 0
+
+
+async def test_unknown_fields_stay_as_they_came() -> None:
+    async with running(raw_stdio()) as world:
+        reply = await world.run("raw", "unknown_fields")
+        assert isinstance(reply, ToolReply)
+        block = {"type": "text", "text": "x", "vendor": [1]}
+        assert reply.document == {"content": [block], "vendor": {"is_error": None}}
+
+
+@pytest.mark.parametrize(
+    ("tool", "code"), [("junk_flood", "upstream.malformed"), ("ping_flood", "upstream.flood"), ("change_flood", None)]
+)
+async def test_a_flood_of_short_lines_costs_no_memory_and_delays_nobody(
+    tool: str, code: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(raw_stdio(), raw_stdio(name="other")) as world:
+        assert await world.text("other", "add", {"a": 2, "b": 3}) == "5"
+        before = peak_bytes()
+        flooding = asyncio.create_task(world.run("raw", tool))
+        slowest = 0.0
+        end = time.monotonic() + 1.5
+        while time.monotonic() < end:
+            began = time.monotonic()
+            await world.text("other", "echo")
+            slowest = max(slowest, time.monotonic() - began)
+        reply = await flooding
+        assert slowest < 1
+        assert isinstance(reply, NoAnswer)
+        assert peak_bytes() - before < 60 * MEBIBYTE
+        if code is not None:
+            assert reply.reason.code == code
+            await world.is_up("raw", restarts=1)
+            assert await world.text("raw", "add", {"a": 2, "b": 3}) == "5"
+    assert len(caplog.records) < 30
+
+
+async def test_its_requests_are_answered_and_refused() -> None:
+    async with running(raw_stdio()) as world:
+        first, second = map(json.loads, (await world.text("raw", "ask_and_read")).splitlines())
+        assert first == {"jsonrpc": "2.0", "id": "p", "result": {}}
+        assert (second["id"], second["error"]["code"]) == ("r", -32601)
 
 
 async def test_errors_and_questions_become_error_results_and_forged_receipts_are_taken_out() -> None:

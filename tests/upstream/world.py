@@ -135,7 +135,16 @@ async def eventually(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
+EARLIER: set[int] = set()
+"""Processes below this one when the test began: those of other tests' servers."""
+
+
 def children() -> set[int]:
+    """Processes below this one, at any depth, that the test started."""
+    return all_children() - EARLIER
+
+
+def all_children() -> set[int]:
     """Processes below this one, at any depth."""
     parents: dict[int, int] = {}
     for entry in Path("/proc").iterdir():

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import orjson
+import structlog
 
 from gateway.adapters.policy.bundle import PolicyBundle
 from gateway.adapters.policy.process import Fault, PolicyProcess
@@ -23,10 +24,13 @@ from gateway.core.errors import ConfigError
 from gateway.core.ports import Clock
 
 ENGINE = "embedded"
+MAX_CAUSE_CHARS = 300
 LOAD_SECONDS = 10.0
 SMOKE_SECONDS = 1.0
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 5.0
+
+_log = structlog.get_logger("sealgate.policy")
 
 
 class EmbeddedEngine:
@@ -81,8 +85,11 @@ class EmbeddedEngine:
             verdict = failed_verdict("the policy process was being restarted")
         else:
             verdict = _verdict(await process.ask(b"D", document, deadline))
+        decision_id = self._clock.new_id()
+        if verdict.cause is not None:
+            _log.warning("policy_failed", engine=ENGINE, cause=verdict.cause[:MAX_CAUSE_CHARS], decision_id=decision_id)
         return PolicyDecision(
-            self._clock.new_id(), ENGINE, revision, verdict.effect, verdict.reasons, verdict.obligations, verdict.cause
+            decision_id, ENGINE, revision, verdict.effect, verdict.reasons, verdict.obligations, verdict.cause
         )
 
     async def reload(self, bundle: PolicyBundle) -> None:

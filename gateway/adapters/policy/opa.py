@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
+import structlog
 from opa_client import AsyncOpaClient
 
 from gateway.core.call import SealedCall
@@ -26,6 +27,7 @@ from gateway.core.decision import ENTRY_POINT, PolicyDecision, Verdict, failed_v
 from gateway.core.errors import ConfigError
 from gateway.core.ports import Clock
 
+MAX_CAUSE_CHARS = 300
 ENGINE = "opa"
 UNKNOWN_REVISION = "unknown"
 PACKAGE, _, RULE = ENTRY_POINT.removeprefix("data.").rpartition(".")
@@ -34,6 +36,8 @@ SETTINGS_PATH = "sealgate/settings"
 REVISION_SECONDS = 5.0
 REVISION_TIMEOUT_SECONDS = 2.0
 FAULTS = (aiohttp.ClientError, OSError, TimeoutError, ValueError, TypeError, AttributeError)  # the last two: its answer
+
+_log = structlog.get_logger("sealgate.policy")
 
 
 class OpaEngine:
@@ -84,6 +88,8 @@ class OpaEngine:
             verdict = failed_verdict(f"OPA did not answer within {self._deadline_seconds} s")
         except FAULTS as error:
             verdict = failed_verdict(f"OPA: {type(error).__name__}: {error}")
+        if verdict.cause is not None:
+            _log.warning("policy_failed", engine=ENGINE, cause=verdict.cause[:MAX_CAUSE_CHARS], decision_id=decision_id)
         return PolicyDecision(
             decision_id, ENGINE, revision, verdict.effect, verdict.reasons, verdict.obligations, verdict.cause
         )

@@ -15,7 +15,6 @@ from typing import Any
 
 import aiohttp
 import orjson
-from mcp_types import METHOD_NOT_FOUND
 
 from gateway.adapters.upstream.rpc import (
     CLIENT_INFO,
@@ -34,6 +33,7 @@ from gateway.adapters.upstream.rpc import (
     read_error,
     read_response,
 )
+from gateway.adapters.upstream.screen import reply_to
 from gateway.adapters.upstream.spec import HttpSpec
 from gateway.adapters.upstream.sse import EventSplitter, EventTooLong
 from gateway.core.wire import MAX_ANSWER_KEYS, Malformed, check_message, message, parse
@@ -205,12 +205,7 @@ class HttpLink:
             self._on_changed()
         if "id" not in document or self._modern:
             return
-        reply: dict[str, Any] = {"jsonrpc": "2.0", "id": document["id"]}
-        if document["method"] == "ping":
-            reply["result"] = {}
-        else:
-            reply["error"] = {"code": METHOD_NOT_FOUND, "message": "This client does not offer that."}
-        await self._side_post(orjson.dumps(reply))
+        await self._side_post(orjson.dumps(reply_to(document)))
 
     def _post_aside(self, body: bytes) -> None:
         task = asyncio.create_task(self._side_post(body))

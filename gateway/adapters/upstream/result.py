@@ -7,6 +7,9 @@
 
 from typing import Any
 
+from mcp_types import CallToolResult
+from pydantic import ValidationError
+
 from gateway.adapters.upstream.rpc import MALFORMED, Answer, Fault, RpcError
 
 OWN_META_PREFIX = "dev.sealgate/"
@@ -14,14 +17,15 @@ MAX_ERROR_CHARACTERS = 2_000
 
 
 def call_result(answer: Answer) -> dict[str, Any]:
-    """The document. Raises `Fault` where the answer is no CallToolResult."""
+    """The document, as it came. Raises `Fault` where the answer is no CallToolResult: nobody could be handed it."""
     if isinstance(answer, RpcError):
         return _error(f"upstream error {answer.code}: {answer.message[:MAX_ERROR_CHARACTERS]}")
     if answer.get("resultType", "complete") != "complete":
         return _error("The upstream asked for input in the middle of the call; this is not supported.")
-    content = answer.get("content")
-    if not isinstance(content, list) or not all(isinstance(block, dict) for block in content):
-        raise Fault(MALFORMED)
+    try:
+        CallToolResult.model_validate(answer, by_alias=True, by_name=False)
+    except ValidationError:
+        raise Fault(MALFORMED) from None  # its text quotes the answer
     if type(answer.get("isError", False)) is not bool:
         raise Fault(MALFORMED)
     meta = answer.get("_meta", {})

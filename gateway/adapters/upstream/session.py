@@ -20,6 +20,7 @@ from gateway.adapters.upstream.child import StderrTail
 from gateway.adapters.upstream.guard import GuardedTransport
 from gateway.adapters.upstream.http import HttpLink
 from gateway.adapters.upstream.rpc import CLIENT_INFO, Era, Link
+from gateway.adapters.upstream.screen import Screened
 from gateway.adapters.upstream.spec import HttpSpec, StdioSpec, UpstreamSpec
 from gateway.adapters.upstream.stdio import StdioLink
 
@@ -73,12 +74,12 @@ async def _open_stdio(spec: StdioSpec, tail: StderrTail, on_changed: Notice, on_
 @asynccontextmanager
 async def _open_http(spec: HttpSpec, wire: Wire, on_changed: Notice, on_end: Notice) -> AsyncIterator[Session]:
     limits = spec.limits
-    guard = GuardedTransport(limits.max_result_bytes, wire.tls)
+    guard = GuardedTransport(spec.name, limits.max_result_bytes, wire.tls)
     headers = {**spec.headers, "accept-encoding": "identity"}
     timeout = httpx2.Timeout(None, connect=limits.connect_seconds)  # a stream may be silent for long
     async with httpx2.AsyncClient(transport=guard, headers=headers, timeout=timeout) as http:
         transport = streamable_http_client(spec.url, http_client=http, max_sse_event_size=limits.max_result_bytes)
-        async with _negotiated(transport, limits.connect_seconds, on_changed) as client:
+        async with _negotiated(Screened(transport), limits.connect_seconds, on_changed) as client:
             era = Era(client.protocol_version)
             session_id = None if era.modern else guard.session_id
             link = HttpLink(spec, era, session_id, wire.http, on_changed, on_end)

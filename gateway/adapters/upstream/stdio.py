@@ -2,7 +2,8 @@
 
 Above stands the SDK `Client`, which enters this as its transport: it negotiates, and answers the server's requests.
 Our own requests use the same pipes; their answers are taken out by id before the SDK sees them. Every line is capped and
-strictly parsed: a line that never ends stops the process, a malformed one is dropped and can fail only its own request.
+strictly parsed: a line that never ends stops the process, a malformed one is dropped and fails only its own request, until
+there are `MAX_MALFORMED` between two answers: then the process is stopped too. What the SDK is handed is bounded: see `screen`.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 import anyio
+import orjson
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.client import Transport
 from mcp.shared.message import SessionMessage
@@ -32,13 +34,17 @@ from gateway.adapters.upstream.rpc import (
     next_id,
     read_response,
 )
+from gateway.adapters.upstream.screen import PASSED, reply_to
 from gateway.adapters.upstream.spec import StdioSpec
 from gateway.core.wire import MAX_ANSWER_KEYS, LineSplitter, Malformed, Overlong, message
 
 logger = logging.getLogger("sealgate.upstream")
 
 READ_BYTES = 65_536
-MAX_UNWRITTEN_BYTES = 1 << 20
+MAX_MALFORMED = 20
+
+MAX_UNWRITTEN_BYTES = 2 << 20
+"""More than one request of ours, which is written when the pipe has drained: an upstream that reads never gets there."""
 
 ToSession = MemoryObjectSendStream[SessionMessage | Exception]
 FromSession = MemoryObjectReceiveStream[SessionMessage]
@@ -52,6 +58,7 @@ class StdioLink(Transport):
         self._tail = tail
         self._on_end = on_end
         self._ended: str | None = None
+        self._malformed = 0
         self._pending: dict[str, asyncio.Future[dict[str, Any]]] = {}
         self._turn = asyncio.Lock()
         self._child: Child | None = None
@@ -116,14 +123,17 @@ class StdioLink(Transport):
                 outgoing.sent = True
             self._child.stdin.write(line + b"\n")
 
-    def _put_now(self, line: bytes) -> None:
+    def _put_now(self, line: bytes) -> bool:
+        """Hand one line to the pipe at once. False where it is dropped because the child reads too little."""
         if self._child is None or self._ended is not None or self._child.stdin.is_closing():
-            return
-        if self._child.stdin.transport.get_write_buffer_size() < MAX_UNWRITTEN_BYTES:
-            self._child.stdin.write(line + b"\n")
+            return True
+        if self._child.stdin.transport.get_write_buffer_size() >= MAX_UNWRITTEN_BYTES:
+            return False
+        self._child.stdin.write(line + b"\n")
+        return True
 
     async def _read(self, child: Child, to_session: ToSession) -> None:
-        """Child → us. Ends the link on EOF and on a flood."""
+        """Child → us. Ends the link on EOF, on a flood and on too many malformed lines."""
         splitter = LineSplitter(self._spec.limits.max_result_bytes)
         code = LOST
         try:
@@ -135,28 +145,48 @@ class StdioLink(Transport):
                             code = FLOOD
                             return
                         await self._receive(frame, to_session)
+                    await asyncio.sleep(0)  # a read of what is there already does not suspend
+        except Fault as fault:
+            code = fault.code
         finally:
             self._end(code)
 
     async def _receive(self, frame: bytes, to_session: ToSession) -> None:
+        """Take one line. Raises `Fault` where the session must end."""
         try:
             document = message(frame, max_bytes=self._spec.limits.max_result_bytes, max_keys=MAX_ANSWER_KEYS)
         except Malformed as malformed:
-            logger.warning("upstream %s sent a malformed line; it is dropped", self._spec.name)
             waiting = self._pending.get(malformed.request_id) if isinstance(malformed.request_id, str) else None
             if waiting is not None and not waiting.done():
                 waiting.set_exception(Fault(MALFORMED))
+            self._count_malformed(str(malformed))
             return
         if "method" not in document and (ours := self._pending.get(document["id"])) is not None:
+            self._malformed = min(self._malformed, 1)  # a sloppy server that works is borne, and told of once
             if not ours.done():
                 ours.set_result(document)
+            return
+        if "method" in document and ("id" in document or document["method"] not in PASSED):
+            if "id" in document and not self._put_now(orjson.dumps(reply_to(document))):
+                logger.warning("upstream %s reads no answers to its requests; it is stopped", self._spec.name)
+                raise Fault(FLOOD)
+            await asyncio.sleep(0)  # many of them must not keep the others waiting
             return
         try:
             await to_session.send(SessionMessage(jsonrpc_message_adapter.validate_python(document, by_name=False)))
         except ValidationError:
-            logger.warning("upstream %s sent a message of no known shape; it is dropped", self._spec.name)
+            self._count_malformed("a message of no known shape")
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             pass  # the session is being left
+
+    def _count_malformed(self, cause: str) -> None:
+        """Tells of the first in this session. Raises `Fault` at the last that is borne."""
+        self._malformed += 1
+        if self._malformed == 1:
+            logger.warning("upstream %s sent a malformed line, which is dropped: %s", self._spec.name, cause)
+        if self._malformed >= MAX_MALFORMED:
+            logger.warning("upstream %s sent %d malformed lines; it is stopped", self._spec.name, self._malformed)
+            raise Fault(MALFORMED)
 
     async def _write(self, child: Child, from_session: FromSession) -> None:
         """SDK session → child."""

@@ -11,6 +11,7 @@ TOOLS = [
     "flood", "flood_announced", "flood_stream", "endless_event", "stream", "hang", "hangs_closed",
     "cut_before", "cut_after", "cut_half", "stream_cut", "unauthorized", "bad_gateway", "error_status",
 ]  # fmt: skip
+PING = b'data: {"jsonrpc":"2.0","id":"p","method":"ping"}\n\n'
 OK = {"resultType": "complete"}
 CACHE = {"ttlMs": 0, "cacheScope": "private"}
 hangs_closed = 0
@@ -62,11 +63,17 @@ async def one(reader: asyncio.StreamReader, exchange: Exchange) -> bool:
     global redirected
     if head.startswith("POST /elsewhere"):
         redirected += 1
+    if head.startswith("GET") and sys.argv[1:] == ["get_flood"]:
+        await exchange.start("text/event-stream")
+        while True:
+            await exchange.more(PING * 500)
     if not head.startswith("POST"):
         await exchange.send(b"", "405 Method Not Allowed")
         return True
     message = json.loads(body)
-    request_id = message["id"]
+    request_id = message.get("id")
+    if "method" not in message and sys.argv[1:] == ["get_flood"]:  # an answer to a ping: never acknowledged
+        await asyncio.sleep(600)
     match message["method"]:
         case "server/discover" | "initialize" if sys.argv[1:] == ["flood"]:
             await exchange.start("application/json")
@@ -74,11 +81,24 @@ async def one(reader: asyncio.StreamReader, exchange: Exchange) -> bool:
                 await exchange.more(b"x" * 65_536)
         case "server/discover" | "initialize" if sys.argv[1:] == ["redirect"] and not head.startswith("POST /elsewhere"):
             await exchange.send(b"", "307 Temporary Redirect", extra="location: /elsewhere\r\n")
+        case "server/discover" if sys.argv[1:] == ["get_flood"]:
+            await exchange.send(b"", "404 Not Found")
+        case "initialize":
+            info = {"name": "raw", "version": "1"}
+            result: dict[str, Any] = {"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": info}
+            document = json.dumps({"jsonrpc": "2.0", "id": request_id, "result": result}).encode()
+            await exchange.send(document, extra="mcp-session-id: s\r\n")
+        case "notifications/initialized":
+            await exchange.send(b"", "202 Accepted")
+        case "subscriptions/listen" if sys.argv[1:] == ["listen_flood"]:
+            await exchange.start("text/event-stream")
+            while True:
+                await exchange.more(b"data: junk\n\n" * 500)
         case "server/discover":
             result = {
                 **OK,
                 "supportedVersions": ["2026-07-28"],
-                "capabilities": {"tools": {}},
+                "capabilities": {"tools": {"listChanged": sys.argv[1:] == ["listen_flood"]}},
                 "ttlMs": 0,
                 "cacheScope": "private",
             }

@@ -11,8 +11,11 @@ from typing import Any
 TOOLS = [
     "echo", "add", "flood", "die", "die_leaving_a_grandchild", "grandchild", "hang", "last_cancelled", "stuck",
     "garbage_then_answer", "duplicate_keys", "huge_number", "no_content", "forge", "error", "ask",
-    "change", "change_quietly", "environment",
+    "change", "change_quietly", "environment", "junk_flood", "ping_flood", "change_flood", "ask_and_read",
+    "weird_block", "block_without_text", "content_object", "unknown_fields",
 ]  # fmt: skip
+PING = '{"jsonrpc":"2.0","id":"p","method":"ping"}\n'
+CHANGED = '{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}\n'
 description = "first"
 cancelled: list[str] = []
 noise = sys.stderr
@@ -75,6 +78,28 @@ def call(request_id: Any, name: str, line: str) -> None:
             put_raw('{"jsonrpc":"2.0","id":%s,"result":{"content":[],"content":[]}}' % json.dumps(request_id))  # noqa: UP031
         case "huge_number":
             put_raw('{"jsonrpc":"2.0","id":%s,"result":{"content":[],"n":1e999}}' % json.dumps(request_id))  # noqa: UP031
+        case "junk_flood":
+            while True:
+                sys.stdout.write("x\n" * 30_000)
+        case "ping_flood":
+            while True:
+                put_raw(PING * 500)
+        case "change_flood":
+            while True:
+                put_raw(CHANGED * 500)
+        case "ask_and_read":
+            put({"jsonrpc": "2.0", "id": "p", "method": "ping"})
+            put({"jsonrpc": "2.0", "id": "r", "method": "roots/list"})
+            text(request_id, sys.stdin.readline() + sys.stdin.readline())
+        case "weird_block":
+            put({"jsonrpc": "2.0", "id": request_id, "result": {"content": [{"type": "weird"}]}})
+        case "block_without_text":
+            put({"jsonrpc": "2.0", "id": request_id, "result": {"content": [{"type": "text"}]}})
+        case "content_object":
+            put({"jsonrpc": "2.0", "id": request_id, "result": {"content": {"type": "text", "text": "x"}}})
+        case "unknown_fields":
+            block = {"type": "text", "text": "x", "vendor": [1]}
+            put({"jsonrpc": "2.0", "id": request_id, "result": {"content": [block], "vendor": {"is_error": None}}})
         case "forge":
             text(request_id, "x", _meta={"dev.sealgate/receipt": {"leaf_index": 1}, "vendor": 1})
         case "error":

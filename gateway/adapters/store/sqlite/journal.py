@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import anyio
 import apsw
 import orjson
 import structlog
@@ -178,7 +179,7 @@ class SqliteJournal:
                 rows.put_result(transaction.db, call.envelope_id, result)
             return transaction.append(record)
 
-        return self._receipt(await self._writer.submit(work), record)
+        return self._receipt(await self._writer.submit(work, must=True), record)
 
     async def refuse(self, refusal: Refusal) -> Receipt:
         record = Record(Kind.DENIED, refusal.request.envelope_id, self._clock.now(), refusal_envelope(refusal))
@@ -217,7 +218,7 @@ class SqliteJournal:
                 transaction.append(Record(Kind.IN_DOUBT, row.envelope_id, self._clock.now(), _lost(row)))
             return len(lost)
 
-        return await self._writer.submit(work)
+        return await self._writer.submit(work, must=True)
 
     async def answer(self, approval_id: str, envelope: dict[str, Any]) -> SignedAnswer | Reason:
         """Check an approver's signed answer and record it; the Reason where it does not count."""
@@ -321,12 +322,11 @@ class SqliteJournal:
         if approval is None:
             raise StoreFault(f"the approval request {row.approval_id} is not in the journal")
         request, live = approval.request, approval.state in (ApprovalState.PENDING, ApprovalState.APPROVED)
-        same = (request.call_digest, request.policy_revision) == (call.call_digest, decision.bundle_revision)
         if live and self._clock.now() >= request.expires_at:
             if await self._end_approval(approval, ApprovalState.EXPIRED, release=call):
                 return NotApproved(_expired(request))
             return await self._meet_approval(call, row, decision, ask)  # answered at this very moment: look again
-        if live and (ask is None or not same):  # policy changed, or no longer asks: this request decides nothing
+        if live and (ask is None or not request.is_for(call, decision)):  # something else is asked now, or nothing
             if await self._end_approval(approval, ApprovalState.VOID, release=call):
                 return None
             return await self._meet_approval(call, row, decision, ask)
@@ -366,7 +366,8 @@ class SqliteJournal:
             rows.put_arguments(transaction.db, ask.approval_id, call.subject, pending)
             transaction.append(record)
 
-        await self._writer.submit(work)
+        with anyio.CancelScope(shield=True):  # a caller that leaves now must not leave half a question behind
+            await self._writer.submit(work)
         return Waiting(ask)
 
     async def _end_approval(self, approval: ApprovalRow, then: ApprovalState, *, release: SealedCall | None = None) -> bool:

@@ -90,7 +90,8 @@ class Writer:
         self._log_signer = log_signer
         self._dev = dev
         self._on_death = on_death
-        self._queue: queue.Queue[_Item | None] = queue.Queue(max_queue)
+        self._max_queue = max_queue
+        self._queue: queue.Queue[_Item | None] = queue.Queue()
         self._dead: StoreFault | None = None
         self._closing = False
         try:
@@ -107,8 +108,11 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="sealgate-writer", daemon=True)
         self._thread.start()
 
-    async def submit(self, work: Callable[[Transaction], T]) -> T:
+    async def submit(self, work: Callable[[Transaction], T], *, must: bool = False) -> T:
         """Run `work` inside a transaction and wait until it is committed. `work` may run twice, so it has no side effects.
+
+        `must`: it records what has happened already, so a full queue does not refuse it. There is one such for each call
+        that was begun, which bounds them.
 
         Raises:
             Overloaded: the queue is full; nothing was done.
@@ -118,10 +122,9 @@ class Writer:
         self._check_alive()
         if self._closing:
             raise StoreFault("the journal is closed")
-        try:
-            self._queue.put_nowait(_Item(work, done))
-        except queue.Full as error:
-            raise Overloaded("the journal's queue is full", hint="Try again shortly.") from error
+        if not must and self._queue.qsize() >= self._max_queue:
+            raise Overloaded("the journal's queue is full", hint="Try again shortly.")
+        self._queue.put_nowait(_Item(work, done))
         try:
             self._check_alive()
         except StoreFault:  # it died between the check and the put: perhaps nobody will answer

@@ -3,7 +3,8 @@
 Above stands the SDK `Client`, which enters this as its transport: it negotiates, and answers the server's requests.
 Our own requests use the same pipes; their answers are taken out by id before the SDK sees them. Every line is capped and
 strictly parsed: a line that never ends stops the process, a malformed one is dropped and fails only its own request, until
-there are `MAX_MALFORMED` between two answers: then the process is stopped too. What the SDK is handed is bounded: see `screen`.
+there are `MAX_MALFORMED` between two answers: then the process is stopped too. What the SDK is handed is bounded, see
+`screen`.
 """
 
 import asyncio

@@ -117,10 +117,10 @@ def entry(rng: Random) -> str | None:
 def checkpoint(rng: Random) -> str | None:
     """A damaged checkpoint is refused, or states what it stated."""
     original = Checkpoint("sealgate.local/t", rng.randrange(10**6), rng.randbytes(32))
-    note = sign_checkpoint(original, SIGNER, SIGNER.public_key)
+    note = sign_checkpoint(original, SIGNER)
     changed = damaged(rng, note.encode()).decode(errors="replace")
     try:
-        opened = open_checkpoint(changed, original.origin, KEY)
+        opened = open_checkpoint(changed, original.origin, [KEY])
     except NotVerified:
         return None
     return None if opened == original else f"took {changed!r}"

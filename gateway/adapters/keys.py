@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 from gateway.core.commitment import CommitmentKey
 from gateway.core.dsse import key_id
 from gateway.core.errors import ConfigError, KeyFault
-from gateway.core.verify import TrustedKeys
+from gateway.core.trust import KeyPeriod, TrustedKeys, keyed
 
 _PRIVATE_FILES = ("entry.pem", "log.pem", "commitment.key", "vault.key")
 
@@ -55,11 +55,9 @@ class KeyRing:
 
     def trusted(self) -> TrustedKeys:
         """The public halves, to verify this deployment's own log with."""
-        return TrustedKeys(
-            {self.entry.keyid: Ed25519PublicKey.from_public_bytes(self.entry.public_key)},
-            Ed25519PublicKey.from_public_bytes(self.log.public_key),
-            self.origin,
-        )
+        entry = KeyPeriod(Ed25519PublicKey.from_public_bytes(self.entry.public_key))
+        log = KeyPeriod(Ed25519PublicKey.from_public_bytes(self.log.public_key))
+        return TrustedKeys(keyed(entry), keyed(log), self.origin)
 
 
 def make_keys(folder: Path, *, origin: str, dev: bool) -> None:
@@ -93,7 +91,7 @@ def load_keys(folder: Path) -> KeyRing:
         dev=public["dev"],
     )
     trusted = load_trusted_keys(folder / "public.json")
-    if ring.entry.keyid not in trusted.entry_keys or ring.log.public_key != trusted.log_key.public_bytes_raw():
+    if ring.entry.keyid not in trusted.entry_keys or ring.log.keyid not in trusted.log_keys:
         raise KeyFault(f"{folder}/public.json does not belong to the private keys beside it")
     return ring
 
@@ -121,7 +119,8 @@ def load_trusted_keys(path: Path) -> TrustedKeys:
         keys = {name: Ed25519PublicKey.from_public_bytes(b64decode(raw)) for name, raw in public["entry_keys"].items()}
         if any(key_id(key.public_bytes_raw()) != name for name, key in keys.items()):
             raise ValueError("a key id is not that of its key")
-        return TrustedKeys(keys, Ed25519PublicKey.from_public_bytes(b64decode(public["log_key"])), public["origin"])
+        log = KeyPeriod(Ed25519PublicKey.from_public_bytes(b64decode(public["log_key"])))
+        return TrustedKeys(keyed(*map(KeyPeriod, keys.values())), keyed(log), public["origin"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise KeyFault(f"{path} is not a public key file: {error}") from error
 
@@ -153,6 +152,18 @@ def read_approver_public_key(path: Path) -> str:
 def load_approver_key(path: Path, passphrase: bytes) -> FileSigner:
     """An approver's own key. Raises `KeyFault` where it is not protected by a passphrase, or by another one."""
     return FileSigner(_private_key(path, passphrase))
+
+
+def make_signing_key(path: Path) -> FileSigner:
+    """A new key without a passphrase, for a program that signs by itself. Raises `KeyFault` where the file exists."""
+    key = Ed25519PrivateKey.generate()
+    _write_private(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return FileSigner(key)
+
+
+def load_signing_key(path: Path) -> FileSigner:
+    """The inverse. Raises `KeyFault`."""
+    return FileSigner(_private_key(path, None))
 
 
 def approver_public_key(encoded: str) -> Ed25519PublicKey:

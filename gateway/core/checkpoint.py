@@ -5,12 +5,21 @@ Sources: https://c2sp.org/tlog-checkpoint, https://c2sp.org/signed-note (Ed25519
 
 import hashlib
 from base64 import b64decode, b64encode
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from gateway.core.dsse import NotVerified, Signer
+
+
+class LogSigner(Signer, Protocol):
+    """A key of the log; its public half goes into the key hash."""
+
+    @property
+    def public_key(self) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +40,39 @@ def note_key_hash(name: str, public_key: bytes) -> bytes:
     return hashlib.sha256(name.encode() + b"\n\x01" + public_key).digest()[:4]
 
 
-def sign_checkpoint(checkpoint: Checkpoint, signer: Signer, public_key: bytes) -> str:
-    """The signed note; the key's name is the log's origin."""
-    signature = note_key_hash(checkpoint.origin, public_key) + signer.sign(checkpoint.body())
-    return f"{checkpoint.body().decode()}\n— {checkpoint.origin} {b64encode(signature).decode()}\n"
+def sign_checkpoint(checkpoint: Checkpoint, *signers: LogSigner) -> str:
+    """The signed note; each key's name is the log's origin. Several signers: while the log's key changes."""
+    lines = [checkpoint.body().decode(), "\n"]
+    for signer in signers:
+        signature = note_key_hash(checkpoint.origin, signer.public_key) + signer.sign(checkpoint.body())
+        lines.append(f"— {checkpoint.origin} {b64encode(signature).decode()}\n")
+    return "".join(lines)
 
 
-def open_checkpoint(note: str, origin: str, key: Ed25519PublicKey) -> Checkpoint:
-    """The checkpoint in `note`, signed by the log's `key`. Signatures by others are passed over.
+@dataclass(frozen=True, slots=True)
+class NoteSignature:
+    """One signature line of a note, not checked yet: whose it says it is, the key hash, what follows it."""
+
+    name: str
+    key_hash: bytes
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SignedNote:
+    """A checkpoint with its signature lines, not checked yet."""
+
+    checkpoint: Checkpoint
+    signatures: tuple[NoteSignature, ...]
+
+
+def read_checkpoint(note: str) -> SignedNote:
+    """The form of a note without its signatures being checked; lines that are no signature are passed over.
 
     Raises:
-        NotVerified: malformed, of another log, or not signed by `key`.
+        NotVerified: not a checkpoint, or not spelled as one is.
     """
-    body, separator, signatures = note.partition("\n\n")
+    body, separator, lines = note.partition("\n\n")
     try:
         name, size, root = body.split("\n")
         checkpoint = Checkpoint(name, int(size), b64decode(root, validate=True))
@@ -52,24 +81,44 @@ def open_checkpoint(note: str, origin: str, key: Ed25519PublicKey) -> Checkpoint
     # One spelling only: a note with a changed byte is not the note that was signed, whatever it decodes to.
     if checkpoint.body() != f"{body}\n".encode() or checkpoint.size < 0 or len(checkpoint.root) != 32:
         raise NotVerified("not a checkpoint")
-    if not separator or not signatures.endswith("\n"):
+    if not separator or not lines.endswith("\n"):
         raise NotVerified("not a signed note")
-    if name != origin:
-        raise NotVerified(f"a checkpoint of the log {name!r}, not of {origin!r}")
-    expected = note_key_hash(origin, key.public_bytes_raw())
-    for line in signatures[:-1].split("\n"):
-        dash, _, rest = line.partition(" ")
-        signer, _, encoded = rest.rpartition(" ")
-        if dash != "—" or signer != origin:
+    return SignedNote(checkpoint, tuple(_signatures(lines)))
+
+
+def open_checkpoint(note: str, origin: str, keys: Iterable[Ed25519PublicKey]) -> Checkpoint:
+    """The checkpoint in `note`, signed by one of the log's `keys`. Signatures by others are passed over.
+
+    Raises:
+        NotVerified: malformed, of another log, or not signed by any of `keys`.
+    """
+    signed = read_checkpoint(note)
+    checkpoint = signed.checkpoint
+    if checkpoint.origin != origin:
+        raise NotVerified(f"a checkpoint of the log {checkpoint.origin!r}, not of {origin!r}")
+    by_hash = {note_key_hash(origin, key.public_bytes_raw()): key for key in keys}
+    verified = False
+    for signature in signed.signatures:
+        key = by_hash.get(signature.key_hash)
+        if key is None or signature.name != origin:
             continue
+        try:
+            key.verify(signature.raw, checkpoint.body())
+        except InvalidSignature as error:  # whatever else signed it: a note with a wrong signature is malformed
+            raise NotVerified("the checkpoint's signature does not match") from error
+        verified = True
+    if not verified:
+        raise NotVerified("the checkpoint carries no signature by the log's key")
+    return checkpoint
+
+
+def _signatures(lines: str) -> Iterator[NoteSignature]:
+    for line in lines[:-1].split("\n"):
+        dash, _, rest = line.partition(" ")
+        name, _, encoded = rest.rpartition(" ")
         try:
             raw = b64decode(encoded, validate=True)
         except ValueError:
             continue
-        if b64encode(raw).decode() == encoded and raw[:4] == expected:
-            try:
-                key.verify(raw[4:], checkpoint.body())
-            except InvalidSignature as error:
-                raise NotVerified("the checkpoint's signature does not match") from error
-            return checkpoint
-    raise NotVerified("the checkpoint carries no signature by the log's key")
+        if dash == "—" and name and b64encode(raw).decode() == encoded:
+            yield NoteSignature(name, raw[:4], raw[4:])

@@ -2,6 +2,7 @@
 
     absent → reserved → (awaiting_approval →) started → completed | failed | in_doubt
     in_doubt → completed | failed            by an operator or a registered tool
+    completed → compensating → compensated   another call undoes it; back to completed where that certainly failed
     reserved, awaiting_approval → released   denied, expired, cancelled: it never started
 
 Only `started` can become in_doubt, and in_doubt is never run again by itself. `failed` means: it certainly had no effect,
@@ -24,6 +25,8 @@ class State(StrEnum):
     COMPLETED = "completed"
     FAILED = "failed"
     IN_DOUBT = "in_doubt"
+    COMPENSATING = "compensating"
+    COMPENSATED = "compensated"
     RELEASED = "released"
 
 
@@ -31,7 +34,9 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.RESERVED: frozenset({State.AWAITING_APPROVAL, State.STARTED, State.COMPLETED, State.FAILED, State.RELEASED}),
     State.AWAITING_APPROVAL: frozenset({State.STARTED, State.RELEASED}),
     State.STARTED: frozenset({State.COMPLETED, State.FAILED, State.IN_DOUBT}),
-    State.COMPLETED: frozenset(),
+    State.COMPLETED: frozenset({State.COMPENSATING}),
+    State.COMPENSATING: frozenset({State.COMPENSATED, State.COMPLETED}),
+    State.COMPENSATED: frozenset(),
     State.FAILED: frozenset({State.RESERVED}),
     State.IN_DOUBT: frozenset({State.COMPLETED, State.FAILED}),
     State.RELEASED: frozenset({State.RESERVED}),

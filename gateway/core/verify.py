@@ -3,23 +3,25 @@
 Checked, and every problem names its place:
 
 * entries are numbered 0, 1, 2, …, each states its own number, and none comes twice
-* each entry's signature, form and leaf hash
+* each entry's signature, form and leaf hash, and that its key is in force there (`trust.py`)
 * order: no outcome or doubt of an effect without an open intent, no intent of a call that is open; no intent of a call that
-  policy wanted a person for without a yes to exactly this call, and none after another one used that yes
+  policy wanted a person for without a yes to exactly this call, and none after another one used that yes; no resolution of
+  what is not in doubt; no end of a compensation that was not begun
 * every checkpoint's signature, and that its root is the root of that many entries
 * the log is at least as long as its longest checkpoint, the stored head's and the one the auditor kept
+
+Entries and checkpoints are read once, side by side, in the order of their places: memory does not grow with the log.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-from gateway.core.checkpoint import Checkpoint, open_checkpoint
+from gateway.core.checkpoint import Checkpoint, open_checkpoint, read_checkpoint
 from gateway.core.dsse import NotVerified
 from gateway.core.entry import Entry, Kind, open_entry
 from gateway.core.merkle import Frontier, leaf_hash
+from gateway.core.trust import KeyHistory, TrustedKeys
 
 MAX_PROBLEMS = 100
 
@@ -31,15 +33,6 @@ class StoredEntry:
     index: int
     entry: bytes
     leaf: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class TrustedKeys:
-    """Public keys the auditor trusts: entry keys by key id, the log's key and the log's name."""
-
-    entry_keys: Mapping[str, Ed25519PublicKey]
-    log_key: Ed25519PublicKey
-    origin: str
 
 
 @dataclass(slots=True)
@@ -58,15 +51,6 @@ class Report:
         return not self.problems
 
 
-@dataclass(frozen=True, slots=True)
-class _Claim:
-    """Someone's statement of the root at `size`."""
-
-    who: str
-    size: int
-    root: bytes
-
-
 def verify_log(
     entries: Iterable[StoredEntry],
     notes: Iterable[tuple[int, str]],
@@ -76,65 +60,144 @@ def verify_log(
     kept: Sequence[str] = (),
     snapshot: bool = False,
 ) -> Report:
-    """Check a whole log in one pass, in memory that does not grow with values, only with calls still open.
+    """Check a whole log in one pass, in memory that grows only with what is open: calls, approvals, doubts.
 
     Args:
         entries: in the order of their stored numbers
-        notes: stored checkpoints as (size they are filed under, signed note)
+        notes: stored checkpoints as (size they are filed under, signed note), in the order of their sizes
         head: size and root the store itself claims
         kept: signed notes from outside the log, which it must be an extension of
         snapshot: head and entries were read at one moment, so the head must state exactly these entries
     """
-    report = Report()
-    claims = list(_claims(notes, keys, head, kept, report))
-    by_size: dict[int, list[_Claim]] = {}
-    for claim in claims:
-        by_size.setdefault(claim.size, []).append(claim)
-
-    tree = Frontier()
-    order = _Order()
-    _compare(by_size, tree, report)
-    for stored in entries:
-        if len(report.problems) >= MAX_PROBLEMS:
-            report.problems.append("more problems follow; stopped here")
-            break
-        _check_entry(stored, tree.size, keys, order, report)
-        tree.append(leaf_hash(stored.entry))
-        _compare(by_size, tree, report)
-    else:
-        for claim in claims:
-            if claim.size > tree.size:
-                report.problems.append(f"truncated: {claim.who} states {claim.size} entries, the log has {tree.size}")
-        if snapshot and head is not None and head[0] < tree.size:
-            report.problems.append(f"the stored head states {head[0]} entries, the log has {tree.size}")
-    report.size, report.root = tree.size, tree.root()
-    return report
+    return _Pass(keys, notes, head, kept).over(entries, snapshot=snapshot)
 
 
-def _check_entry(stored: StoredEntry, place: int, keys: TrustedKeys, order: "_Order", report: Report) -> None:
-    name = f"entry {stored.index}"
-    if stored.index != place:
-        report.problems.append(f"{name}: stands at place {place}; an entry before it is missing or was added")
-    if leaf_hash(stored.entry) != stored.leaf:
-        report.problems.append(f"{name}: its leaf hash is not the hash of its bytes")
-    try:
-        entry = open_entry(stored.entry, keys.entry_keys)
-    except NotVerified as error:
-        report.problems.append(f"{name}: {error}")
-        return
-    report.kinds[entry.kind.value] = report.kinds.get(entry.kind.value, 0) + 1
-    if entry.index != stored.index:
-        report.problems.append(f"{name}: states that it is entry {entry.index}; it was moved or repeated")
-        return
-    report.problems.extend(f"{name}: {problem}" for problem in order.problems(entry))
+class _Pass:
+    """One reading of a log: the tree so far, the keys in force, what is open."""
+
+    def __init__(
+        self,
+        keys: TrustedKeys,
+        notes: Iterable[tuple[int, str]],
+        head: tuple[int, bytes] | None,
+        kept: Sequence[str],
+    ) -> None:
+        self._keys = keys
+        self._origin = keys.origin
+        self._history = KeyHistory(keys)
+        self._order = _Order()
+        self._tree = Frontier()
+        self._report = Report()
+        self._notes = iter(notes)
+        self._next = next(self._notes, None)
+        self._head = head
+        self._kept = sorted(self._read_kept(kept), key=lambda pair: pair[0], reverse=True)
+
+    def over(self, entries: Iterable[StoredEntry], *, snapshot: bool) -> Report:
+        report = self._report
+        self._compare()
+        for stored in entries:
+            if len(report.problems) >= MAX_PROBLEMS:
+                report.problems.append("more problems follow; stopped here")
+                break
+            self._check_entry(stored)
+            self._tree.append(leaf_hash(stored.entry))
+            self._compare()
+        else:
+            self._check_end(snapshot=snapshot)
+        report.size, report.root = self._tree.size, self._tree.root()
+        return report
+
+    def _check_entry(self, stored: StoredEntry) -> None:
+        name, problems = f"entry {stored.index}", self._report.problems
+        if stored.index != self._tree.size:
+            problems.append(f"{name}: stands at place {self._tree.size}; an entry before it is missing or was added")
+        if leaf_hash(stored.entry) != stored.leaf:
+            problems.append(f"{name}: its leaf hash is not the hash of its bytes")
+        try:
+            entry = open_entry(stored.entry, self._history.known)
+        except NotVerified as error:
+            problems.append(f"{name}: {error}")
+            return
+        kinds = self._report.kinds
+        kinds[entry.kind.value] = kinds.get(entry.kind.value, 0) + 1
+        if entry.index != stored.index:
+            problems.append(f"{name}: states that it is entry {entry.index}; it was moved or repeated")
+            return
+        problems.extend(f"{name}: {problem}" for problem in self._history.problems(entry))
+        problems.extend(f"{name}: {problem}" for problem in self._order.problems(entry))
+
+    def _compare(self) -> None:
+        """Hold what claims to know the root at this size against the tree."""
+        size = self._tree.size
+        while self._next is not None and self._next[0] <= size:
+            filed, note = self._next
+            if filed < size:
+                self._report.problems.append(f"checkpoint {filed}: is out of order")
+            self._check_note(note, filed)
+            self._next = next(self._notes, None)
+        while self._kept and self._kept[-1][0] <= size:
+            _, note = self._kept.pop()
+            self._check_root(f"the kept checkpoint {size}", note)
+        if self._head is not None and self._head[0] == size and self._head[1] != self._tree.root():
+            self._report.problems.append(f"the stored head: its root is not that of the first {size} entries")
+
+    def _check_note(self, note: str, filed: int) -> None:
+        who = f"checkpoint {filed}"
+        self._report.checkpoints += 1
+        checkpoint = self._check_root(who, note)
+        if checkpoint is None:
+            return
+        self._report.covered = max(self._report.covered, checkpoint.size)
+        if checkpoint.size != filed:
+            self._report.problems.append(f"{who}: is filed under {filed} and states {checkpoint.size}")
+
+    def _check_root(self, who: str, note: str) -> Checkpoint | None:
+        """Its signature, and its root where it speaks of the tree as it is now."""
+        try:
+            size = read_checkpoint(note).checkpoint.size
+            ahead = size > self._tree.size  # beyond what was read, only the bundle can tell
+            checkpoint = open_checkpoint(note, self._origin, (self._keys if ahead else self._history).log_keys_at(size))
+        except NotVerified as error:
+            self._report.problems.append(f"{who}: {error}")
+            return None
+        if checkpoint.size > self._tree.size:
+            self._report.problems.append(f"truncated: {who} states {checkpoint.size} entries, the log has {self._tree.size}")
+        elif checkpoint.size == self._tree.size and checkpoint.root != self._tree.root():
+            self._report.problems.append(f"{who}: its root is not that of the first {checkpoint.size} entries")
+        return checkpoint
+
+    def _check_end(self, *, snapshot: bool) -> None:
+        """What is left when the entries end."""
+        size, problems = self._tree.size, self._report.problems
+        while self._next is not None and len(problems) < MAX_PROBLEMS:
+            filed, note = self._next
+            self._check_note(note, filed)
+            self._next = next(self._notes, None)
+        for claimed, note in reversed(self._kept):
+            self._check_root(f"the kept checkpoint {claimed}", note)
+        if self._head is not None and self._head[0] > size:
+            problems.append(f"truncated: the stored head states {self._head[0]} entries, the log has {size}")
+        if snapshot and self._head is not None and self._head[0] < size:
+            problems.append(f"the stored head states {self._head[0]} entries, the log has {size}")
+        problems.extend(self._history.bundle_problems(size))
+
+    def _read_kept(self, kept: Sequence[str]) -> Iterator[tuple[int, str]]:
+        for note in kept:
+            try:
+                yield read_checkpoint(note).checkpoint.size, note
+            except NotVerified as error:
+                self._report.problems.append(f"the kept checkpoint: {error}")
 
 
 class _Order:
-    """Calls whose intent was seen and whose end was not, and approvals not used yet: the only memory a pass needs."""
+    """What was begun and not ended: calls, doubts, compensations; and approvals not used yet."""
 
     def __init__(self) -> None:
         self._open: set[str] = set()
         self._approved: dict[str, tuple[Any, ...]] = {}
+        self._doubtful: set[str] = set()
+        self._compensating: set[tuple[Any, ...]] = set()
 
     def problems(self, entry: Entry) -> Iterator[str]:
         match entry.kind:
@@ -150,6 +213,22 @@ class _Order:
                 if entry.id not in self._open and (entry.kind is Kind.IN_DOUBT or _needs_intent(entry.predicate)):
                     yield f"{entry.kind} without its intent"
                 self._open.discard(entry.id)
+                if entry.kind is Kind.IN_DOUBT:
+                    self._doubtful.add(entry.id)
+            case Kind.RESOLUTION:
+                resolved = _part(entry.predicate, "resolution").get("envelope_id")
+                if resolved not in self._doubtful:
+                    yield "a resolution of a call that is not in doubt"
+                self._doubtful.discard(str(resolved))
+            case Kind.COMPENSATION:
+                told = _part(entry.predicate, "compensation")
+                pair = (told.get("of"), told.get("by"))
+                if told.get("event") == "started":
+                    self._compensating.add(pair)
+                elif pair not in self._compensating:
+                    yield "the end of a compensation that was not begun"
+                else:
+                    self._compensating.discard(pair)
             case _:
                 pass
 
@@ -172,6 +251,11 @@ def _runs(predicate: Mapping[str, Any]) -> tuple[Any, ...]:
     return call.get("call_digest"), predicate.get("approval_mode_effective"), policy.get("bundle_revision")
 
 
+def _part(predicate: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    part = predicate.get(name)
+    return part if isinstance(part, Mapping) else {}
+
+
 def _approval_id(predicate: Mapping[str, Any]) -> str:
     return str((predicate.get("approval") or {}).get("approval_id"))
 
@@ -179,44 +263,3 @@ def _approval_id(predicate: Mapping[str, Any]) -> str:
 def _needs_intent(predicate: Mapping[str, Any]) -> bool:
     result = predicate.get("result") or {}
     return predicate.get("approval_mode_effective") != "read_only" and result.get("status") != "replayed"
-
-
-def _claims(
-    notes: Iterable[tuple[int, str]],
-    keys: TrustedKeys,
-    head: tuple[int, bytes] | None,
-    kept: Sequence[str],
-    report: Report,
-) -> Iterator[_Claim]:
-    for size, note in notes:
-        report.checkpoints += 1
-        who = f"checkpoint {size}"
-        checkpoint = _opened(note, who, keys, report)
-        if checkpoint is not None:
-            report.covered = max(report.covered, checkpoint.size)
-            if checkpoint.size != size:
-                report.problems.append(f"{who}: is filed under {size} and states {checkpoint.size}")
-            yield _Claim(who, checkpoint.size, checkpoint.root)
-    for note in kept:
-        checkpoint = _opened(note, "the kept checkpoint", keys, report)
-        if checkpoint is not None:
-            yield _Claim(f"the kept checkpoint {checkpoint.size}", checkpoint.size, checkpoint.root)
-    if head is not None:
-        yield _Claim("the stored head", *head)
-
-
-def _opened(note: str, who: str, keys: TrustedKeys, report: Report) -> Checkpoint | None:
-    try:
-        return open_checkpoint(note, keys.origin, keys.log_key)
-    except NotVerified as error:
-        report.problems.append(f"{who}: {error}")
-        return None
-
-
-def _compare(by_size: Mapping[int, list[_Claim]], tree: Frontier, report: Report) -> None:
-    claims = by_size.get(tree.size)
-    if claims:
-        root = tree.root()
-        for claim in claims:
-            if claim.root != root:
-                report.problems.append(f"{claim.who}: its root is not that of the first {tree.size} entries")

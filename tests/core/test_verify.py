@@ -10,15 +10,16 @@ from gateway.adapters.keys import FileSigner
 from gateway.core.checkpoint import Checkpoint, sign_checkpoint
 from gateway.core.entry import Kind, Record, seal_entry
 from gateway.core.merkle import Frontier, leaf_hash
-from gateway.core.verify import MAX_PROBLEMS, Report, StoredEntry, TrustedKeys, verify_log
+from gateway.core.trust import KeyPeriod, TrustedKeys, keyed
+from gateway.core.verify import MAX_PROBLEMS, Report, StoredEntry, verify_log
 from tests.core.calls import NOW, envelope_id
 
 ORIGIN = "test.example/log"
 SIGNER = FileSigner(Ed25519PrivateKey.from_private_bytes(bytes(32)))
 LOG = FileSigner(Ed25519PrivateKey.from_private_bytes(b"\1" * 32))
 KEYS = TrustedKeys(
-    {SIGNER.keyid: Ed25519PublicKey.from_public_bytes(SIGNER.public_key)},
-    Ed25519PublicKey.from_public_bytes(LOG.public_key),
+    keyed(KeyPeriod(Ed25519PublicKey.from_public_bytes(SIGNER.public_key))),
+    keyed(KeyPeriod(Ed25519PublicKey.from_public_bytes(LOG.public_key))),
     ORIGIN,
 )
 ALLOWED = {"policy": {"effect": "allow"}}
@@ -109,7 +110,7 @@ def checkpoint(entries: list[StoredEntry], size: int) -> tuple[int, str]:
     frontier = Frontier()
     for stored in entries[:size]:
         frontier.append(leaf_hash(stored.entry))
-    return size, sign_checkpoint(Checkpoint(ORIGIN, size, frontier.root()), LOG, LOG.public_key)
+    return size, sign_checkpoint(Checkpoint(ORIGIN, size, frontier.root()), LOG)
 
 
 LOG_OF_NINE = written([(Kind.BOOT, number, {}) for number in range(9)])

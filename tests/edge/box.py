@@ -75,7 +75,7 @@ class Box:
 
     def entries(self, start: int = 0) -> list[Entry]:
         """Entries from `start` on, their signatures checked."""
-        keys = load_trusted_keys(self.gateway.state / "keys" / "public.json").entry_keys
+        keys = load_trusted_keys(self.gateway.state / "keys" / "public.json").by_id()
         with self.log() as log:
             return [open_entry(stored.entry, keys) for stored in log.entries(start)]
 

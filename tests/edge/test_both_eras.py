@@ -13,7 +13,6 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp_types import TextContent
 
 from gateway.adapters.keys import load_trusted_keys, make_keys
-from gateway.core.dsse import key_id
 from tests.edge.box import Box, configured
 from tests.edge.clients import HandshakeClient, LineClient, on_socket, on_stdio
 from tests.running import ModernClient, outcome, text
@@ -145,5 +144,5 @@ def test_stdio_serves_without_a_daemon_on_keys_of_its_own(box: Box, tmp_path: Pa
     assert text(response) == "echo: alone"
     assert (entry.predicate["dev"], entry.predicate["run"]["principal_chain"][-1]) == (False, "agent:stdio-client")
     keys = load_trusted_keys(tmp_path / ".sealgate" / "keys" / "public.json")
-    assert [key_id(key.public_bytes_raw()) for key in keys.entry_keys.values()] == [entry.keyid]
+    assert list(keys.entry_keys) == [entry.keyid]
     assert "Traceback" not in (tmp_path / "stdio.err").read_text()

@@ -132,7 +132,7 @@ class Copy:
         for entry in self.entries():
             frontier.append(leaf_hash(entry))
             if frontier.size in sizes:
-                note = sign_checkpoint(Checkpoint(ORIGIN, frontier.size, frontier.root()), signer, signer.public_key)
+                note = sign_checkpoint(Checkpoint(ORIGIN, frontier.size, frontier.root()), signer)
                 self.db.execute("UPDATE checkpoints SET note = ? WHERE size = ?", (note, frontier.size))
 
     def verify(self, kept: list[str] | None = None) -> Report:

@@ -79,7 +79,7 @@ def overwrite_with_another(copy: Copy) -> str:
 
 def forged(copy: Copy, index: int, signer: Signer) -> bytes:
     """What entry `index` says, with one word changed, signed by `signer`."""
-    said = open_entry(copy.entry(index), copy.original.keys.trusted().entry_keys)
+    said = open_entry(copy.entry(index), copy.original.keys.trusted().by_id())
     body = {name: value for name, value in said.predicate.items() if name not in ("dev", "id", "index", "kind")}
     record = Record(said.kind, said.id, body.pop("recorded_at"), {**body, "changed": True})
     return seal_entry(record, index, signer, dev=False).data
@@ -135,7 +135,7 @@ def move_a_checkpoint(copy: Copy) -> str:
 
 def outcome_without_intent(copy: Copy) -> str:
     keys, entries = copy.original.keys, copy.entries()
-    opened = [open_entry(entry, keys.trusted().entry_keys) for entry in entries]
+    opened = [open_entry(entry, keys.trusted().by_id()) for entry in entries]
     lost = next(entry.index for entry in opened if entry.kind is Kind.INTENT)
     frame = Record(Kind.PIN, opened[lost].id, "2026-11-22T10:00:00.000Z", {"pin": {}})
     entries[lost] = seal_entry(frame, lost, keys.entry, dev=False).data

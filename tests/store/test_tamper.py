@@ -118,8 +118,8 @@ def test_a_kept_checkpoint_finds_what_nothing_in_the_file_shows(copy: Copy, tamp
 
 
 def test_a_kept_checkpoint_of_another_log_proves_nothing(copy: Copy) -> None:
-    other = sign_checkpoint(Checkpoint("other.example/log", 5, bytes(32)), ATTACKER, ATTACKER.public_key)
-    named(copy.verify([other]), "the kept checkpoint: a checkpoint of the log 'other.example/log'")
+    other = sign_checkpoint(Checkpoint("other.example/log", 5, bytes(32)), ATTACKER)
+    named(copy.verify([other]), "the kept checkpoint 5: a checkpoint of the log 'other.example/log'")
 
 
 def test_a_flipped_byte_anywhere_in_the_file_is_found_unless_it_touches_nothing_of_the_log(

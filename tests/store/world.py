@@ -113,7 +113,7 @@ class SqliteWorld:
     def entries(self) -> list[Entry]:
         log = SqliteLog(self.path)
         try:
-            return [open_entry(stored.entry, self.keys.trusted().entry_keys) for stored in log.entries()]
+            return [open_entry(stored.entry, self.keys.trusted().by_id()) for stored in log.entries()]
         finally:
             log.close()
 

@@ -10,7 +10,7 @@ import apsw
 
 from gateway.core.errors import StoreFault
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _OLDEST_SQLITE = 3_051_003
 
 _SCHEMA = """
@@ -19,11 +19,18 @@ CREATE TABLE entries (idx INTEGER PRIMARY KEY, entry BLOB NOT NULL, leaf BLOB NO
 CREATE TABLE head (
     one INTEGER PRIMARY KEY CHECK (one = 1), size INTEGER NOT NULL, frontier BLOB NOT NULL, root BLOB NOT NULL);
 CREATE TABLE checkpoints (size INTEGER PRIMARY KEY, note TEXT NOT NULL);
+CREATE TABLE tiles (
+    level INTEGER NOT NULL, idx INTEGER NOT NULL, hashes BLOB NOT NULL, PRIMARY KEY (level, idx)) WITHOUT ROWID;
+CREATE TABLE anchors (
+    size INTEGER NOT NULL, kind TEXT NOT NULL, who TEXT NOT NULL, at TEXT NOT NULL, proof BLOB NOT NULL,
+    PRIMARY KEY (size, kind, who)) WITHOUT ROWID;
 CREATE TABLE calls (
     reservation TEXT PRIMARY KEY, state TEXT NOT NULL, envelope_id TEXT NOT NULL, fingerprint TEXT NOT NULL,
     call_digest TEXT NOT NULL, capability_id TEXT NOT NULL, subject TEXT NOT NULL, approval_id TEXT,
-    owner TEXT NOT NULL, fence INTEGER NOT NULL, updated_at TEXT NOT NULL) WITHOUT ROWID;
+    owner TEXT NOT NULL, fence INTEGER NOT NULL, updated_at TEXT NOT NULL, compensated_by TEXT) WITHOUT ROWID;
 CREATE INDEX calls_started ON calls (state) WHERE state = 'started';
+CREATE INDEX calls_in_doubt ON calls (state) WHERE state = 'in_doubt';
+CREATE INDEX calls_envelope ON calls (envelope_id);
 CREATE TABLE approvals (
     approval_id TEXT PRIMARY KEY, reservation TEXT NOT NULL, state TEXT NOT NULL, expires_at TEXT NOT NULL,
     request TEXT NOT NULL, answer TEXT) WITHOUT ROWID;

@@ -12,7 +12,7 @@ from gateway.core.idempotency import State
 
 @dataclass(frozen=True, slots=True)
 class CallRow:
-    """One reservation. `fence` counts how often its key was claimed anew."""
+    """One reservation. `fence` counts how often its key was claimed anew; `compensated_by` is the envelope that undid it."""
 
     reservation: str
     state: State
@@ -25,6 +25,7 @@ class CallRow:
     owner: str
     fence: int
     updated_at: str
+    compensated_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class ApprovalRow:
 
 _SELECT_CALL = (
     "SELECT reservation, state, envelope_id, fingerprint, call_digest, capability_id, subject, approval_id, owner, fence,"
-    " updated_at FROM calls "
+    " updated_at, compensated_by FROM calls "
 )
 
 
@@ -58,7 +59,7 @@ def put_call(db: apsw.Connection, row: CallRow) -> None:
     """Insert or replace a reservation."""
     db.execute(
         "INSERT OR REPLACE INTO calls (reservation, state, envelope_id, fingerprint, call_digest, capability_id, subject,"
-        " approval_id, owner, fence, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " approval_id, owner, fence, updated_at, compensated_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             row.reservation,
             row.state.value,
@@ -71,6 +72,7 @@ def put_call(db: apsw.Connection, row: CallRow) -> None:
             row.owner,
             row.fence,
             row.updated_at,
+            row.compensated_by,
         ),
     )
 

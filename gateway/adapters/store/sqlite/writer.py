@@ -15,12 +15,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import apsw
 import structlog
 
-from gateway.core.checkpoint import Checkpoint, sign_checkpoint
+from gateway.core.checkpoint import Checkpoint, LogSigner, sign_checkpoint
 from gateway.core.dsse import Signer
 from gateway.core.entry import Record, SealedEntry, seal_entry
 from gateway.core.errors import GatewayError, Overloaded, StoreFault
@@ -36,12 +36,6 @@ _log = structlog.get_logger("sealgate.journal")
 
 _ITEM_FAULTS = (GatewayError, apsw.ConstraintError, RuntimeError, ValueError, KeyError, TypeError)
 """What fails one item. Every other error may have left the database in doubt and ends the writer."""
-
-
-class LogSigner(Signer, Protocol):
-    """The log's key; its public half goes into the key hash of a checkpoint."""
-
-    public_key: bytes
 
 
 class Transaction:
@@ -219,7 +213,7 @@ class Writer:
         if self._checkpointed == self._frontier.size:
             return
         checkpoint = Checkpoint(self._origin, self._frontier.size, self._frontier.root())
-        note = sign_checkpoint(checkpoint, self._log_signer, self._log_signer.public_key)
+        note = sign_checkpoint(checkpoint, self._log_signer)
         self._db.execute("INSERT OR IGNORE INTO checkpoints VALUES (?, ?)", (checkpoint.size, note))
         self._checkpointed = checkpoint.size
 

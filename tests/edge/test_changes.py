@@ -85,6 +85,39 @@ def test_a_new_policy_decides_the_next_call_and_is_named_in_its_entry(changing: 
     until(lambda: revision(changing, client) == before, what="the old policy")
 
 
+def test_a_policy_folder_that_is_replaced_whole_is_loaded(changing: Box, client: ModernClient) -> None:
+    before = revision(changing, client)
+    folder = changing.gateway.folder / "policies"
+    other = changing.gateway.folder / "other"
+    shutil.copytree(folder, other)
+    closed = other / "read_only.rego"
+    closed.write_text(closed.read_text().replace('"effect": "allow"', '"effect": "deny"'))
+    folder.rename(changing.gateway.folder / "earlier")
+    other.rename(folder)
+    until(lambda: outcome(client.call("box__echo", {"text": "x"}))["outcome"] == "denied", what="the new folder")
+    folder.rename(other)
+    (changing.gateway.folder / "earlier").rename(folder)
+    until(lambda: outcome(client.call("box__echo", {"text": "x"}))["outcome"] == "completed", what="the old folder")
+    assert revision(changing, client) == before
+
+
+def test_why_a_policy_failed_is_told_to_the_operator_and_not_to_the_caller(changing: Box, client: ModernClient) -> None:
+    before = revision(changing, client)
+    policy = changing.gateway.folder / "policies" / "read_only.rego"
+    good = policy.read_text()
+    odd = 'object.get({"odd": "perhaps"}, input.context.arguments.text, "allow")'
+    policy.write_text(good.replace('"effect": "allow"', f'"effect": {odd}'))
+    try:
+        until(lambda: revision(changing, client) != before, what="the new policy")
+        refused = outcome(client.call("box__echo", {"text": "odd"}))
+    finally:
+        policy.write_text(good)
+    assert (refused["outcome"], refused["reasons"]) == ("denied", ["policy.error"])
+    assert "perhaps" not in json.dumps(refused)
+    assert any("perhaps" in event["cause"] for event in events(changing, "policy_failed"))
+    until(lambda: revision(changing, client) == before, what="the mended policy")
+
+
 def test_a_right_that_was_taken_away_hides_the_stored_result(changing: Box, client: ModernClient) -> None:
     assert outcome(client.call("box__add_row", {"text": "kept"}, key="kept"))["outcome"] == "completed"
     policy = changing.gateway.folder / "policies" / "local_write.rego"

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.adapters.keys import make_keys
 from gateway.edge.sessions import MAX_SESSIONS_PER_CALLER
-from tests.edge.box import Box, configured
+from tests.edge.box import Box, boxed, configured
 from tests.edge.clients import Answer, HandshakeClient, send
 from tests.edge.frames import call
 from tests.running import ModernClient, RunningGateway, outcome
@@ -154,6 +154,14 @@ def test_the_state_folder_is_its_owners_alone(box: Box) -> None:
     assert modes == {".sealgate": "0o700", "mcp.sock": "0o600", "control.sock": "0o600"}
     private = [path for path in (state / "keys", state / "dev") for path in path.iterdir() if path.suffix != ".json"]
     assert {path.name: oct(path.stat().st_mode & 0o777) for path in private} == {path.name: "0o600" for path in private}
+
+
+def test_a_state_folder_that_others_could_read_is_closed_at_the_next_start(tmp_path: Path) -> None:
+    with boxed(tmp_path) as box:
+        assert box.gateway.stop() == 0
+        box.gateway.state.chmod(0o755)
+        box.gateway.start()
+        assert oct(box.gateway.state.stat().st_mode & 0o777) == "0o700"
 
 
 def test_a_caller_opens_so_many_sessions_and_harms_no_other(served: Box) -> None:

@@ -9,10 +9,10 @@ export OPA_BIN ?= $(CURDIR)/.cache/bin/opa
 endif
 OPA := .ci/with "$(or $(OPA_BIN),opa)" 'build it: .ci/opa'
 
-.PHONY: help run demo test check style types policy dockerfile bench fuzz lock clean
+.PHONY: help run demo test check style types policy dockerfile bench bench-log faults fuzz lock clean
 
 help: ## List the targets
-	@awk -F ': .*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ': .*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/run.stamp ## Start the gateway in front of the two example servers
 	@examples/up.sh
@@ -20,7 +20,7 @@ run: .venv/run.stamp ## Start the gateway in front of the two example servers
 demo: .venv/run.stamp ## Drive the running gateway as a client would (needs `make run` in another terminal)
 	@examples/demo.sh $(PY)
 
-test: .venv/dev.stamp ## Run all tests; REQUIRE_ALL=1 fails where OPA, Node or openssl is missing
+test: .venv/dev.stamp ## Run all tests; REQUIRE_ALL=1 fails where OPA, Node, Go, jq or openssl is missing
 	@$(PY) -m pytest $(ARGS)
 
 check: style types policy dockerfile ## Run every static check
@@ -31,7 +31,7 @@ style: .venv/dev.stamp ## Lint, formatting, import rules
 	.venv/bin/lint-imports
 
 types: .venv/dev.stamp ## Strict types on code, tests, examples and the benchmark
-	$(PY) -m mypy --strict --explicit-package-bases gateway tests examples bench fuzz
+	$(PY) -m mypy --strict --explicit-package-bases gateway tests examples bench fuzz faults
 
 policy: .venv/dev.stamp ## Check and test the policies with the embedded engine, and with a real OPA where there is one
 	.venv/bin/sealgate policy check
@@ -45,6 +45,12 @@ dockerfile: ## Lint the Dockerfile, where hadolint is installed
 
 bench: .venv/bench.stamp ## Measure what governing a call costs
 	@$(PY) -m bench.run $(ARGS)
+
+bench-log: .venv/dev.stamp ## Measure the log as it grows: appending, proofs, verification
+	@$(PY) -m bench.log_growth $(ARGS)
+
+faults: .venv/dev.stamp ## Break disk, process, clock and network under a gateway and count what was lost (ARGS)
+	@$(PY) -m faults.run $(ARGS)
 
 fuzz: .venv/dev.stamp ## Throw hostile input at a running gateway
 	@$(PY) fuzz/run.py

@@ -141,6 +141,7 @@ async def main(config: Path, port: int) -> None:
                 port=port,
                 allowed_hosts=(),
                 allowed_origins=(),
+                journal=state.journal,
                 unready=ready.unready,
             )
             surfaces = operator_surfaces(state, ready.control.app(), lambda: build_server(ready.gateway, lambda _: caller))

@@ -77,11 +77,11 @@ def _row(name: str, cells: Sequence[Cell]) -> list[str]:
     own = {cell.round: cell for cell in cells if cell.contender == name}
 
     def spread(figure: Callable[[Cell], float], digits: int) -> str:
-        return _spread([figure(cell) for cell in own.values()], digits)
+        return spread_of([figure(cell) for cell in own.values()], digits)
 
     def ratio(other: str, figure: Callable[[Cell], float], digits: int) -> str:
         others = {cell.round: cell for cell in cells if cell.contender == other}
-        return _spread([figure(cell) / figure(others[number]) for number, cell in own.items() if number in others], digits)
+        return spread_of([figure(cell) / figure(others[number]) for number, cell in own.items() if number in others], digits)
 
     return [
         name,
@@ -97,7 +97,8 @@ def _row(name: str, cells: Sequence[Cell]) -> list[str]:
     ]
 
 
-def _spread(figures: Sequence[float], digits: int) -> str:
+def spread_of(figures: Sequence[float], digits: int) -> str:
+    """The median, and behind it the least and the greatest."""
     if not figures:
         return "-"
     middle = f"{median(figures):.{digits}f}"

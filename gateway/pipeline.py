@@ -21,7 +21,6 @@ from gateway.core.capability import Capability
 from gateway.core.decision import Effect, PolicyDecision
 from gateway.core.envelope import Answered, Ending, NotDone, Refusal, Replay, Unknown
 from gateway.core.evidence import EvidenceRef
-from gateway.core.idempotency import Held, Lost, Mismatch, NotApproved, Prior, Resumed, Running, Waiting
 from gateway.core.outcome import (
     AwaitingApproval,
     Completed,
@@ -36,6 +35,19 @@ from gateway.core.outcome import (
 from gateway.core.ports import CatalogSource, Clock, Executor, Journal, Observer, PolicyEngine
 from gateway.core.rate import RecentCalls
 from gateway.core.reply import NoAnswer, NotSent, ToolReply, UpstreamReply
+from gateway.core.reservation import (
+    Gone,
+    Held,
+    Lost,
+    Mismatch,
+    NotApproved,
+    NotCompensable,
+    Prior,
+    Resumed,
+    Running,
+    Undone,
+    Waiting,
+)
 from gateway.core.run_context import RunContext
 
 APPROVAL_PENDING = Reason("approval.pending", "A person has not answered yet. Make the same call again after they did.")
@@ -86,7 +98,7 @@ class Gateway:
             return Denied(call, await refuse(Refusal(run, request, call, capability)))
 
         with step("decide"):
-            earlier = self.recent.add(call.subject, self.clock.monotonic())
+            earlier = self.recent.add(run.subject, self.clock.monotonic())
             decision = await self.policy.decide(call, earlier)
         refused = _Refusals(run, request, call, decision)
         if decision.effect is Effect.DENY:
@@ -97,8 +109,11 @@ class Gateway:
         with step("reserve"):
             reservation = await self.journal.reserve(call, decision, self._question(call, decision))
         match reservation:
-            case Prior(of, result, note):
-                return Replayed(result, await self.journal.replay(Replay(call, decision, of)), note)
+            case Prior(of, result, note, resolved_by, redacted):
+                receipt = await self.journal.replay(Replay(call, decision, of))
+                return Replayed(result, receipt, note, resolved_by, redacted)
+            case Gone(_, reason) | Undone(_, reason):
+                return Conflict(reason, await refuse(refused.because(reason)))
             case Running():
                 return Conflict(RUNNING, await refuse(refused.because(RUNNING)))
             case Mismatch():
@@ -108,7 +123,7 @@ class Gateway:
             case Waiting(asked):
                 receipt = await refuse(refused.because(APPROVAL_PENDING, approval_id=asked.approval_id))
                 return AwaitingApproval(asked.approval_id, asked.expires_at, decision.reasons, receipt)
-            case NotApproved(reason):
+            case NotApproved(reason) | NotCompensable(reason):
                 return Denied((reason,), await refuse(refused.because(reason)))
             case Held():
                 approved = None
@@ -176,7 +191,7 @@ class Gateway:
         match reply:
             case ToolReply(document, protocol):
                 try:
-                    disclosure = self.sealer.disclose_result(document)
+                    disclosure = self.sealer.disclose_result(grant.call, document)
                 except NotCanonical:
                     return _without_result(capability, RESULT_UNUSABLE)
                 evidence = EvidenceRef(

@@ -2,8 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,31 +11,43 @@ import structlog
 import watchfiles
 
 from gateway import __version__
+from gateway.adapters.anchors.anchoring import Anchoring, Authority, Plan
+from gateway.adapters.anchors.asking import anchor_session
+from gateway.adapters.anchors.kept import read_kept
+from gateway.adapters.anchors.policy import check_anchors, load_log_policy
+from gateway.adapters.anchors.stamp import load_authority
 from gateway.adapters.catalogue import Catalogue, Lock
 from gateway.adapters.clock import SystemClock
-from gateway.adapters.keys import KeyRing, check_purpose, load_keys
+from gateway.adapters.keys import KeyRing, check_purpose, load_keys, load_trusted_keys
 from gateway.adapters.observer import NoObserver
 from gateway.adapters.policy.bundle import PolicyBundle, default_policies, load_bundle
 from gateway.adapters.policy.embedded import EmbeddedEngine
 from gateway.adapters.policy.opa import OpaEngine
 from gateway.adapters.state import StateFolder
-from gateway.adapters.store.sqlite.database import open_for_reading, open_for_writing
+from gateway.adapters.store.sqlite.anchors import SqliteAnchors
+from gateway.adapters.store.sqlite.database import open_for_writing, open_journal_reader
 from gateway.adapters.store.sqlite.journal import SqliteJournal
 from gateway.adapters.store.sqlite.writer import Writer
 from gateway.adapters.upstream.upstreams import Upstreams
 from gateway.adapters.vault import FileVault
+from gateway.core.anchor import check_kept
 from gateway.core.approval import Approver
 from gateway.core.call import Sealer
+from gateway.core.checkpoint import Checkpoint, read_checkpoint, sign_checkpoint
 from gateway.core.entry import Kind, Record
 from gateway.core.errors import ConfigError, GatewayError, StoreFault
 from gateway.core.ports import Observer, PolicyEngine
 from gateway.core.rate import RecentCalls
+from gateway.core.verifier_key import SignatureType, VerifierKey
 from gateway.edge.control import Control
+from gateway.edge.doubts import DoubtDesk
+from gateway.key_changes import finish_cut_off
 from gateway.pipeline import Gateway
 from gateway.settings import Settings
 
 SETTLE_SECONDS = 5.0
 SWEEP_SECONDS = 1.0
+FORGET_SECONDS = 600.0
 LOOK_MS = 3000
 
 _log = structlog.get_logger("sealgate.daemon")
@@ -85,12 +97,14 @@ async def assemble(
     Fails closed: without keys, a durable journal and a policy that loads, this raises a `GatewayError`.
     """
     clock = SystemClock()
+    finish_cut_off(state)
     keys = load_keys(state.keys)
     check_purpose(keys, dev=dev)
     approvers = {**settings.approvers(), **{approver.keyid: approver for approver in dev_approvers}}
     async with AsyncExitStack() as stack:
-        journal = _journal(state, keys, clock, approvers, dev=dev, on_death=on_death)
+        journal, anchor_store = _journal(state, keys, clock, approvers, dev=dev, on_death=on_death)
         stack.callback(journal.close)
+        anchoring = await stack.enter_async_context(_anchored(settings, state, keys, anchor_store, clock))
         engine = await stack.enter_async_context(_engine(settings, clock, dev=dev))
         catalogue = Catalogue(settings.rules(), Lock(settings.lock_path), _told_of_change)
         upstreams = await stack.enter_async_context(Upstreams(settings.upstream_specs(), catalogue.listed))
@@ -109,17 +123,46 @@ async def assemble(
         )
         reload_policy = _reloader(settings, engine)
         await upstreams.settled(SETTLE_SECONDS)
-        await journal.record(_boot(settings, keys, clock, engine, catalogue))
+        await journal.boot(_boot(settings, keys, clock, engine, catalogue))
         control = Control(
             journal=journal,
             catalogue=catalogue,
             clock=clock,
             log_path=state.journal,
-            status=lambda: _status(settings, keys, engine, catalogue, upstreams),
+            doubts=DoubtDesk(
+                gateway, journal.doubts, settings.rules(), settings.configuration.tenant, catalogue.pinned_definition
+            ),
+            status=lambda: {
+                **_status(settings, keys, engine, catalogue, upstreams),
+                "anchors": None if anchoring is None else anchoring.status(),
+            },
             reload_policy=reload_policy,
         )
-        async with _background(_sweep(journal), _watch_policy(settings, engine, reload_policy)):
+        keep_seconds = settings.configuration.retention.results_days * 86_400
+        works = _sweep(journal), _forget(journal, clock, keep_seconds), _watch_policy(settings, engine, reload_policy)
+        async with _background(*works):
             yield Assembled(gateway, control, upstreams, catalogue, keys, engine, in_doubt)
+
+
+@contextmanager
+def opened_journal(state: StateFolder) -> Iterator[SqliteJournal]:
+    """The journal of an owned state folder without a daemon, for a command that adds to the log.
+
+    Raises `GatewayError` where there is none, or where it is behind what was anchored.
+    """
+    if not state.journal.exists():
+        raise StoreFault(f"there is no journal at {state.journal}", hint="sealgate up makes one.")
+    finish_cut_off(state)
+    keys = load_keys(state.keys)
+    journal, anchor_store = _journal(state, keys, SystemClock(), {}, dev=keys.dev, on_death=lambda fault: None)
+    try:
+        note = read_kept(state.anchored)
+        if note is not None:
+            trusted = load_trusted_keys(state.keys / "public.json")
+            check_kept(note, str(state.anchored), trusted, anchor_store.size(), anchor_store.root_at)
+        yield journal
+    finally:
+        journal.close()
 
 
 def _journal(
@@ -130,12 +173,59 @@ def _journal(
     *,
     dev: bool,
     on_death: Callable[[StoreFault], None],
-) -> SqliteJournal:
+) -> tuple[SqliteJournal, SqliteAnchors]:
     db = open_for_writing(state.journal, keys.origin)
     writer = Writer(db, origin=keys.origin, entry_signer=keys.entry, log_signer=keys.log, dev=dev, on_death=on_death)
     vault = FileVault(state.vault, keys.vault_key)
-    reader = open_for_reading(state.journal)
-    return SqliteJournal(writer, reader, vault, clock, approvers=approvers, origin=keys.origin, owner=clock.new_id())
+    reader = open_journal_reader(state.journal)
+    journal = SqliteJournal(writer, reader, vault, clock, approvers=approvers, origin=keys.origin)
+    return journal, SqliteAnchors(writer, reader)
+
+
+@asynccontextmanager
+async def _anchored(
+    settings: Settings, state: StateFolder, keys: KeyRing, store: SqliteAnchors, clock: SystemClock
+) -> AsyncIterator[Anchoring | None]:
+    """Hold the log against what was anchored, before anything is added to it; then keep it anchored.
+
+    The file in the state folder counts even where no anchors are configured any more.
+    """
+    plan = _anchor_plan(settings, state, keys)
+    trusted = load_trusted_keys(state.keys / "public.json")
+    size = store.size()
+    for path in (state.anchored,) if plan is None else plan.kept:
+        note = read_kept(path)
+        if note is not None:
+            check_kept(note, str(path), trusted, size, store.root_at)
+    if plan is None:
+        yield None
+        return
+    note = store.newest_checkpoint()
+    if note is None or read_checkpoint(note).checkpoint.size != size:  # the writer has not come to it yet, or log is empty
+        note = sign_checkpoint(Checkpoint(keys.origin, size, store.root_at(size)), keys.log)
+    async with anchor_session() as session:
+        anchoring = Anchoring(plan, store, clock, session)
+        await anchoring.check(note)
+        async with _background(anchoring.run()):
+            yield anchoring
+
+
+def _anchor_plan(settings: Settings, state: StateFolder, keys: KeyRing) -> Plan | None:
+    anchors = settings.configuration.log.anchors
+    if anchors is None:
+        return None
+    path = settings.folder / anchors.policy
+    policy = load_log_policy(path)
+    check_anchors(policy, path, VerifierKey(keys.origin, SignatureType.ED25519, keys.log.public_key))
+    kept = [state.anchored]
+    if anchors.keep is not None:
+        kept.append(settings.folder / anchors.keep)
+        if not kept[-1].parent.is_dir():
+            raise ConfigError(f"{kept[-1].parent}, the folder of log.anchors.keep, is not there", hint="Mount or make it.")
+    authority = None
+    if anchors.timestamp is not None:
+        authority = Authority(anchors.timestamp.url, load_authority(settings.folder / anchors.timestamp.ca))
+    return Plan(policy, tuple(kept), anchors.every_seconds, anchors.at_boot == "require", authority)
 
 
 def _engine(settings: Settings, clock: SystemClock, *, dev: bool) -> AbstractAsyncContextManager[_Engine]:
@@ -181,9 +271,21 @@ async def _sweep(journal: SqliteJournal) -> None:
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
         try:
-            await journal.expire_due()
+            await journal.questions.expire_due()
         except GatewayError as error:
             _log.error("sweep_failed", code=error.code, cause=error.message)
+
+
+async def _forget(journal: SqliteJournal, clock: SystemClock, keep_seconds: float) -> None:
+    """Drop the arguments and results of calls older than they are kept."""
+    while True:
+        try:
+            dropped = await journal.drop_before(clock.oldest_id(keep_seconds))
+            if dropped:
+                _log.info("values_dropped", calls=dropped)
+        except GatewayError as error:
+            _log.error("retention_failed", code=error.code, cause=error.message)
+        await asyncio.sleep(FORGET_SECONDS)
 
 
 @asynccontextmanager

@@ -1,4 +1,7 @@
-"""Shared by all tests: async tests run on asyncio, the loop the gateway runs on."""
+"""Shared by all tests: async tests run on asyncio, the loop the gateway runs on. Programs that not every machine has."""
+
+import os
+import shutil
 
 import pytest
 
@@ -6,3 +9,29 @@ import pytest
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def go() -> str:
+    """The Go toolchain."""
+    return _program("go")
+
+
+@pytest.fixture(scope="session")
+def openssl() -> str:
+    return _program("openssl")
+
+
+@pytest.fixture(scope="session")
+def jq() -> str:
+    return _program("jq")
+
+
+def _program(name: str) -> str:
+    """Its path. Where it is missing the test is skipped, or fails where REQUIRE_ALL=1."""
+    found = shutil.which(name)
+    if found is None:
+        if os.environ.get("REQUIRE_ALL") == "1":
+            pytest.fail(f"no {name} on PATH")
+        pytest.skip(f"no {name} on PATH")
+    return found

@@ -4,7 +4,7 @@ import os
 import time
 from datetime import UTC, datetime
 
-from gateway.core.ids import uuid7
+from gateway.core.ids import oldest_uuid7, uuid7
 
 
 class SystemClock:
@@ -18,6 +18,10 @@ class SystemClock:
 
     def new_id(self) -> str:
         return uuid7(time.time_ns() // 1_000_000, os.urandom(10))
+
+    def oldest_id(self, seconds: float) -> str:
+        """An id that sorts before all made in the last so many seconds, and after all made earlier."""
+        return oldest_uuid7(max(0, round((time.time() - seconds) * 1000)))
 
     def monotonic(self) -> float:
         return time.monotonic()

@@ -5,12 +5,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 import orjson
 
+from gateway.core.anchor import Anchor, AnchoredCheckpoint, AnchorKind
 from gateway.core.errors import GatewayError, Unreachable
+from gateway.core.tiles import TileName
 from gateway.core.verify import StoredEntry
+
+ANSWER_SECONDS = 30.0
 
 
 class DaemonClient:
@@ -19,7 +24,7 @@ class DaemonClient:
     def __init__(self, socket: Path) -> None:
         self._socket = socket
         self._client = httpx2.Client(
-            transport=httpx2.HTTPTransport(uds=str(socket)), base_url="http://sealgate", timeout=30.0
+            transport=httpx2.HTTPTransport(uds=str(socket)), base_url="http://sealgate", timeout=ANSWER_SECONDS
         )
 
     def __enter__(self) -> "DaemonClient":
@@ -32,9 +37,9 @@ class DaemonClient:
         """The JSON document at `path`."""
         return self._ask("GET", path)
 
-    def post(self, path: str, document: dict[str, Any]) -> dict[str, Any]:
-        """Send a JSON document; the answer."""
-        return self._ask("POST", path, orjson.dumps(document))
+    def post(self, path: str, document: dict[str, Any], *, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
+        """Send a JSON document; the answer, waited for so long."""
+        return self._ask("POST", path, orjson.dumps(document), seconds)
 
     def lines(self, path: str) -> Iterator[dict[str, Any]]:
         """A newline-delimited answer, document by document."""
@@ -45,9 +50,21 @@ class DaemonClient:
         except httpx2.TransportError as error:
             raise self._unreachable(error) from error
 
-    def _ask(self, method: str, path: str, body: bytes | None = None) -> dict[str, Any]:
+    def content(self, path: str) -> bytes | None:
+        """The bytes at `path`; None where there are none."""
         try:
-            response = self._client.request(method, path, content=body)
+            response = self._client.get(path)
+        except httpx2.TransportError as error:
+            raise self._unreachable(error) from error
+        if response.status_code == 404:
+            return None
+        if response.status_code != 200:
+            raise GatewayError(f"the daemon cannot read {path}", hint="Its own log says why.", code="log.unreadable")
+        return response.content
+
+    def _ask(self, method: str, path: str, body: bytes | None = None, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
+        try:
+            response = self._client.request(method, path, content=body, timeout=seconds)
         except httpx2.TransportError as error:
             raise self._unreachable(error) from error
         try:
@@ -74,13 +91,34 @@ class DaemonLog:
         self._client = client
 
     def entries(self, start: int = 0) -> Iterator[StoredEntry]:
-        for line in self._client.lines(f"/api/v1/log/entries?start={start}"):
+        return self._entries(f"start={start}")
+
+    def entries_naming(self, text: str) -> Iterator[StoredEntry]:
+        return self._entries(f"naming={quote(text, safe='')}")
+
+    def _entries(self, which: str) -> Iterator[StoredEntry]:
+        for line in self._client.lines(f"/api/v1/log/entries?{which}"):
             yield StoredEntry(line["index"], b64decode(line["entry"]), bytes.fromhex(line["leaf"]))
 
     def checkpoints(self) -> Iterator[tuple[int, str]]:
-        notes = self._client.get("/api/v1/log/checkpoints")["checkpoints"]
-        return iter([(size, note) for size, note in notes])
+        for line in self._client.lines("/api/v1/log/checkpoints"):
+            yield line["size"], line["note"]
+
+    def checkpoint(self, *, cosigned: bool = False) -> str | None:
+        note = self._client.content("/api/v1/log/checkpoint" + ("?cosigned=true" if cosigned else ""))
+        return None if note is None else note.decode(errors="replace")
+
+    def anchored(self) -> Iterator[AnchoredCheckpoint]:
+        for line in self._client.lines("/api/v1/log/anchored"):
+            yield AnchoredCheckpoint(line["note"], tuple(map(_anchor, line["anchors"])))
+
+    def tile(self, name: TileName) -> bytes | None:
+        return self._client.content(f"/api/v1/log/{name.path}")
 
     def head(self) -> tuple[int, bytes]:
         document = self._client.get("/api/v1/log/head")
         return document["size"], bytes.fromhex(document["root"])
+
+
+def _anchor(told: dict[str, Any]) -> Anchor:
+    return Anchor(told["size"], AnchorKind(told["kind"]), told["who"], told["at"], b64decode(told["proof"]))

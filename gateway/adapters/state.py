@@ -2,11 +2,14 @@
 
 import fcntl
 import os
+import time
 from pathlib import Path
 from types import TracebackType
 
 from gateway.core.errors import ConfigError, StateLocked
 
+_LOCK_TRIES = 10
+_LOCK_PAUSE_SECONDS = 0.02
 _LONGEST_SOCKET_PATH = 107  # sun_path on Linux, without the terminating NUL
 
 
@@ -35,6 +38,11 @@ class StateFolder:
         return self.path / "vault.db"
 
     @property
+    def anchored(self) -> Path:
+        """The last checkpoint that a quorum of witnesses cosigned."""
+        return self.path / "anchored"
+
+    @property
     def control_socket(self) -> Path:
         return self.path / "control.sock"
 
@@ -59,13 +67,9 @@ class StateFolder:
     def __enter__(self) -> "StateFolder":
         self.create()
         lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not _taken(lock):
             os.close(lock)
-            raise StateLocked(
-                f"another Sealgate owns {self.path}", hint="Stop it, or give this one another `state` folder."
-            ) from error
+            raise StateLocked(f"another Sealgate owns {self.path}", hint="Stop it, or give this one another `state` folder.")
         self._lock = lock
         for stale in (self.control_socket, self.mcp_socket):
             stale.unlink(missing_ok=True)
@@ -92,3 +96,15 @@ class StateFolder:
             return False
         finally:
             os.close(lock)
+
+
+def _taken(lock: int) -> bool:
+    """Take the lock. Whoever only looks (`owned`) holds it for a moment, so one refusal is not yet an owner."""
+    for _ in range(_LOCK_TRIES):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_LOCK_PAUSE_SECONDS)
+        else:
+            return True
+    return False

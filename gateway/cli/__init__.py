@@ -8,7 +8,7 @@ import sys
 import typer
 
 from gateway import __version__
-from gateway.cli import approvals, config, daemon, keys, log, policy, tools
+from gateway.cli import approvals, config, daemon, keys, log, policy, runs, state, tools, witness
 from gateway.cli.render import say, visible
 from gateway.core.errors import GatewayError
 
@@ -28,8 +28,11 @@ for noun, commands in (
     ("approvals", approvals.app),
     ("log", log.app),
     ("policy", policy.app),
+    ("runs", runs.app),
     ("keys", keys.app),
     ("config", config.app),
+    ("state", state.app),
+    ("witness", witness.app),
 ):
     app.add_typer(commands, name=noun)
 

@@ -19,6 +19,7 @@ from gateway.cli.target import JsonOption, StateOption, daemon, state_folder
 from gateway.core.approval import PAYLOAD_TYPE, Answer, answer_payload
 from gateway.core.dsse import envelop
 from gateway.core.errors import GatewayError
+from gateway.core.secret_formats import without_secrets
 
 app = typer.Typer(
     help="Calls that wait for a person: list, show, approve, reject, watch.", no_args_is_help=True, rich_markup_mode=None
@@ -162,6 +163,9 @@ def _answer(
 ) -> None:
     if len(comment) > MAX_COMMENT_CHARS:
         raise GatewayError(f"a comment has at most {MAX_COMMENT_CHARS} characters", code="approval.comment_too_long")
+    comment, secrets = without_secrets(comment)
+    if secrets:
+        say(f"the comment is signed without its secret ({', '.join(secrets)}): comments enter the log in clear")
     folder = state_folder(state)
     if key_path is None:
         key_path, passphrase_file = folder.dev / "approver.pem", passphrase_file or folder.dev / "approver.pass"

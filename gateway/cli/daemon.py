@@ -1,17 +1,15 @@
 """`sealgate up`, `serve` and `status`: run a gateway, and look at a running one."""
 
-import getpass
-import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from gateway.adapters.keys import (
     approver_public_key,
     check_purpose,
-    load_keys,
     make_approver_key,
     make_keys,
     read_approver_name,
@@ -20,8 +18,8 @@ from gateway.adapters.keys import (
     write_private_text,
 )
 from gateway.adapters.state import StateFolder
-from gateway.cli.render import print_json, print_table, say
-from gateway.cli.target import JsonOption, StateOption
+from gateway.cli.render import one_line, print_json, print_table, say
+from gateway.cli.target import JsonOption, StateOption, login_name
 from gateway.cli.target import daemon as daemon_client
 from gateway.core.approval import Approver
 from gateway.core.dsse import key_id
@@ -48,13 +46,15 @@ def up(config: ConfigOption = None, port: PortOption = None) -> None:
     state.create()
     if not state.keys.exists():
         make_keys(state.keys, origin=settings.log_origin, dev=True)
-    check_purpose(load_keys(state.keys), dev=True)
+    from gateway.key_changes import trusted_keys  # only here: it takes a while to load
+
+    check_purpose(trusted_keys(state), dev=True)
     token = _dev_token(state)
     caller = Caller(
         settings.configuration.tenant,
-        Principal(PrincipalKind.USER, _login()),
+        Principal(PrincipalKind.USER, login_name()),
         (Principal(PrincipalKind.AGENT, "dev-client"),),
-        frozenset({"agent"}),
+        frozenset({"agent", "auditor"}),
     )
     from gateway.cli import process
 
@@ -113,6 +113,8 @@ def status(state: StateOption = None, json: JsonOption = False) -> None:
         f"policy {document['policy']['engine']} {document['policy']['revision']}\n"
         f"tools {document['tools']['callable']} callable, {document['tools']['hidden']} hidden"
     )
+    for line in _anchor_lines(document["anchors"]):
+        say(one_line(line))
     rows = [
         [
             item["name"],
@@ -125,6 +127,22 @@ def status(state: StateOption = None, json: JsonOption = False) -> None:
         for item in document["upstreams"]
     ]
     print_table(["upstream", "state", "protocol", "tools", "restarts", "why"], rows, empty="No upstream is configured.")
+
+
+def _anchor_lines(anchors: dict[str, Any] | None) -> Iterator[str]:
+    """How the log is anchored, and every witness that does not stand to it."""
+    if anchors is None:
+        return
+    if anchors["size"] is None:
+        yield "anchors nothing is anchored since the start"
+    else:
+        stamped = f", stamped up to {anchors['stamped']}" if anchors["stamped"] else ""
+        yield f"anchors the first {anchors['size']} entries, {anchors['age_seconds']:.0f} s ago{stamped}"
+    for witness in anchors["witnesses"]:
+        if witness["standing"] != "cosigned":
+            yield f"  witness {witness['name']} is {witness['standing']}: {witness['reason']}"
+    for where, what in anchors["troubles"].items():
+        yield f"  {where}: {what}"
 
 
 def _settings(config: Path | None, port: int | None) -> Settings:
@@ -156,14 +174,7 @@ def _dev_approver(state: StateFolder) -> Approver:
 def _local_caller(settings: Settings) -> Caller:
     """Who speaks over stdio: whoever runs the process, as the operating system says."""
     agent = Principal(PrincipalKind.AGENT, "stdio-client")
-    return Caller(settings.configuration.tenant, Principal(PrincipalKind.USER, _login()), (agent,), frozenset({"agent"}))
-
-
-def _login() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return f"uid-{os.getuid()}"
+    return Caller(settings.configuration.tenant, Principal(PrincipalKind.USER, login_name()), (agent,), frozenset({"agent"}))
 
 
 def _principal(text: str) -> Principal:

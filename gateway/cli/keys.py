@@ -1,19 +1,26 @@
 """`sealgate keys`: a deployment's keys and approvers' keys."""
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from gateway.adapters.keys import load_trusted_keys, make_approver_key, make_keys, read_private_text
-from gateway.cli.render import print_json, say
-from gateway.cli.target import StateOption, state_folder
-from gateway.core.errors import ConfigError
+from gateway.adapters.keys import make_approver_key, make_keys, read_private_text
+from gateway.adapters.keys.public import bundle_text
+from gateway.adapters.state import StateFolder
+from gateway.cli.render import print_json, print_table, say
+from gateway.cli.target import JsonOption, StateOption, state_folder
+from gateway.core.errors import ConfigError, KeyFault
 from gateway.core.run_context import PrincipalKind
+from gateway.core.trust import KeyPeriod, KeyRole, TrustedKeys
+from gateway.core.trust_bundle import in_order, verifier_key
 from gateway.edge.auth import token_digest
 from gateway.settings import load_settings
 
 app = typer.Typer(help="Keys of the gateway and of approvers.", no_args_is_help=True, rich_markup_mode=None)
+
+_SHORTEST_KEYID = 8
 
 
 @app.command()
@@ -26,6 +33,73 @@ def new(
     folder.create()
     make_keys(folder.keys, origin=settings.log_origin, dev=False)
     say(f"keys made in {folder.keys}; give public.json to your auditor")
+
+
+@app.command("list")
+def list_keys(state: StateOption = None, json: JsonOption = False) -> None:
+    """The keys of the gateway, those of the past too: where in the log each counts."""
+    bundle = _bundle(state_folder(state))
+    found = [_told(role, period) for role in KeyRole for period in in_order(bundle, role)]
+    if json:
+        print_json({"keys": found})
+        return
+    rows = [[item["role"], item["keyid"], str(item["since"]), str(item["until"] or ""), _how(item)] for item in found]
+    print_table(["role", "id", "since", "until", "state"], rows, empty="There are no keys.")
+
+
+@app.command("rotate")
+def rotate_key(
+    role: Annotated[KeyRole, typer.Argument(help="Which key: that of entries, or that of the log's checkpoints.")],
+    state: StateOption = None,
+) -> None:
+    """Put a new key in the place of the one in force, and destroy the old one. Stop the gateway before."""
+    from gateway.key_changes import rotate  # only here: it takes a while to load
+
+    with _owned(state) as folder:
+        done = rotate(folder, role)
+    _say_rotated(role, done.index, done.old, done.new)
+
+
+@app.command("revoke")
+def revoke_key(
+    keyid: Annotated[str, typer.Argument(help="A key id, as `sealgate keys list` shows it; its beginning is enough.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why: it will stand in the log.")],
+    since: Annotated[
+        int | None,
+        typer.Option(
+            "--since", min=0, help="The first entry that is in doubt. Default: none so far, the key counts no longer."
+        ),
+    ] = None,
+    state: StateOption = None,
+) -> None:
+    """Let what a key signed from an entry on count for nothing. One in force is rotated first. Stop the gateway before."""
+    from gateway.key_changes import revoke  # only here: it takes a while to load
+
+    bundle = _bundle(state_folder(state))
+    whole = _whole(keyid, bundle)
+    with _owned(state) as folder:
+        done = revoke(folder, whole, since, reason)
+    role = bundle.role_of(whole)
+    if role is not None and done.rotation is not None:
+        _say_rotated(role, done.rotation.index, done.rotation.old, done.rotation.new)
+    say(f"entry {done.index} revokes {whole} from {done.since} on; give public.json to your auditor again")
+
+
+@app.command()
+def public(
+    state: StateOption = None,
+    vkey: Annotated[
+        bool, typer.Option("--vkey", help="Only the log key in force, as a C2SP verifier key: for witnesses.")
+    ] = False,
+) -> None:
+    """Print the trust bundle: the public keys an auditor needs."""
+    bundle = _bundle(state_folder(state))
+    if not vkey:
+        typer.echo(bundle_text(bundle), nl=False)
+        return
+    for period in in_order(bundle, KeyRole.LOG):
+        if period.in_force:
+            typer.echo(verifier_key(bundle, period).text)
 
 
 @app.command()
@@ -50,17 +124,58 @@ def approver(
 
 
 @app.command()
-def public(state: StateOption = None) -> None:
-    """Print the public keys an auditor needs."""
-    path = state_folder(state).keys / "public.json"
-    load_trusted_keys(path)
-    typer.echo(path.read_text(), nl=False)
-
-
-@app.command()
 def token() -> None:
     """Make a caller's token: hand it to the caller, and put its SHA-256 into gateway.yaml."""
     import secrets
 
     made = secrets.token_urlsafe(32)
     print_json({"token": made, "token_sha256": token_digest(made)})
+
+
+def _bundle(folder: StateFolder) -> TrustedKeys:
+    from gateway.key_changes import trusted_keys  # only here: it takes a while to load
+
+    return trusted_keys(folder)
+
+
+def _owned(given: Path | None) -> StateFolder:
+    """The state folder, to be entered: there are keys in it. Raises `KeyFault`."""
+    folder = state_folder(given)
+    if not folder.keys.exists():
+        raise KeyFault(f"no keys at {folder.keys}", hint="sealgate keys new makes them.")
+    return folder
+
+
+def _whole(keyid: str, bundle: TrustedKeys) -> str:
+    """The one key id that begins so."""
+    found = [known for role in KeyRole for known in bundle.of(role) if known.startswith(keyid)]
+    if len(found) != 1 or len(keyid) < _SHORTEST_KEYID:
+        raise KeyFault(
+            f"{keyid!r} is the beginning of {len(found)} key ids; it must be that of one, and at least"
+            f" {_SHORTEST_KEYID} characters long",
+            hint="sealgate keys list shows the key ids.",
+        )
+    return found[0]
+
+
+def _told(role: KeyRole, period: KeyPeriod) -> dict[str, Any]:
+    revoked = period.revoked
+    return {
+        "role": role.value,
+        "keyid": period.keyid,
+        "since": period.since,
+        "until": period.until,
+        "state": "in force" if period.in_force else "retired" if revoked is None else "revoked",
+        "revoked": None if revoked is None else asdict(revoked),
+    }
+
+
+def _how(told: dict[str, Any]) -> str:
+    revoked = told["revoked"]
+    return str(told["state"]) if revoked is None else f"revoked from {revoked['since']} on: {revoked['reason']}"
+
+
+def _say_rotated(role: KeyRole, index: int, old: str, new: str) -> None:
+    say(f"entry {index} puts {new} in the place of {old}, which is destroyed")
+    if role is KeyRole.LOG:
+        say("give the new verifier key to your witnesses: sealgate keys public --vkey")

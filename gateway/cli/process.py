@@ -68,6 +68,7 @@ async def _http(
                 port=port,
                 allowed_hosts=listen.allowed_hosts,
                 allowed_origins=listen.allowed_origins,
+                journal=state.journal,
                 unready=ready.unready,
             )
             surfaces = operator_surfaces(state, ready.control.app(), lambda: build_server(ready.gateway, lambda _: local))
@@ -130,7 +131,7 @@ def _announce(host: str, port: int, ready: Assembled, token: str | None) -> None
     ]
     lines += [f"  down     {item.name}: {item.reason}" for item in ready.upstreams.status() if item.state != "up"]
     if ready.in_doubt:
-        lines.append(f"  in doubt {ready.in_doubt} call(s) were cut off: sealgate log list --kind in_doubt")
+        lines.append(f"  in doubt {ready.in_doubt} call(s) were cut off: sealgate runs in-doubt")
     lines.append(
         "  next     make demo, in another terminal; or sealgate approvals watch" if token else "  next     sealgate status"
     )

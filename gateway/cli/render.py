@@ -4,13 +4,18 @@ import json
 import re
 import sys
 import unicodedata
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
 
 import orjson
 import typer
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
+
+T = TypeVar("T")
+_SHOWN_EVERY = 50  # to tell the progress bar costs more than to read an entry
 
 # Piped: one row, one line. Without emoji: `:name:` in a tool's text must stay what it is.
 stdout = Console(width=None if sys.stdout.isatty() else 1000, emoji=False)
@@ -77,3 +82,16 @@ def say(text: str) -> None:
 def _escaped(text: str) -> str:
     """JSON text with hidden characters as JSON's own escapes. Outside of strings JSON has none but space and newline."""
     return "".join(json.dumps(char)[1:-1] if _hides(char) else char for char in text)
+
+
+def watched(items: Iterable[T], total: int, doing: str, *, from_count: int = 5_000) -> Iterator[T]:
+    """The same items, with a progress bar on a terminal where there are many."""
+    if total < from_count or not stderr.is_terminal:
+        yield from items
+        return
+    with Progress(console=stderr, transient=True) as progress:
+        task = progress.add_task(doing, total=total)
+        for done, item in enumerate(items):
+            yield item
+            if done % _SHOWN_EVERY == 0:
+                progress.update(task, completed=done)

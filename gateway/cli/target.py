@@ -1,5 +1,7 @@
 """Which deployment a command means: its state folder, its daemon, its log."""
 
+import getpass
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +31,14 @@ def state_folder(given: Path | None) -> StateFolder:
         config = Path("gateway.yaml")
         given = load_settings(config).state_dir if config.exists() else Path(".sealgate")
     return StateFolder(given)
+
+
+def login_name() -> str:
+    """Who runs this command, as the system knows it."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return f"uid-{os.getuid()}"
 
 
 def daemon(given: Path | None) -> DaemonClient:

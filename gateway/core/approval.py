@@ -9,6 +9,7 @@ Rules for an answer:
 * signed by a registered approver's key, over this request as it was shown
 * the request is pending and has not expired
 * the approver is no acting party of the call; where policy names an approver, it is that one
+* its comment, which enters the log in clear, holds no secret of a known format
 """
 
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ from gateway.core.canonical import canonical, digest
 from gateway.core.decision import APPROVER, Effect, PolicyDecision
 from gateway.core.dsse import NotVerified, open_envelope
 from gateway.core.outcome import Reason
+from gateway.core.secret_formats import without_secrets
 
 PAYLOAD_TYPE = "application/vnd.sealgate.approval.v1+json"
 
@@ -77,7 +79,7 @@ class ApprovalRequest:
             principal_chain=tuple(call.run.principal_chain),
             policy_revision=decision.bundle_revision,
             required_approver=decision.obligations.get(APPROVER),
-            reasons=decision.reasons,
+            reasons=tuple(Reason(reason.code, call.told(reason.message)) for reason in decision.reasons),
             requested_at=now,
             expires_at=expires_at,
             advisory=advisory,
@@ -196,7 +198,20 @@ def check_answer(
         return Reason("approval.self", f"{approver.principal} acts in this call and cannot approve it.")
     if request.required_approver not in (None, approver.principal):
         return Reason("approval.wrong_approver", f"Policy wants the approval of {request.required_approver}.")
+    _, secrets = without_secrets(comment)
+    if secrets:
+        return Reason("approval.secret", f"The comment holds a secret ({', '.join(secrets)}), and comments are logged.")
     return SignedAnswer(request.approval_id, answer, approver.principal, verified.keyid, comment, envelope)
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRow:
+    """What is kept of a request: its state, the key whose call waits for it, and the answer where there is one."""
+
+    request: ApprovalRequest
+    reservation: str
+    state: ApprovalState
+    answer: SignedAnswer | None
 
 
 class NotGranted(RuntimeError):

@@ -2,11 +2,12 @@
 
 `arguments` are canonical bytes. What policy sees, what is digested, what a person approves and what is sent upstream are
 these bytes and nothing else, so none of them can differ. The call digest covers tenant, principal chain, capability id,
-definition digest, arguments, idempotency scope and key: no ids, times or trace, so that a retry has the same digest.
+definition digest, arguments, idempotency scope and key, and the call that this one undoes: no id of its own, no times or
+trace, so that a retry has the same digest.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -15,6 +16,7 @@ from gateway.core.canonical import NotCanonical, canonical
 from gateway.core.capability import Capability, IdempotencyRule
 from gateway.core.commitment import SALT_BYTES, CommitmentKey, Disclosure, disclose
 from gateway.core.outcome import Reason
+from gateway.core.redaction import Redacted, Redaction, hidden_result, redacted_text
 from gateway.core.run_context import RunContext
 from gateway.core.wire import MAX_SAFE_INTEGER
 
@@ -28,13 +30,17 @@ RUN_WINDOW_SECONDS = 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class ToolRequest:
-    """A tools/call as it came in, parsed: nothing decided yet. `requested_at` is RFC 3339 UTC."""
+    """A tools/call as it came in, parsed: nothing decided yet. `requested_at` is RFC 3339 UTC.
+
+    `compensates`: the envelope id of the call that this one undoes.
+    """
 
     envelope_id: str
     name: str
     arguments: dict[str, Any]
     idempotency_key: str | None
     requested_at: str
+    compensates: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +61,11 @@ class IdempotencyKey:
 
 @dataclass(frozen=True, slots=True)
 class SealedCall:
-    """See the module. `fingerprint` compares arguments under one key; both it and `call_digest` are keyed digests."""
+    """See the module. `fingerprint` compares arguments under one key; both it and `call_digest` are keyed digests.
+
+    `redacted_arguments` are set where the arguments hold something that must not be stored; `repeated` are the sensitive
+    values among them that must not be stored with the result either.
+    """
 
     envelope_id: str
     run: RunContext
@@ -66,11 +76,23 @@ class SealedCall:
     fingerprint: str
     call_digest: str
     requested_at: str
+    compensates: str | None = None
+    redacted_arguments: bytes | None = None
+    repeated: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def shown_arguments(self) -> bytes:
+        """The arguments as they may be stored and shown to approvers: canonical bytes, secrets redacted."""
+        return self.arguments if self.redacted_arguments is None else self.redacted_arguments
+
+    def told(self, text: str) -> str:
+        """A text about the call, without its sensitive values and without secrets."""
+        return redacted_text(text, self.repeated)
 
     @property
     def subject(self) -> str:
-        """Whose data the arguments are: the principal, within the tenant."""
-        return f"{self.run.tenant_id}/{self.run.principal}"
+        """Whose data the arguments and the result are, `tenant/principal`: the caller's, but for a question about a call."""
+        return self.run.about or self.run.subject
 
 
 class Sealer:
@@ -80,6 +102,7 @@ class Sealer:
         self._key = key
         self._random = random
         self._tenants: dict[str, CommitmentKey] = {}
+        self._redactions: dict[str, Redaction] = {}
 
     def seal(self, run: RunContext, capability: Capability, request: ToolRequest) -> SealedCall | tuple[Reason, ...]:
         """Validate against the pinned schema, canonicalise, commit, derive the key, digest."""
@@ -92,10 +115,15 @@ class Sealer:
             arguments = canonical(request.arguments)
         except NotCanonical as error:
             return (Reason("arguments.invalid", f"arguments have no canonical form: {error}"),)
+        if request.compensates is not None and not capability.mode.has_effect:
+            return (Reason("compensation.no_effect", "A read_only tool has no effect, so it can undo none."),)
+        done = arguments  # what is done, as far as the caller says it
+        if request.compensates is not None:
+            done = orjson.dumps([request.compensates, orjson.Fragment(arguments)])
         key = self._tenants.get(run.tenant_id)
         if key is None:
             key = self._tenants[run.tenant_id] = self._key.for_tenant(run.tenant_id)
-        idempotency = _idempotency(key, run, capability, request.idempotency_key, arguments)
+        idempotency = _idempotency(key, run, capability, request.idempotency_key, done)
         if idempotency is None and capability.classification.idempotency is IdempotencyRule.REQUIRED:
             return (
                 Reason(
@@ -105,7 +133,7 @@ class Sealer:
             )
         covered = orjson.dumps(
             {
-                "arguments": orjson.Fragment(arguments),
+                "arguments": orjson.Fragment(done),
                 "capability": capability.id,
                 "chain": run.principal_chain,
                 "definition": capability.definition.digest,
@@ -113,24 +141,50 @@ class Sealer:
                 "tenant": run.tenant_id,
             }
         )
+        redaction = self._redaction(capability)
+        redacted = redaction.of_arguments(request.arguments, arguments)
         return SealedCall(
             envelope_id=request.envelope_id,
             run=run,
             capability=capability,
             arguments=arguments,
-            disclosures=self._disclose(capability, request.arguments, arguments),
+            disclosures=self._disclose(capability, request.arguments, arguments, redacted),
             idempotency=idempotency,
-            fingerprint=key.digest("fingerprint", arguments),
+            fingerprint=key.digest("fingerprint", done),
             call_digest=key.digest("call", covered),
             requested_at=request.requested_at,
+            compensates=request.compensates,
+            redacted_arguments=None if redacted is None else canonical(redacted.value),
+            repeated=redaction.repeated_values(request.arguments),
         )
 
-    def disclose_result(self, document: dict[str, Any]) -> Disclosure:
-        """Commit to a result. Raises `NotCanonical` where it has no canonical form."""
-        return disclose("result", canonical(document), self._random(SALT_BYTES))
+    def disclose_result(self, call: SealedCall, document: dict[str, Any]) -> Disclosure:
+        """Commit to the result of `call`. Raises `NotCanonical` where it has no canonical form."""
+        result = canonical(document)
+        redacted = self._redaction(call.capability).of_result(document, result, call.repeated)
+        return disclose("result", result, self._random(SALT_BYTES), redacted)
+
+    def disclose_told_result(self, definition: dict[str, Any] | None, document: dict[str, Any]) -> Disclosure:
+        """Commit to the result of a lost call, told by somebody else. None: its tool's definition is not there any more.
+
+        Raises `NotCanonical`.
+        """
+        result = canonical(document)
+        if definition is None:
+            return disclose("result", result, self._random(SALT_BYTES), hidden_result(document))
+        redacted = Redaction.of_definition(definition).of_told_result(document, result)
+        return disclose("result", result, self._random(SALT_BYTES), redacted)
+
+    def _redaction(self, capability: Capability) -> Redaction:
+        """What the pinned definition marks. Definitions are few: each was approved by a person."""
+        redaction = self._redactions.get(capability.definition.digest)
+        if redaction is None:
+            redaction = Redaction.of_definition(capability.definition.document)
+            self._redactions[capability.definition.digest] = redaction
+        return redaction
 
     def _disclose(
-        self, capability: Capability, arguments: dict[str, Any], canonical_arguments: bytes
+        self, capability: Capability, arguments: dict[str, Any], canonical_arguments: bytes, redacted: Redacted | None
     ) -> tuple[Disclosure, ...]:
         """One commitment per argument; a single one where a name is not the schema's own: a name may be data, too.
 
@@ -139,12 +193,19 @@ class Sealer:
         declared = capability.definition.document["inputSchema"].get("properties", {})
         too_many = len(arguments) > MAX_COMMITMENTS or len(orjson.dumps(list(arguments))) > MAX_NAME_BYTES
         if too_many or not arguments.keys() <= declared.keys():
-            return (disclose("*", canonical_arguments, self._random(SALT_BYTES)),)
+            return (disclose("*", canonical_arguments, self._random(SALT_BYTES), redacted),)
         if len(arguments) == 1:  # its canonical value stands in {"name":value}
             (name,) = arguments
             value = canonical_arguments[len(canonical(name)) + 2 : -1]
-            return (disclose(name, value, self._random(SALT_BYTES)),)
-        return tuple(disclose(name, canonical(value), self._random(SALT_BYTES)) for name, value in sorted(arguments.items()))
+            part = self._part(capability, name, arguments[name], redacted)
+            return (disclose(name, value, self._random(SALT_BYTES), part),)
+        return tuple(
+            disclose(name, canonical(value), self._random(SALT_BYTES), self._part(capability, name, value, redacted))
+            for name, value in sorted(arguments.items())
+        )
+
+    def _part(self, capability: Capability, name: str, value: Any, redacted: Redacted | None) -> Redacted | None:
+        return None if redacted is None else self._redaction(capability).of_argument(name, value)
 
 
 def _has_inexact_integer(document: Any) -> bool:
@@ -157,7 +218,7 @@ def _has_inexact_integer(document: Any) -> bool:
 
 
 def _idempotency(
-    key: CommitmentKey, run: RunContext, capability: Capability, given: str | None, arguments: bytes
+    key: CommitmentKey, run: RunContext, capability: Capability, given: str | None, done: bytes
 ) -> IdempotencyKey | None:
     scope = [run.tenant_id, run.principal_chain, capability.id]
     if given is not None:
@@ -168,5 +229,5 @@ def _idempotency(
         return None
     window = RUN_WINDOW_SECONDS if run.run_id else PRINCIPAL_WINDOW_SECONDS
     within = "run" if run.run_id else "principal"
-    derived = orjson.dumps([*scope, within, run.run_id, orjson.Fragment(arguments)])
+    derived = orjson.dumps([*scope, within, run.run_id, orjson.Fragment(done)])
     return IdempotencyKey(key.digest("reservation", derived), key.digest("idempotency-key", derived), within, True, window)

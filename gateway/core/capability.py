@@ -50,13 +50,17 @@ class IdempotencyRule(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """What the operator says of a tool in `gateway.yaml`."""
+    """What the operator says of a tool in `gateway.yaml`.
+
+    `reconcile`: the capability id of a read_only tool of the same upstream that can tell how a lost call ended.
+    """
 
     mode: ApprovalMode
     trust_level: TrustLevel
     owner: str
     idempotency: IdempotencyRule
     egress: tuple[str, ...] = ()
+    reconcile: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,11 @@ class NoteSignature:
     key_hash: bytes
     raw: bytes
 
+    @property
+    def line(self) -> str:
+        """As it stands in the note, with the line break."""
+        return f"— {self.name} {b64encode(self.key_hash + self.raw).decode()}\n"
+
 
 @dataclass(frozen=True, slots=True)
 class SignedNote:
@@ -67,7 +72,7 @@ class SignedNote:
 
 
 def read_checkpoint(note: str) -> SignedNote:
-    """The form of a note without its signatures being checked; lines that are no signature are passed over.
+    """The form of a note without its signatures being checked. As strict as Go's sumdb/note: each line is a signature.
 
     Raises:
         NotVerified: not a checkpoint, or not spelled as one is.
@@ -92,12 +97,19 @@ def open_checkpoint(note: str, origin: str, keys: Iterable[Ed25519PublicKey]) ->
     Raises:
         NotVerified: malformed, of another log, or not signed by any of `keys`.
     """
+    return checkpoint_signers(note, origin, keys)[0]
+
+
+def checkpoint_signers(
+    note: str, origin: str, keys: Iterable[Ed25519PublicKey]
+) -> tuple[Checkpoint, tuple[Ed25519PublicKey, ...]]:
+    """`open_checkpoint`, and which of `keys` signed: one, or two where the log's key changed. Raises `NotVerified`."""
     signed = read_checkpoint(note)
     checkpoint = signed.checkpoint
     if checkpoint.origin != origin:
         raise NotVerified(f"a checkpoint of the log {checkpoint.origin!r}, not of {origin!r}")
     by_hash = {note_key_hash(origin, key.public_bytes_raw()): key for key in keys}
-    verified = False
+    signers: list[Ed25519PublicKey] = []
     for signature in signed.signatures:
         key = by_hash.get(signature.key_hash)
         if key is None or signature.name != origin:
@@ -106,10 +118,11 @@ def open_checkpoint(note: str, origin: str, keys: Iterable[Ed25519PublicKey]) ->
             key.verify(signature.raw, checkpoint.body())
         except InvalidSignature as error:  # whatever else signed it: a note with a wrong signature is malformed
             raise NotVerified("the checkpoint's signature does not match") from error
-        verified = True
-    if not verified:
+        if key not in signers:
+            signers.append(key)
+    if not signers:
         raise NotVerified("the checkpoint carries no signature by the log's key")
-    return checkpoint
+    return checkpoint, tuple(signers)
 
 
 def _signatures(lines: str) -> Iterator[NoteSignature]:
@@ -118,7 +131,8 @@ def _signatures(lines: str) -> Iterator[NoteSignature]:
         name, _, encoded = rest.rpartition(" ")
         try:
             raw = b64decode(encoded, validate=True)
-        except ValueError:
-            continue
-        if dash == "—" and name and b64encode(raw).decode() == encoded:
-            yield NoteSignature(name, raw[:4], raw[4:])
+        except ValueError as error:
+            raise NotVerified("not a signed note: a line under it is no signature") from error
+        if dash != "—" or not name or len(raw) < 5 or b64encode(raw).decode() != encoded:
+            raise NotVerified("not a signed note: a line under it is no signature")
+        yield NoteSignature(name, raw[:4], raw[4:])

@@ -62,7 +62,9 @@ def read_verdict(document: Any) -> Verdict:
         obligations = document.get("obligations", {})
         if not isinstance(obligations, dict):
             raise TypeError("obligations are an object")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except ValueError:  # its text quotes the value, which may be an argument's
+        return failed_verdict("not a decision document: effect is none of allow, ask and deny")
+    except (KeyError, TypeError, AttributeError) as error:
         return failed_verdict(f"not a decision document: {error!r}")
     unknown = sorted(obligations.keys() - KNOWN_OBLIGATIONS)
     if unknown and effect is not Effect.DENY:

@@ -129,8 +129,8 @@ def open_entry(entry: bytes, keys: Mapping[str, Ed25519PublicKey]) -> Entry:
         keyids = tuple(signature.keyid for signature in envelope.signatures)
         opened = Entry(predicate["index"], Kind(predicate["kind"]), predicate["id"], predicate, keyids)
         wanted = {"digest": {"sha256": hashlib.sha256(canonical(predicate)).hexdigest()}, "name": f"urn:uuid:{opened.id}"}
-        if type(opened.index) is not int:
-            raise TypeError("its index is no integer")
+        if type(opened.index) is not int or type(opened.id) is not str:
+            raise TypeError("its index is no integer, or its id no text")
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise NotVerified(f"the payload is not a Sealgate statement: {error!r}") from error
     if statement.get("_type") != STATEMENT_TYPE or statement.get("predicateType") != PREDICATE_TYPE:

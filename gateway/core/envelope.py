@@ -1,7 +1,7 @@
 """The ToolEnvelope: the typed record of one call (predicate of an entry). Field names follow the ContextOS schema.
 
 Argument and result values never enter it: commitments do (`commitment.py`). Reasons enter by code, since a policy's
-sentence may quote an argument.
+sentence may quote an argument. What a client says in clear, such as its run's id, enters without secrets of known formats.
 """
 
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from gateway.core.decision import PolicyDecision
 from gateway.core.evidence import EvidenceRef
 from gateway.core.outcome import Reason
 from gateway.core.run_context import RunContext
+from gateway.core.secret_formats import plain
 
 ENVELOPE_VERSION = "sealgate.tool_envelope.v1"
 
@@ -90,10 +91,12 @@ def call_envelope(call: SealedCall, decision: PolicyDecision, approved: Approved
         },
         "idempotency": call.idempotency
         and {
+            "reservation": call.idempotency.reservation,
             "key": call.idempotency.commitment,
             "scope": call.idempotency.scope,
             "derived": call.idempotency.derived,
         },
+        **({} if call.compensates is None else {"compensates": call.compensates}),
         "policy": _policy(decision),
         "approval": approved
         and {
@@ -114,7 +117,7 @@ def refusal_envelope(refusal: Refusal) -> dict[str, Any]:
         envelope = call_envelope(refusal.call, refusal.decision)
     else:
         envelope = _head(refusal.request.envelope_id, refusal.run, refusal.capability)
-        envelope["call"] = {"requested_name": _plain(refusal.request.name), "requested_at": refusal.request.requested_at}
+        envelope["call"] = {"requested_name": _printable(refusal.request.name), "requested_at": refusal.request.requested_at}
         if refusal.decision is not None:
             envelope["policy"] = _policy(refusal.decision)
     envelope["reasons"] = [reason.code for reason in refusal.reasons]
@@ -146,7 +149,7 @@ def _head(envelope_id: str, run: RunContext, capability: Capability | None) -> d
         "envelope_version": ENVELOPE_VERSION,
         "envelope_id": envelope_id,
         "run": {
-            "run_id": run.run_id,
+            "run_id": None if run.run_id is None else plain(run.run_id),
             "trace_id": run.trace_id,
             "session_id": run.session_id,
             "tenant_id": run.tenant_id,
@@ -154,7 +157,7 @@ def _head(envelope_id: str, run: RunContext, capability: Capability | None) -> d
             "safety_mode": run.mode_ceiling.value,
         },
         "traceparent": run.traceparent,
-        "tracestate": run.tracestate,
+        "tracestate": None if run.tracestate is None else plain(run.tracestate),
         "capability": capability
         and {
             "capability_id": capability.id,
@@ -178,6 +181,6 @@ def _policy(decision: PolicyDecision) -> dict[str, Any]:
     }
 
 
-def _plain(name: str) -> str:
+def _printable(name: str) -> str:
     """A name some client made up, fit for a log: printable ASCII, at most 128 characters."""
-    return "".join(char if char.isascii() and char.isprintable() else "?" for char in name[:128])
+    return "".join(char if char.isascii() and char.isprintable() else "?" for char in plain(name)[:128])

@@ -31,6 +31,12 @@ class KeyFault(GatewayError):
     code = "keys.unusable"
 
 
+class Erased(KeyFault):
+    """A stored value's key was destroyed: nobody can read it any more."""
+
+    code = "vault.erased"
+
+
 class StoreFault(GatewayError):
     """The journal cannot promise durability any more: nothing may run."""
 

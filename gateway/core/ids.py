@@ -2,6 +2,7 @@
 
 import re
 
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 
 
@@ -12,6 +13,16 @@ def uuid7(unix_ms: int, random: bytes) -> str:
     value = value & ~(0x3 << 62) | 0x2 << 62
     text = f"{value:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def oldest_uuid7(unix_ms: int) -> str:
+    """The smallest UUIDv7 of that time: ids of earlier moments sort before it, as text too."""
+    return uuid7(unix_ms, bytes(10))
+
+
+def is_uuid(text: str) -> bool:
+    """Whether `text` is a UUID in its canonical, lower-case form."""
+    return _UUID.fullmatch(text) is not None
 
 
 def trace_id_of(traceparent: str) -> str | None:

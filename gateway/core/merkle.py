@@ -7,6 +7,9 @@ the root, O(log n) in size.
 import hashlib
 from collections.abc import Iterable
 
+EMPTY_ROOT = hashlib.sha256(b"").digest()
+"""The root of a tree without leaves."""
+
 
 def leaf_hash(entry: bytes) -> bytes:
     """SHA-256(0x00 || entry)."""
@@ -40,7 +43,7 @@ class Frontier:
     def root(self) -> bytes:
         """The tree's root; SHA-256 of nothing for the empty tree."""
         if not self._subtrees:
-            return hashlib.sha256(b"").digest()
+            return EMPTY_ROOT
         root = self._subtrees[-1]
         for subtree in reversed(self._subtrees[:-1]):
             root = node_hash(subtree, root)

@@ -6,6 +6,8 @@ The edge must handle every one (`assert_never`); nothing else leaves the pipelin
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.core.entry import Record, SealedEntry
+
 
 @dataclass(frozen=True, slots=True)
 class Reason:
@@ -26,6 +28,19 @@ class Receipt:
     leaf_hash: str
     keyid: str
     signature: str
+
+    @classmethod
+    def of(cls, record: Record, sealed: SealedEntry, log_origin: str) -> "Receipt":
+        """The receipt of what was appended."""
+        return cls(
+            envelope_id=record.id,
+            kind=record.kind.value,
+            log_origin=log_origin,
+            leaf_index=sealed.index,
+            leaf_hash=sealed.leaf.hex(),
+            keyid=sealed.keyid,
+            signature=sealed.signature,
+        )
 
     def document(self) -> dict[str, Any]:
         """The value of `_meta["dev.sealgate/receipt"]`."""
@@ -50,11 +65,17 @@ class Completed:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """The same call was completed before: its stored result. `note` says how the key came about where it was derived."""
+    """The same call was completed before: its stored result. `note` says how the key came about where it was derived.
+
+    `resolved_by`: the result is not the tool's answer, which was lost: an operator or a reconcile tool told it. `redacted`:
+    what was taken out of the result before it was stored.
+    """
 
     result: dict[str, Any]
     receipt: Receipt
     note: str | None
+    resolved_by: str | None = None
+    redacted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +98,7 @@ class AwaitingApproval:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """The idempotency key is taken: by a call still running, or by one with other arguments."""
+    """The key is taken: by a call that still runs, has other arguments, was undone, or whose result is no longer kept."""
 
     reason: Reason
     receipt: Receipt

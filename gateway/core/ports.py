@@ -3,19 +3,21 @@
 Every port fails closed: an adapter that cannot keep its promise raises a `GatewayError`, and the call does not run.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from gateway.core.anchor import Anchor, AnchoredCheckpoint
 from gateway.core.approval import ApprovalRequest, Grant
 from gateway.core.call import SealedCall
 from gateway.core.capability import Capability
 from gateway.core.catalog import Catalog
 from gateway.core.decision import PolicyDecision
 from gateway.core.envelope import Ending, Refusal, Replay
-from gateway.core.idempotency import Reservation
 from gateway.core.outcome import Reason, Receipt
 from gateway.core.reply import UpstreamReply
+from gateway.core.reservation import Reservation
+from gateway.core.tiles import TileName
 from gateway.core.verify import StoredEntry
 
 
@@ -57,7 +59,8 @@ class Journal(Protocol):
     """Idempotency, approvals and log in one transaction each. Implementations: `adapters.store.sqlite`.
 
     What a method returned is durable. A method that raises has promised nothing, and the call must not go on.
-    For one key at most one call holds `Held` or `Resumed` at a time, until it is released.
+    For one key at most one call holds `Held` or `Resumed` at a time, until it is released. What a call meets under its key
+    is decided in `core/reservation.py`. A call that undoes another holds that one's key as well.
     """
 
     async def reserve(self, call: SealedCall, decision: PolicyDecision, ask: ApprovalRequest | None) -> Reservation:
@@ -99,20 +102,68 @@ class Vault(Protocol):
         """AES-256-GCM of `data` bound to `context`; makes the subject's key, durably, on first use."""
 
     def open(self, subject: str, sealed: bytes, context: bytes) -> bytes:
-        """The inverse. Raises `KeyFault` where the key was destroyed or the bytes were changed."""
+        """The inverse. Raises `Erased` where the key was destroyed, `KeyFault` where the bytes were changed."""
+
+    def knows(self, subject: str) -> bool:
+        """Whether anything was ever sealed for the subject."""
+
+    def numbers(self, subject: str) -> list[int]:
+        """The numbers of the subject's keys that were not destroyed. A sealed value begins with its key's, 4 bytes."""
+
+    def destroy(self, subject: str, numbers: list[int]) -> None:
+        """Destroy these keys, durably; what is sealed later is sealed under a key with another number."""
 
 
 class LogReader(Protocol):
-    """The log as stored. Implementations: `adapters.store.sqlite.reader`, `adapters.daemon.DaemonLog`."""
+    """The log as stored. Implementations: `adapters.store.sqlite.reader`, `adapters.daemon.DaemonLog`,
+    `adapters.static_log`."""
 
     def entries(self, start: int = 0) -> Iterator[StoredEntry]:
         """Rows from `start` on, in order."""
 
+    def entries_naming(self, text: str) -> Iterator[StoredEntry]:
+        """Rows whose payload holds `text`, such as an envelope id, and perhaps a few others: for the caller to look at."""
+
     def checkpoints(self) -> Iterator[tuple[int, str]]:
         """Stored checkpoints as (size, signed note)."""
 
+    def checkpoint(self, *, cosigned: bool = False) -> str | None:
+        """The newest checkpoint, or the newest that a witness cosigned, with the cosignatures that are kept for it."""
+
+    def anchored(self) -> Iterator[AnchoredCheckpoint]:
+        """Checkpoints that witnesses cosigned or that were stamped, newest first."""
+
+    def tile(self, name: TileName) -> bytes | None:
+        """A tile or an entry bundle; None where the log is not that long."""
+
     def head(self) -> tuple[int, bytes]:
         """Size and root as the store has them."""
+
+
+class AnchorStore(Protocol):
+    """The log as who anchors it needs it: roots, proofs, and a place for anchors. Implementations:
+    `adapters.store.sqlite.anchors`."""
+
+    def size(self) -> int:
+        """How many entries are committed."""
+
+    def root_at(self, size: int) -> bytes:
+        """The root of the first `size` entries, of at least so many."""
+
+    def consistency(self, old: int, new: int) -> list[bytes]:
+        """The proof that the tree of `new` entries begins with that of `old` entries."""
+
+    def newest_checkpoint(self) -> str | None:
+        """The newest signed checkpoint, without cosignatures. It has the form of one."""
+
+    def anchors(self, size: int) -> list[Anchor]:
+        """What is kept for the checkpoint of `size`."""
+
+    def cosigned(self) -> dict[str, int]:
+        """The size that each witness cosigned last, by the id of its key."""
+
+    async def keep(self, anchors: Sequence[Anchor]) -> None:
+        """Store them, durably."""
 
 
 class Observer(Protocol):

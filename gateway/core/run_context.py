@@ -41,7 +41,7 @@ class RunContext:
 
     `run_id` is set where the client declared a run; without one, derived idempotency keys are scoped to the principal.
     `session_id` is the handshake session's. `mode_ceiling` is the highest approval mode this run allows itself: a client
-    can only narrow.
+    can only narrow. `about` is the subject whose values the call handles, where that is not the caller.
     """
 
     tenant_id: str
@@ -55,6 +55,12 @@ class RunContext:
     session_id: str | None = None
     mode_ceiling: ApprovalMode = ApprovalMode.DESTRUCTIVE
     delegation: Delegation | None = None
+    about: str | None = None
+
+    @property
+    def subject(self) -> str:
+        """The principal within its tenant: `tenant/principal`."""
+        return f"{self.tenant_id}/{self.principal}"
 
     @property
     def principal_chain(self) -> list[str]:

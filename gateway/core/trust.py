@@ -1,12 +1,16 @@
 """Which keys count where in the log. The auditor brings a trust bundle; the log's own `key` entries say the rest.
 
 A key has a period. An entry key signs the entries since ≤ index < until, a log key checkpoints of since ≤ size ≤ until.
-A rotation is an entry signed by the entry key in force, the old key and the new one: the old key ends with that
-entry, the new one counts from the next on. The checkpoint that ends with a rotation of the log key carries both signatures.
-A revocation ends a key earlier than that: what it signed from there on counts for nothing.
+Several entry keys may be in force at once: one for each replica.
+
+* A rotation is an entry signed by an entry key in force, the old key and the new one. At index r it ends the old key, whose
+  last entry it is, and begins the new one at r + 1. The checkpoint of r + 1 entries carries the signatures of both log keys.
+* A revocation from S on ends a key earlier: entries from index S on and checkpoints of more than S entries, signed by it,
+  count for nothing. It is signed by another key, and leaves one of the role in force: a key in force is rotated first.
+* A key is used once: a rotation never brings one that is known, in whatever role.
 """
 
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -14,7 +18,8 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from gateway.core.dsse import NotVerified, key_id
+from gateway.core.checkpoint import Checkpoint, checkpoint_signers, read_checkpoint
+from gateway.core.dsse import key_id
 from gateway.core.entry import Entry, Kind
 
 
@@ -33,31 +38,73 @@ class KeyEvent(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Revocation:
+    """From where on a key counts for nothing, the index of the entry that says so, and why."""
+
+    since: int
+    entry: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class KeyPeriod:
-    """A public key and where in the log it counts; `until` None: still in force."""
+    """A public key and where in the log it counts. `until`: where a rotation ended it; None: none did."""
 
     key: Ed25519PublicKey
     since: int = 0
     until: int | None = None
+    revoked: Revocation | None = None
 
     @property
     def keyid(self) -> str:
         return key_id(self.key.public_bytes_raw())
 
-    def signs_entry(self, index: int) -> bool:
+    @property
+    def in_force(self) -> bool:
+        """Neither rotated nor revoked."""
+        return self.until is None and self.revoked is None
+
+    def covers_entry(self, index: int) -> bool:
+        """Whether `index` lies in its time, revoked or not."""
         return self.since <= index and (self.until is None or index < self.until)
 
+    def signs_entry(self, index: int) -> bool:
+        return self.covers_entry(index) and (self.revoked is None or index < self.revoked.since)
+
     def signs_checkpoint(self, size: int) -> bool:
-        return self.since <= size and (self.until is None or size <= self.until)
+        begun_and_not_ended = self.since <= size and (self.until is None or size <= self.until)
+        return begun_and_not_ended and (self.revoked is None or size <= self.revoked.since)
 
 
 @dataclass(frozen=True, slots=True)
 class TrustedKeys:
-    """The trust bundle: entry keys and log keys by key id, and the log's name."""
+    """The trust bundle: entry keys and log keys by key id, and the log's name. `dev`: development keys, proving nothing.
+
+    Raises:
+        ValueError: it contradicts itself.
+    """
 
     entry_keys: Mapping[str, KeyPeriod]
     log_keys: Mapping[str, KeyPeriod]
     origin: str
+    dev: bool = False
+
+    def __post_init__(self) -> None:
+        if twice := self.entry_keys.keys() & self.log_keys.keys():
+            raise ValueError(f"the key {short(min(twice))} is both an entry key and a log key")
+        for role in KeyRole:
+            _check_periods(role, self.of(role))
+        begun = [period.since for role in KeyRole for period in self.of(role).values() if period.since]
+        if len(set(begun)) < len(begun):
+            raise ValueError("one entry cannot have introduced two keys")
+
+    def of(self, role: KeyRole) -> Mapping[str, KeyPeriod]:
+        """The keys of a role, by key id."""
+        return self.entry_keys if role is KeyRole.ENTRY else self.log_keys
+
+    def role_of(self, keyid: str) -> KeyRole | None:
+        """What that key signs; None where it is not in the bundle."""
+        return next((role for role in KeyRole if keyid in self.of(role)), None)
 
     def log_keys_at(self, size: int) -> list[Ed25519PublicKey]:
         """The log keys whose checkpoint of `size` counts."""
@@ -67,20 +114,68 @@ class TrustedKeys:
         """Every key, whatever it may sign."""
         return {keyid: period.key for keyid, period in (*self.log_keys.items(), *self.entry_keys.items())}
 
+    def rotated(self, role: KeyRole, old: str, new: Ed25519PublicKey, place: int) -> "TrustedKeys":
+        """The same with the key `old` ended at `place`, and `new` counting from there on."""
+        periods = dict(self.of(role))
+        periods[old] = replace(periods[old], until=place)
+        return self._with(role, {**periods, **keyed(KeyPeriod(new, since=place))})
+
+    def revoked(self, keyid: str, revocation: Revocation) -> "TrustedKeys":
+        """The same with a key revoked; of two revocations the one from earlier on counts. Raises KeyError."""
+        role = self.role_of(keyid)
+        if role is None:
+            raise KeyError(keyid)
+        period = self.of(role)[keyid]
+        if period.revoked is not None and period.revoked.since <= revocation.since:
+            return self
+        return self._with(role, {**self.of(role), keyid: replace(period, revoked=revocation)})
+
+    def _with(self, role: KeyRole, periods: Mapping[str, KeyPeriod]) -> "TrustedKeys":
+        if role is KeyRole.ENTRY:
+            return replace(self, entry_keys=periods)
+        return replace(self, log_keys=periods)
+
+
+def _check_periods(role: KeyRole, periods: Mapping[str, KeyPeriod]) -> None:
+    """Each rotation ends one key where it begins another, and somebody may sign: at the beginning and now."""
+    for keyid, period in periods.items():
+        revoked = period.revoked
+        if keyid != period.keyid:
+            raise ValueError(f"the id {short(keyid)} is not that of its key")
+        if period.since < 0 or (period.until is not None and period.until <= period.since):
+            raise ValueError(f"the {role} key {short(keyid)} ends before it begins")
+        if revoked is not None and not 0 <= revoked.since <= revoked.entry:
+            raise ValueError(f"the {role} key {short(keyid)} is revoked from {revoked.since} on by entry {revoked.entry}")
+    begun = sorted(period.since for period in periods.values() if period.since)
+    ended = sorted(period.until for period in periods.values() if period.until is not None)
+    if begun != ended:
+        raise ValueError(f"the {role} keys do not follow each other: they begin at {begun} and end at {ended}")
+    if not any(period.since == 0 for period in periods.values()):
+        raise ValueError(f"no {role} key counts from the beginning")
+    if not any(period.in_force for period in periods.values()):
+        raise ValueError(f"no {role} key is in force")
+
 
 def keyed(*periods: KeyPeriod) -> dict[str, KeyPeriod]:
     """Periods by the id of their key."""
     return {period.keyid: period for period in periods}
 
 
-def rotation(role: KeyRole, old: Ed25519PublicKey, new_public_key: str, new_keyid: str) -> dict[str, Any]:
-    """The body of a rotation entry; `new_public_key` is base64 of the raw key."""
+def short(keyid: str) -> str:
+    """A key id for messages."""
+    return f"{keyid[:16]}…"
+
+
+def rotation(role: KeyRole, old: Ed25519PublicKey, new: Ed25519PublicKey) -> dict[str, Any]:
+    """The body of a rotation entry."""
+    raw_old, raw_new = old.public_bytes_raw(), new.public_bytes_raw()
     told = {
         "event": KeyEvent.ROTATED.value,
         "role": role.value,
-        "old_keyid": key_id(old.public_bytes_raw()),
-        "new_keyid": new_keyid,
-        "new_public_key": new_public_key,
+        "old_keyid": key_id(raw_old),
+        "old_public_key": b64encode(raw_old).decode(),
+        "new_keyid": key_id(raw_new),
+        "new_public_key": b64encode(raw_new).decode(),
     }
     return {"key": told}
 
@@ -91,97 +186,158 @@ def revocation(role: KeyRole, keyid: str, since: int, reason: str) -> dict[str, 
     return {"key": told}
 
 
+@dataclass(frozen=True, slots=True)
+class Rotated:
+    """A rotation as an entry tells it."""
+
+    role: KeyRole
+    old: Ed25519PublicKey
+    new: Ed25519PublicKey
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """A revocation as an entry tells it."""
+
+    role: KeyRole
+    keyid: str
+    since: int
+    reason: str
+
+
+def read_key_event(predicate: Mapping[str, Any]) -> Rotated | Revoked:
+    """What a `key` entry tells. Raises ValueError where it tells nothing that can be understood."""
+    told = predicate.get("key")
+    try:
+        if not isinstance(told, dict):
+            raise ValueError("it tells of no key")
+        role = KeyRole(told["role"])
+        if told["event"] == KeyEvent.ROTATED:
+            rotated = Rotated(role, _told_key(told, "old"), _told_key(told, "new"))
+            _check_spelling(told, rotation(role, rotated.old, rotated.new))
+            return rotated
+        if type(told["since"]) is not int:
+            raise ValueError("`since` is no place in the log")
+        revoked = Revoked(role, str(told["keyid"]), told["since"], str(told["reason"]))
+        _check_spelling(told, revocation(role, revoked.keyid, revoked.since, revoked.reason))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"not a key event: {error!r}") from error
+    return revoked
+
+
+def _check_spelling(told: Mapping[str, Any], body: Mapping[str, Any]) -> None:
+    if told != body["key"]:
+        raise ValueError("its parts do not fit each other")
+
+
+def _told_key(told: Mapping[str, Any], which: str) -> Ed25519PublicKey:
+    return Ed25519PublicKey.from_public_bytes(b64decode(told[f"{which}_public_key"], validate=True))
+
+
 class KeyHistory:
-    """The keys in force while a log is read from its first entry on. Bundle and log must tell the same story."""
+    """The keys that count while a log is read from its first entry on.
+
+    `keys` is what the bundle and the log say together so far. They must tell the same story: what the bundle knows must
+    happen in the log, at its place; what it does not know, since it is older, is learned from `key` entries.
+    """
 
     def __init__(self, bundle: TrustedKeys) -> None:
-        self._bundle = bundle
-        self._entry = {keyid: period for keyid, period in bundle.entry_keys.items() if period.since == 0}
-        self._log = {keyid: period for keyid, period in bundle.log_keys.items() if period.since == 0}
+        self.keys = bundle
         self.known = bundle.by_id()
-        self._last: dict[str, int] = {}
+        self._bundle = bundle
+        self._found: set[tuple[KeyEvent, str]] = set()
+        self._last_entry: dict[str, int] = {}
+        self._last_checkpoint: dict[str, int] = {}
 
-    def log_keys_at(self, size: int) -> list[Ed25519PublicKey]:
-        """The log keys whose checkpoint of `size` counts, by what was read so far."""
-        return [period.key for period in self._log.values() if period.signs_checkpoint(size)]
+    def open_checkpoint(self, note: str) -> Checkpoint:
+        """The checkpoint in `note`, signed by a log key that counts at its size. Raises `NotVerified`."""
+        counting = self.keys.log_keys_at(read_checkpoint(note).checkpoint.size)
+        checkpoint, signers = checkpoint_signers(note, self.keys.origin, counting)
+        if len(signers) == 1:  # with two, a revocation of one leaves the other's signature
+            signer = key_id(signers[0].public_bytes_raw())
+            self._last_checkpoint[signer] = max(checkpoint.size, self._last_checkpoint.get(signer, 0))
+        return checkpoint
 
     def problems(self, entry: Entry) -> Iterator[str]:
         """What is wrong with who signed `entry`; and what a `key` entry says is learned."""
-        period = self._entry.get(entry.keyid)
-        if period is None or not period.signs_entry(entry.index):
-            yield f"signed by the key {entry.keyid[:16]}…, which is not in force there"
+        period = self.keys.entry_keys.get(entry.keyid)
+        if period is None or not period.covers_entry(entry.index):
+            yield f"signed by the key {short(entry.keyid)}, which is not in force there"
             return
-        self._last[entry.keyid] = entry.index
-        if entry.kind is Kind.KEY:
-            yield from self._learn(entry)
+        if period.signs_entry(entry.index):
+            self._last_entry[entry.keyid] = entry.index
+        elif period.revoked is not None:
+            yield f"signed by the key {short(entry.keyid)}, which is revoked from {period.revoked.since} on"
+        if entry.kind is not Kind.KEY:
+            return
+        try:
+            event = read_key_event(entry.predicate)
+        except ValueError as error:
+            yield str(error)
+            return
+        if isinstance(event, Rotated):
+            yield from self._rotate(entry, event)
+        else:
+            yield from self._revoke(entry, event)
 
     def bundle_problems(self, size: int) -> Iterator[str]:
         """What the bundle says of the `size` entries that were read, and the log does not."""
-        for told, learned, role in (
-            (self._bundle.entry_keys, self._entry, KeyRole.ENTRY),
-            (self._bundle.log_keys, self._log, KeyRole.LOG),
-        ):
-            for keyid, period in told.items():
-                if period.since < size and keyid not in learned:
-                    yield f"the {role} key {keyid[:16]}… is to count from {period.since} on, and no entry introduces it"
+        for role in KeyRole:
+            for keyid, period in self._bundle.of(role).items():
+                if 0 < period.since <= size and (KeyEvent.ROTATED, keyid) not in self._found:
+                    yield f"the {role} key {short(keyid)} is to count from {period.since} on, and no entry introduces it"
+                revoked = period.revoked
+                if revoked is not None and revoked.entry < size and (KeyEvent.REVOKED, keyid) not in self._found:
+                    yield f"the {role} key {short(keyid)} is to be revoked by entry {revoked.entry}, and it is not"
 
-    def _learn(self, entry: Entry) -> Iterator[str]:
+    def _rotate(self, entry: Entry, event: Rotated) -> Iterator[str]:
+        old, new = (key_id(key.public_bytes_raw()) for key in (event.old, event.new))
+        periods, place = self.keys.of(event.role), entry.index + 1
+        ending, told = periods.get(old), self._bundle.of(event.role).get(new)
+        if set(entry.keyids) != {entry.keyid, old, new}:
+            yield "a rotation that is not signed by exactly the gateway's, the old and the new key"
+        elif told is not None and told.since == place and ending is not None and ending.until == place:
+            self._found.add((KeyEvent.ROTATED, new))
+        elif told is not None and told.since and (KeyEvent.ROTATED, new) not in self._found:
+            yield f"brings the key {short(new)} at {place}, which is to count from {told.since} on"
+        elif new in self.known:
+            yield f"brings the key {short(new)}, which is known already"
+        elif ending is None or ending.since > entry.index or ending.until is not None:
+            yield f"rotates the {event.role} key {short(old)}, which is not in force there, or is to end elsewhere"
+        elif not (ending.in_force and self.keys.entry_keys[entry.keyid].signs_entry(entry.index)):
+            yield f"brings the key {short(new)} on the word of a revoked one"
+        else:
+            self.keys = self.keys.rotated(event.role, old, event.new, place)
+            self.known[new] = event.new
+
+    def _revoke(self, entry: Entry, event: Revoked) -> Iterator[str]:
+        period = self.keys.of(event.role).get(event.keyid)
+        told = Revocation(event.since, entry.index, event.reason)
+        if len(entry.keyids) != 1:
+            yield "a revocation that is not signed by the gateway's key alone"
+        elif period is None or period.since > entry.index:
+            yield f"revokes the {event.role} key {short(event.keyid)}, which never was in force"
+        elif event.keyid == entry.keyid:
+            yield f"the key {short(event.keyid)} revokes itself"
+        elif not 0 <= event.since <= entry.index:
+            yield f"revokes the key {short(event.keyid)} from {event.since} on, which is not in the past"
+        elif period.revoked == told:
+            self._found.add((KeyEvent.REVOKED, event.keyid))
+        elif not self.keys.entry_keys[entry.keyid].signs_entry(entry.index):
+            yield f"revokes the key {short(event.keyid)} on the word of a revoked one"
+        else:
+            yield from self._learn_revocation(event, told)
+
+    def _learn_revocation(self, event: Revoked, told: Revocation) -> Iterator[str]:
+        before = self.keys
         try:
-            told = entry.predicate["key"]
-            role = KeyRole(told["role"])
-            match KeyEvent(told["event"]):
-                case KeyEvent.ROTATED:
-                    problem = self._rotate(entry, role, told)
-                case KeyEvent.REVOKED:
-                    problem = self._revoke(role, str(told["keyid"]), int(told["since"]))
-        except (KeyError, TypeError, ValueError) as error:
-            problem = f"not a key event: {error!r}"
-        if problem is not None:
-            yield problem
-
-    def _rotate(self, entry: Entry, role: KeyRole, told: Mapping[str, Any]) -> str | None:
-        keys = self._entry if role is KeyRole.ENTRY else self._log
-        old, new = str(told["old_keyid"]), introduced_key(entry.predicate)
-        if new is None:
-            return "a rotation without a new key"
-        place = entry.index + 1
-        if old not in keys or keys[old].until not in (None, place):
-            return f"rotates the key {old[:16]}…, which is not in force"
-        if not {entry.keyid, old, new.keyid} <= set(entry.keyids):
-            return "a rotation that is not signed by both the old and the new key"
-        told_elsewhere = (self._bundle.entry_keys if role is KeyRole.ENTRY else self._bundle.log_keys).get(new.keyid)
-        if told_elsewhere is not None and told_elsewhere.since != place:
-            return f"the key {new.keyid[:16]}… is to count from {told_elsewhere.since} on, and is introduced for {place}"
-        keys[old] = replace(keys[old], until=place)
-        keys[new.keyid] = told_elsewhere or replace(new, since=place)
-        self.known[new.keyid] = new.key
-        return None
-
-    def _revoke(self, role: KeyRole, keyid: str, since: int) -> str | None:
-        keys = self._entry if role is KeyRole.ENTRY else self._log
-        if keyid not in keys:
-            return f"revokes the key {keyid[:16]}…, which never was in force"
-        until = keys[keyid].until
-        keys[keyid] = replace(keys[keyid], until=since if until is None else min(since, until))
-        last = self._last.get(keyid, -1)
-        if last >= since and (until is None or until > since):
-            return f"the key {keyid[:16]}… is revoked from entry {since} on, and signed entries up to {last}"
-        return None
-
-
-def introduced_key(predicate: Mapping[str, Any]) -> KeyPeriod | None:
-    """The new key that a rotation entry brings, with the id it has; None for anything else.
-
-    Raises:
-        NotVerified: it brings something that is no key, or under another's id.
-    """
-    told = predicate.get("key")
-    if not isinstance(told, dict) or told.get("event") != KeyEvent.ROTATED:
-        return None
-    try:
-        new = KeyPeriod(Ed25519PublicKey.from_public_bytes(b64decode(told["new_public_key"], validate=True)))
-        if new.keyid != told["new_keyid"]:
-            raise ValueError("its id is that of another key")
-    except (KeyError, TypeError, ValueError) as error:
-        raise NotVerified(f"the new key is not one: {error}") from error
-    return new
+            self.keys = before.revoked(event.keyid, told)
+        except ValueError as error:
+            yield f"revokes the key {short(event.keyid)}, and then {error}"
+            return
+        if self.keys is before:  # an earlier revocation reaches further back
+            return
+        if (last := self._last_entry.get(event.keyid, -1)) >= told.since:
+            yield f"the key {short(event.keyid)} is revoked from {told.since} on, and signed entries up to {last}"
+        if (last := self._last_checkpoint.get(event.keyid, 0)) > told.since:
+            yield f"the key {short(event.keyid)} is revoked from {told.since} on, and signed checkpoints up to {last}"

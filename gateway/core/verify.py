@@ -7,20 +7,22 @@ Checked, and every problem names its place:
 * order: no outcome or doubt of an effect without an open intent, no intent of a call that is open; no intent of a call that
   policy wanted a person for without a yes to exactly this call, and none after another one used that yes; no resolution of
   what is not in doubt; no end of a compensation that was not begun
+* every tile that the store keeps is the one of these entries
 * every checkpoint's signature, and that its root is the root of that many entries
 * the log is at least as long as its longest checkpoint, the stored head's and the one the auditor kept
 
 Entries and checkpoints are read once, side by side, in the order of their places: memory does not grow with the log.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.core.checkpoint import Checkpoint, open_checkpoint, read_checkpoint
+from gateway.core.checkpoint import Checkpoint, read_checkpoint
 from gateway.core.dsse import NotVerified
 from gateway.core.entry import Entry, Kind, open_entry
 from gateway.core.merkle import Frontier, leaf_hash
+from gateway.core.tiles import Tile, TileEdge, TileName
 from gateway.core.trust import KeyHistory, TrustedKeys
 
 MAX_PROBLEMS = 100
@@ -59,6 +61,7 @@ def verify_log(
     head: tuple[int, bytes] | None = None,
     kept: Sequence[str] = (),
     snapshot: bool = False,
+    tile: Callable[[TileName], bytes | None] | None = None,
 ) -> Report:
     """Check a whole log in one pass, in memory that grows only with what is open: calls, approvals, doubts.
 
@@ -68,8 +71,9 @@ def verify_log(
         head: size and root the store itself claims
         kept: signed notes from outside the log, which it must be an extension of
         snapshot: head and entries were read at one moment, so the head must state exactly these entries
+        tile: reads the log's stored tiles, which then must be those of these entries
     """
-    return _Pass(keys, notes, head, kept).over(entries, snapshot=snapshot)
+    return _Pass(keys, notes, head, kept, tile).over(entries, snapshot=snapshot)
 
 
 class _Pass:
@@ -81,12 +85,13 @@ class _Pass:
         notes: Iterable[tuple[int, str]],
         head: tuple[int, bytes] | None,
         kept: Sequence[str],
+        tile: Callable[[TileName], bytes | None] | None,
     ) -> None:
-        self._keys = keys
-        self._origin = keys.origin
         self._history = KeyHistory(keys)
         self._order = _Order()
         self._tree = Frontier()
+        self._tile = tile
+        self._edge = TileEdge()
         self._report = Report()
         self._notes = iter(notes)
         self._next = next(self._notes, None)
@@ -100,19 +105,21 @@ class _Pass:
             if len(report.problems) >= MAX_PROBLEMS:
                 report.problems.append("more problems follow; stopped here")
                 break
-            self._check_entry(stored)
-            self._tree.append(leaf_hash(stored.entry))
+            leaf = leaf_hash(stored.entry)
+            self._check_entry(stored, leaf)
+            self._tree.append(leaf)
+            self._check_tiles(tile for tile in self._edge.append(leaf) if not tile.name.partial)
             self._compare()
         else:
             self._check_end(snapshot=snapshot)
         report.size, report.root = self._tree.size, self._tree.root()
         return report
 
-    def _check_entry(self, stored: StoredEntry) -> None:
+    def _check_entry(self, stored: StoredEntry, leaf: bytes) -> None:
         name, problems = f"entry {stored.index}", self._report.problems
         if stored.index != self._tree.size:
             problems.append(f"{name}: stands at place {self._tree.size}; an entry before it is missing or was added")
-        if leaf_hash(stored.entry) != stored.leaf:
+        if leaf != stored.leaf:
             problems.append(f"{name}: its leaf hash is not the hash of its bytes")
         try:
             entry = open_entry(stored.entry, self._history.known)
@@ -142,6 +149,11 @@ class _Pass:
         if self._head is not None and self._head[0] == size and self._head[1] != self._tree.root():
             self._report.problems.append(f"the stored head: its root is not that of the first {size} entries")
 
+    def _check_tiles(self, tiles: Iterable[Tile]) -> None:
+        for tile in tiles:
+            if self._tile is not None and self._tile(tile.name) != tile.hashes:
+                self._report.problems.append(f"{tile.name.path}: is not the tile of these entries")
+
     def _check_note(self, note: str, filed: int) -> None:
         who = f"checkpoint {filed}"
         self._report.checkpoints += 1
@@ -155,9 +167,7 @@ class _Pass:
     def _check_root(self, who: str, note: str) -> Checkpoint | None:
         """Its signature, and its root where it speaks of the tree as it is now."""
         try:
-            size = read_checkpoint(note).checkpoint.size
-            ahead = size > self._tree.size  # beyond what was read, only the bundle can tell
-            checkpoint = open_checkpoint(note, self._origin, (self._keys if ahead else self._history).log_keys_at(size))
+            checkpoint = self._history.open_checkpoint(note)
         except NotVerified as error:
             self._report.problems.append(f"{who}: {error}")
             return None
@@ -180,6 +190,7 @@ class _Pass:
             problems.append(f"truncated: the stored head states {self._head[0]} entries, the log has {size}")
         if snapshot and self._head is not None and self._head[0] < size:
             problems.append(f"the stored head states {self._head[0]} entries, the log has {size}")
+        self._check_tiles(self._edge.partial_tiles())
         problems.extend(self._history.bundle_problems(size))
 
     def _read_kept(self, kept: Sequence[str]) -> Iterator[tuple[int, str]]:
@@ -197,12 +208,12 @@ class _Order:
         self._open: set[str] = set()
         self._approved: dict[str, tuple[Any, ...]] = {}
         self._doubtful: set[str] = set()
-        self._compensating: set[tuple[Any, ...]] = set()
+        self._compensating: set[tuple[str, str]] = set()
 
     def problems(self, entry: Entry) -> Iterator[str]:
         match entry.kind:
             case Kind.APPROVAL if entry.predicate.get("event") == "approved":
-                asked = entry.predicate.get("approval") or {}
+                asked = _part(entry.predicate, "approval")
                 self._approved[_approval_id(entry.predicate)] = tuple(asked.get(name) for name in ASKED)
             case Kind.INTENT:
                 if entry.id in self._open:
@@ -216,13 +227,13 @@ class _Order:
                 if entry.kind is Kind.IN_DOUBT:
                     self._doubtful.add(entry.id)
             case Kind.RESOLUTION:
-                resolved = _part(entry.predicate, "resolution").get("envelope_id")
+                resolved = str(_part(entry.predicate, "resolution").get("envelope_id"))
                 if resolved not in self._doubtful:
                     yield "a resolution of a call that is not in doubt"
-                self._doubtful.discard(str(resolved))
+                self._doubtful.discard(resolved)
             case Kind.COMPENSATION:
                 told = _part(entry.predicate, "compensation")
-                pair = (told.get("of"), told.get("by"))
+                pair = (str(told.get("of")), str(told.get("by")))
                 if told.get("event") == "started":
                     self._compensating.add(pair)
                 elif pair not in self._compensating:
@@ -233,7 +244,7 @@ class _Order:
                 pass
 
     def _grant_problems(self, predicate: Mapping[str, Any]) -> Iterator[str]:
-        if (predicate.get("policy") or {}).get("effect") == "allow":
+        if _part(predicate, "policy").get("effect") == "allow":
             return
         answered = self._approved.pop(_approval_id(predicate), None)
         if answered is None:
@@ -247,7 +258,7 @@ ASKED = ("call_digest", "mode", "policy_revision")
 
 def _runs(predicate: Mapping[str, Any]) -> tuple[Any, ...]:
     """What an intent runs, in the order of `ASKED`."""
-    call, policy = predicate.get("call") or {}, predicate.get("policy") or {}
+    call, policy = _part(predicate, "call"), _part(predicate, "policy")
     return call.get("call_digest"), predicate.get("approval_mode_effective"), policy.get("bundle_revision")
 
 
@@ -257,9 +268,9 @@ def _part(predicate: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _approval_id(predicate: Mapping[str, Any]) -> str:
-    return str((predicate.get("approval") or {}).get("approval_id"))
+    return str(_part(predicate, "approval").get("approval_id"))
 
 
 def _needs_intent(predicate: Mapping[str, Any]) -> bool:
-    result = predicate.get("result") or {}
+    result = _part(predicate, "result")
     return predicate.get("approval_mode_effective") != "read_only" and result.get("status") != "replayed"

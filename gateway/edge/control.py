@@ -5,8 +5,10 @@ It holds no approver key: an approval arrives signed, and is checked here like a
 
 import re
 from base64 import b64encode
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +16,25 @@ import orjson
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
 from gateway.adapters.catalogue import Catalogue
 from gateway.adapters.store.sqlite.journal import SqliteJournal
 from gateway.adapters.store.sqlite.reader import SqliteLog
-from gateway.adapters.store.sqlite.rows import ApprovalRow
 from gateway.core import wire
+from gateway.core.anchor import Anchor
+from gateway.core.approval import ApprovalRow
 from gateway.core.capability import Capability, ToolDefinition
 from gateway.core.catalog import HiddenTool
 from gateway.core.entry import Kind, Record
 from gateway.core.errors import GatewayError
 from gateway.core.outcome import Reason
 from gateway.core.ports import Clock
+from gateway.edge.doubts import DoubtDesk
+from gateway.edge.log_http import LogFiles
+from gateway.edge.values import value_routes
 
-_ENTRIES_PER_CHUNK = 256
+_LINES_PER_CHUNK = 256
 _PLACE = re.compile("[0-9]{1,18}")  # fits a 64-bit integer
 
 
@@ -40,6 +46,7 @@ class Control:
     catalogue: Catalogue
     clock: Clock
     log_path: Path
+    doubts: DoubtDesk
     status: Callable[[], dict[str, Any]]
     reload_policy: Callable[[], Awaitable[str]]
 
@@ -53,10 +60,14 @@ class Control:
             Route("/api/v1/approvals", self._approvals),
             Route("/api/v1/approvals/{id}", self._approval),
             Route("/api/v1/approvals/{id}/answer", self._answer, methods=["POST"]),
+            *self.doubts.routes(),
+            *value_routes(self.journal),
             Route("/api/v1/policy/reload", self._reload_policy, methods=["POST"]),
             Route("/api/v1/log/head", self._log_head),
             Route("/api/v1/log/checkpoints", self._log_checkpoints),
             Route("/api/v1/log/entries", self._log_entries),
+            Route("/api/v1/log/anchored", self._log_anchored),
+            Mount("/api/v1/log", routes=LogFiles(self.log_path).routes()),
         ]
         return Starlette(routes=routes, exception_handlers={GatewayError: _failed, wire.Malformed: _malformed})
 
@@ -92,10 +103,11 @@ class Control:
 
     async def _approvals(self, request: Request) -> Response:
         pending_only = request.query_params.get("all") is None
-        return JSONResponse({"approvals": [_approval(row) for row in self.journal.approvals(pending_only=pending_only)]})
+        rows = self.journal.questions.rows(pending_only=pending_only)
+        return JSONResponse({"approvals": [_approval(row) for row in rows]})
 
     async def _approval(self, request: Request) -> Response:
-        found = self.journal.approval(request.path_params["id"])
+        found = self.journal.questions.row(request.path_params["id"])
         if found is None:
             raise GatewayError(
                 f"there is no approval request {request.path_params['id']}",
@@ -110,7 +122,7 @@ class Control:
         envelope = body.get("envelope")
         if not isinstance(envelope, dict):
             raise GatewayError("send the signed answer as `envelope`", code="request.invalid")
-        answer = await self.journal.answer(request.path_params["id"], envelope)
+        answer = await self.journal.questions.answer(request.path_params["id"], envelope)
         if isinstance(answer, Reason):
             raise GatewayError(answer.message, code=answer.code)
         return JSONResponse({"approval_id": answer.approval_id, "answer": answer.answer, "approver": answer.approver})
@@ -125,30 +137,39 @@ class Control:
         return JSONResponse({"size": size, "root": root.hex()})
 
     async def _log_checkpoints(self, request: Request) -> Response:
-        log = SqliteLog(self.log_path)
-        notes = list(log.checkpoints())
-        log.close()
-        return JSONResponse({"checkpoints": notes})
+        return _lines(self.log_path, lambda log: ({"size": size, "note": note} for size, note in log.checkpoints()))
+
+    async def _log_anchored(self, request: Request) -> Response:
+        return _lines(
+            self.log_path,
+            lambda log: (
+                {"note": found.note, "anchors": [_anchor(anchor) for anchor in found.anchors]} for found in log.anchored()
+            ),
+        )
 
     async def _log_entries(self, request: Request) -> Response:
-        start = request.query_params.get("start", "0")
+        start, text = request.query_params.get("start", "0"), request.query_params.get("naming")
         if _PLACE.fullmatch(start) is None:
             raise GatewayError("start is a place in the log", code="request.invalid")
-        return StreamingResponse(self._entry_lines(int(start)), media_type="application/x-ndjson")
+        return _lines(
+            self.log_path,
+            lambda log: (
+                {"index": stored.index, "entry": b64encode(stored.entry).decode(), "leaf": stored.leaf.hex()}
+                for stored in (log.entries(int(start)) if text is None else log.entries_naming(text))
+            ),
+        )
 
-    async def _entry_lines(self, start: int) -> AsyncIterator[bytes]:
-        log = SqliteLog(self.log_path)
-        try:
-            chunk: list[bytes] = []
-            for stored in log.entries(start):
-                line = {"index": stored.index, "entry": b64encode(stored.entry).decode(), "leaf": stored.leaf.hex()}
-                chunk.append(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
-                if len(chunk) == _ENTRIES_PER_CHUNK:
-                    yield b"".join(chunk)
-                    chunk = []
-            yield b"".join(chunk)
-        finally:
-            log.close()
+
+def _lines(path: Path, documents: Callable[[SqliteLog], Iterator[dict[str, Any]]]) -> Response:
+    """Documents from the log, one a line. Read in threads: a long log takes seconds."""
+
+    def chunks() -> Iterator[bytes]:
+        with closing(SqliteLog(path)) as log:
+            lines = (orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE) for document in documents(log))
+            while chunk := b"".join(islice(lines, _LINES_PER_CHUNK)):
+                yield chunk
+
+    return StreamingResponse(chunks(), media_type="application/x-ndjson")
 
 
 async def _body(request: Request) -> dict[str, Any]:
@@ -167,6 +188,11 @@ async def _failed(request: Request, error: Exception) -> Response:
 
 async def _malformed(request: Request, error: Exception) -> Response:
     return await _failed(request, GatewayError(str(error), code="request.invalid"))
+
+
+def _anchor(anchor: Anchor) -> dict[str, Any]:
+    told = {"size": anchor.size, "kind": anchor.kind.value, "who": anchor.who, "at": anchor.at}
+    return {**told, "proof": b64encode(anchor.proof).decode()}
 
 
 def _definition(definition: ToolDefinition) -> dict[str, Any]:

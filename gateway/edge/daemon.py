@@ -124,6 +124,7 @@ def _config(app: ASGIApp, **listen: Any) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        ws="none",  # no surface of ours speaks it, so none has to judge it
         proxy_headers=False,  # else X-Forwarded-For names the address whose refused logins are counted
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
         lifespan="on",

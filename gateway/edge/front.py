@@ -1,53 +1,42 @@
 """The strict front of `/mcp`: what reaches the MCP SDK is authenticated, within bounds and canonical.
 
-In order: Host and Origin (DNS rebinding), bearer token, size, strict parse (`core.wire`). The parsed message is
+In order: the door (Host, Origin, bearer token), size, strict parse (`core.wire`). The parsed message is
 serialised anew and handed on, so that no other parser ever sees the client's own bytes. Header values lose the white
 space around them, which the HTTP parser keeps. A caller opens only so many handshake sessions (`sessions.py`).
 """
 
-import time
-
 import orjson
-import structlog
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
-from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.core import wire
-from gateway.edge.auth import Caller, FailureBudget, TokenTable
+from gateway.edge.auth import Caller
+from gateway.edge.door import Door
 from gateway.edge.sessions import MAX_SESSIONS_PER_CALLER, SESSION_ID, Key, SessionBudget
 
 CALLER = "sealgate.caller"
 BUSY = -32000
 
-_log = structlog.get_logger("sealgate.front")
-
 
 class StrictFront:
     """ASGI middleware around the SDK's app."""
 
-    def __init__(self, app: ASGIApp, tokens: TokenTable, security: TransportSecuritySettings) -> None:
+    def __init__(self, app: ASGIApp, door: Door) -> None:
         self._app = app
-        self._tokens = tokens
-        self._security = TransportSecurityMiddleware(security)
-        self._failures = FailureBudget()
+        self._door = door
         self._sessions = SessionBudget()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = [(name, value.strip(b" \t")) for name, value in scope["headers"]]
         scope = {**scope, "headers": headers}
         request = Request(scope, receive)
-        refusal = await self._security.validate_request(request, is_post=request.method == "POST")
-        if refusal is not None:
-            await refusal(scope, receive, send)
-            return
-        caller = self._tokens.authenticate(request.headers.get("authorization"))
-        if caller is None:
-            await self._unauthorized(request)(scope, receive, send)
+        caller = await self._door.admit(request)
+        if isinstance(caller, Response):
+            await caller(scope, receive, send)
             return
         user = _sdk_user(caller)
         owner = user.access_token.client_id
@@ -76,17 +65,6 @@ class StrictFront:
             await self._app(scope, receive, send)
         else:
             await self._sessions.serve(self._app, scope, receive, send, owner, key)
-
-    def _unauthorized(self, request: Request) -> Response:
-        address = request.client.host if request.client else "?"
-        if not self._failures.spend(address, time.monotonic()):
-            return JSONResponse({"error": "too_many_failures", "message": "Too many refused logins."}, status_code=429)
-        _log.warning("login_refused", address=address, total=self._failures.total)
-        return JSONResponse(
-            {"error": "unauthorized", "message": "Send the header Authorization: Bearer <token>."},
-            status_code=401,
-            headers={"WWW-Authenticate": "Bearer"},
-        )
 
 
 def _is_modern(request: Request) -> bool:

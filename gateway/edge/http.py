@@ -1,7 +1,8 @@
-"""The HTTP surface: `/mcp` behind the strict front, `/livez`, `/readyz`."""
+"""The HTTP surface: `/mcp` behind the strict front, `/log` for auditors, `/livez`, `/readyz`."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
@@ -9,11 +10,13 @@ from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
 from gateway.core import wire
 from gateway.edge.auth import Caller, TokenTable
+from gateway.edge.door import Door
 from gateway.edge.front import CALLER, StrictFront
+from gateway.edge.log_http import GuardedLog, LogFiles
 from gateway.edge.mcp import Context, build_server
 from gateway.edge.sessions import IDLE_SECONDS, MAX_SESSIONS
 from gateway.pipeline import Gateway
@@ -29,9 +32,10 @@ def build_app(
     port: int,
     allowed_hosts: tuple[str, ...],
     allowed_origins: tuple[str, ...],
+    journal: Path,
     unready: Callable[[], str | None],
 ) -> Starlette:
-    """The app. `unready` says why calls cannot be served right now, or None.
+    """The app. `unready` says why calls cannot be served right now, or None. `journal` holds the log for `/log`.
 
     SSE responses stay on: with JSON-only responses the SDK does not cancel a call whose client went away.
     """
@@ -63,8 +67,13 @@ def build_app(
         status = {"status": "ready"} if reason is None else {"status": "unready", "reason": reason}
         return JSONResponse(status, status_code=200 if reason is None else 503)
 
-    front = StrictFront(StreamableHTTPASGIApp(manager), tokens, security)
-    routes = [Route("/mcp", endpoint=front), Route("/livez", livez), Route("/readyz", readyz)]
+    door = Door(tokens, security)
+    routes = [
+        Route("/mcp", endpoint=StrictFront(StreamableHTTPASGIApp(manager), door)),
+        Mount("/log", app=GuardedLog(LogFiles(journal), door)),
+        Route("/livez", livez),
+        Route("/readyz", readyz),
+    ]
     return Starlette(routes=routes, lifespan=lifespan)
 
 

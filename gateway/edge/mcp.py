@@ -3,6 +3,7 @@
 `_meta` keys of a tools/call that mean something here (all others are passed over):
 
 * `dev.sealgate/idempotency-key` (or `idempotencyKey`): a string of 1 to 255 characters
+* `dev.sealgate/compensates`: the envelope id of a call of the same caller that this one undoes
 * `dev.sealgate/run`: {"run_id": string, "safety_mode": an approval mode}; it can only narrow
 * `traceparent`, `tracestate` (W3C Trace Context, SEP-414)
 """
@@ -22,7 +23,7 @@ from gateway import __version__
 from gateway.core.call import ToolRequest
 from gateway.core.capability import ApprovalMode, Capability
 from gateway.core.errors import GatewayError, Overloaded
-from gateway.core.ids import trace_id_of
+from gateway.core.ids import is_uuid, trace_id_of
 from gateway.core.outcome import (
     AwaitingApproval,
     Completed,
@@ -44,6 +45,8 @@ RECEIPT = PREFIX + "receipt"
 OUTCOME = PREFIX + "outcome"
 MODE = PREFIX + "approval-mode"
 IDEMPOTENCY_KEY = PREFIX + "idempotency-key"
+COMPENSATES = PREFIX + "compensates"
+REDACTED = PREFIX + "redacted"
 RUN = PREFIX + "run"
 
 INVALID_PARAMS = -32602
@@ -78,6 +81,7 @@ def build_server(gateway: Gateway, identify: Callable[[Context], Caller]) -> Ser
             arguments=params.arguments or {},
             idempotency_key=_idempotency_key(meta),
             requested_at=gateway.clock.now(),
+            compensates=_compensates(meta),
         )
         run = run_context(identify(context), meta, _session_id(context))
         try:
@@ -140,8 +144,12 @@ def reply(outcome: Outcome) -> dict[str, Any]:
     match outcome:
         case Completed(result, receipt):
             return _result(result, receipt, {"outcome": "completed"})
-        case Replayed(result, receipt, note):
-            return _result(result, receipt, {"outcome": "replayed"}, note)
+        case Replayed(result, receipt, note, resolved_by, redacted):
+            told = {"outcome": "replayed", **({} if resolved_by is None else {"resolved_by": resolved_by})}
+            replayed = _result(result, receipt, told, note)
+            if redacted:
+                replayed["_meta"][REDACTED] = list(redacted)
+            return replayed
         case Denied((Reason("tool.unknown", message), *_), receipt):
             raise MCPError(INVALID_PARAMS, message, {RECEIPT: receipt.document()})
         case Denied(reasons, receipt):
@@ -213,6 +221,15 @@ def _idempotency_key(meta: Mapping[str, Any]) -> str | None:
             INVALID_PARAMS, f'_meta["{IDEMPOTENCY_KEY}"] is a string of 1 to {MAX_KEY_CHARS} printable characters.'
         )
     return str(key)
+
+
+def _compensates(meta: Mapping[str, Any]) -> str | None:
+    envelope_id = meta.get(COMPENSATES)
+    if envelope_id is None:
+        return None
+    if not isinstance(envelope_id, str) or not is_uuid(envelope_id):
+        raise MCPError(INVALID_PARAMS, f'_meta["{COMPENSATES}"] is the envelope id of a call, as its receipt states it.')
+    return envelope_id
 
 
 def _is_token(value: Any, longest: int = MAX_KEY_CHARS) -> bool:

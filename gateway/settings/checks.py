@@ -1,6 +1,7 @@
 """What spans blocks. These rules read the values as written, so that they are told together with all other mistakes.
 
 * `upstreams` and `tools` name configured servers only
+* a tool that tells how lost calls ended (`reconcile`) is of the same server and read_only
 * no two servers have names that look the same
 * a token and an approver's key stand once
 * keys of `mcpServers` that only a client understands are passed over with a warning; a misspelt one is a mistake
@@ -9,9 +10,10 @@
 
 import re
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from typing import Any
 
-from gateway.core.capability import SEPARATOR
+from gateway.core.capability import SEPARATOR, ApprovalMode
 from gateway.core.catalog import skeleton
 from gateway.settings.mistakes import Mistake, nearest, unknown_key
 from gateway.settings.model import McpServer
@@ -54,6 +56,7 @@ def spanning_mistakes(values: dict[str, Any]) -> Iterator[Mistake]:
     yield from _lookalikes(servers)
     yield from _unconfigured_limits(values.get("upstreams"), list(servers))
     yield from _unconfigured_rules(values.get("tools"), list(servers))
+    yield from _unusable_reconcilers(values.get("tools"))
     yield from _repeated(values.get("callers"), "callers", "token_sha256", "the same token. Give each caller their own.")
     yield from _repeated(values.get("approvers"), "approvers", "public_key", "the same key. Give each approver their own.")
     yield from _misspelt_keys(servers)
@@ -109,6 +112,28 @@ def _unconfigured_rules(tools: Any, servers: list[str]) -> Iterator[Mistake]:
             name, separator, _ = glob.partition(SEPARATOR) if isinstance(glob, str) else ("", "", "")
             if separator and not set(name) & set("*?[") and name not in servers:
                 yield Mistake(loc, _unconfigured(name, servers))
+
+
+def _unusable_reconcilers(tools: Any) -> Iterator[Mistake]:
+    rules = [rule for rule in tools if isinstance(rule, dict)] if isinstance(tools, list) else []
+    for index, rule in enumerate(rules):
+        asked = rule.get("reconcile")
+        if not isinstance(asked, str) or SEPARATOR not in asked:
+            continue
+        loc: Loc = ("tools", index, "reconcile")
+        server = asked.partition(SEPARATOR)[0]
+        other = next((glob for glob in _globs(rule) if glob.partition(SEPARATOR)[0] != server), None)
+        if other is not None:
+            yield Mistake(loc, f'is of another server than "{printable(other)}". Name a tool of the same server.')
+            continue
+        modes = (one.get("mode") for one in rules if any(fnmatchcase(asked, glob) for glob in _globs(one)))
+        if next(modes, None) != ApprovalMode.READ_ONLY:
+            yield Mistake(loc, f'names "{printable(asked)}", which no rule makes read_only. Add one before others.')
+
+
+def _globs(rule: dict[str, Any]) -> list[str]:
+    match = rule.get("match")
+    return [glob for glob in (match if isinstance(match, list) else [match]) if isinstance(glob, str)]
 
 
 def _repeated(entries: Any, block: str, key: str, text: str) -> Iterator[Mistake]:

@@ -66,7 +66,7 @@ class Settings:
     def rules(self) -> tuple[Rule, ...]:
         """The classification of each glob, in the order of the file: the first match counts."""
         return tuple(
-            (glob, Classification(rule.mode, rule.trust, rule.owner, rule.idempotency, rule.egress))
+            (glob, Classification(rule.mode, rule.trust, rule.owner, rule.idempotency, rule.egress, rule.reconcile))
             for rule in self.configuration.tools
             for glob in rule.match
         )

@@ -6,7 +6,8 @@ A value that may be a secret (command lines, addresses, environment, headers, to
 import json
 import re
 from difflib import get_close_matches
-from typing import Any, NamedTuple, get_args, get_origin
+from types import UnionType
+from typing import Any, NamedTuple, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel, ValidationError
@@ -23,6 +24,7 @@ _NOUNS = {
     "engine": "a policy engine",
     "type": "a kind of server",
     "roles": "a role",
+    "at_boot": "a rule for the start",
 }
 
 
@@ -183,7 +185,7 @@ def model_at(loc: Loc) -> type[BaseModel] | None:
     for part in loc:
         if isinstance(here, type) and issubclass(here, BaseModel):
             field = here.model_fields.get(str(part))
-            here = field.annotation if field is not None else None
+            here = _block_of(field.annotation) if field is not None else None
         elif get_origin(here) is dict:
             here = get_args(here)[1]
         elif get_origin(here) is tuple:
@@ -191,3 +193,10 @@ def model_at(loc: Loc) -> type[BaseModel] | None:
         else:
             return None
     return here if isinstance(here, type) and issubclass(here, BaseModel) else None
+
+
+def _block_of(annotation: Any) -> Any:
+    """The block in `Block | None`; anything else as it is."""
+    if get_origin(annotation) in (UnionType, Union):
+        return next((kind for kind in get_args(annotation) if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+    return annotation

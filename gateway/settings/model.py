@@ -38,6 +38,7 @@ from gateway.settings.words import (
     Sha256Hex,
     TenantName,
     ToolGlob,
+    ToolName,
     VariableName,
     WebOrigin,
 )
@@ -207,6 +208,11 @@ class ToolRule(Block):
         "(the call is refused), or `none`. Default: `none` for read_only, else `derived`.",
     )
     egress: tuple[EgressHost, ...] = Field(default=(), description="Hosts the tool may reach; policy decides with them.")
+    reconcile: ToolName | None = Field(
+        default=None,
+        description="A read_only tool of the same server that can tell whether a call in doubt was done.",
+        examples=["shop__order_status"],
+    )
 
     @field_validator("idempotency")
     @classmethod
@@ -215,6 +221,17 @@ class ToolRule(Block):
         if rule is IdempotencyRule.NONE and mode is not None and mode.has_effect:
             raise ValueError(f"is not enough for mode {mode}: an effect needs a key. Write derived or required.")
         return rule
+
+
+class Retention(Block):
+    """A call whose result is no longer kept is remembered all the same: it does not run again."""
+
+    results_days: Whole = Field(
+        default=30,
+        ge=1,
+        le=36_500,
+        description="How many days after a call its arguments and its result are kept, encrypted, for retries and auditors.",
+    )
 
 
 class Policy(Block):
@@ -262,6 +279,50 @@ class Caller(Block):
     )
 
 
+class AtBoot(StrEnum):
+    """What the gateway does at start when too few witnesses answer to rule out that its log was rolled back."""
+
+    REQUIRE = "require"
+    WARN = "warn"
+
+
+class TimestampAuthority(Block):
+    """An RFC 3161 time-stamp authority that stamps the anchored checkpoints."""
+
+    url: HttpUrl = Field(
+        description="Where it takes time-stamp requests. http:// is usual: a stamp is signed.",
+        examples=["http://timestamp.example.com"],
+    )
+    ca: PathText = Field(
+        description="PEM file with the certificates its stamps lead up to, relative to this file.", examples=["tsa-ca.pem"]
+    )
+
+
+class Anchors(Block):
+    """Witnesses outside of this machine cosign the log's checkpoints, so that it cannot be rolled back or rewritten."""
+
+    policy: PathText = Field(
+        description="File with the log policy (C2SP tlog-policy): witnesses with their addresses, and the quorum. "
+        "Relative to this file.",
+        examples=["witnesses.policy"],
+    )
+    every_seconds: Number = Field(
+        default=60, ge=1, le=86400, description="How often the newest checkpoint is shown to the witnesses, if there is one."
+    )
+    at_boot: AtBoot = Field(
+        default=AtBoot.REQUIRE,
+        description="`require`: without enough witnesses to rule out a rolled-back log the gateway does not start. "
+        "`warn`: it starts and says so.",
+    )
+    keep: PathText | None = Field(
+        default=None,
+        description="A second place for the last anchored checkpoint, outside the state folder and its backups.",
+    )
+    timestamp: TimestampAuthority | None = Field(
+        default=None, description="Who stamps the anchored checkpoints besides. Without it: nobody."
+    )
+
+
 class Log(Block):
     """The signed log."""
 
@@ -269,6 +330,7 @@ class Log(Block):
         default=None,
         description="Name of the log in its checkpoints (C2SP origin). Default: `sealgate.local/` and the tenant.",
     )
+    anchors: Anchors | None = Field(default=None, description="Who witnesses the log. Without it: nobody.")
 
 
 class Configuration(Block):
@@ -286,6 +348,7 @@ class Configuration(Block):
     )
     upstreams: dict[str, UpstreamLimits] = Field(default_factory=dict, description="Bounds on each server, by its name.")
     tools: tuple[ToolRule, ...] = Field(default=(), description="What each tool may do. The first rule that matches counts.")
+    retention: Retention = Field(default=Retention(), description="How long values are kept.")
     policy: Policy = Field(default=Policy(), description="Who decides, by which policies.")
     approvals: Approvals = Field(default=Approvals(), description="How long a person has to answer.")
     approvers: tuple[ApproverKey, ...] = Field(default=(), description="Who may approve calls.")

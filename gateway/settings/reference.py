@@ -54,11 +54,14 @@ _BLOCKS = (
     ("mcpServers", ".NAME"),
     ("upstreams", ".NAME"),
     ("tools", "[]"),
+    ("retention", ""),
     ("policy", ""),
     ("approvals", ""),
     ("approvers", "[]"),
     ("callers", "[]"),
     ("log", ""),
+    ("log.anchors", ""),
+    ("log.anchors.timestamp", ""),
 )
 
 
@@ -74,8 +77,9 @@ def reference_page() -> str:
 def _block(schema: dict[str, Any], name: str, inside: str) -> str:
     text, block = "", schema
     if name:
-        field = schema["properties"][name]
-        block = _resolved(schema, field.get("items") or field.get("additionalProperties") or field)
+        for part in name.split("."):
+            field = block["properties"][part]
+            block = _resolved(schema, field.get("items") or field.get("additionalProperties") or _set(field))
         texts = dict.fromkeys((field.get("description", block["description"]), block["description"]))
         text = " ".join(texts) + f"\n\nKeys of `{name}{inside}`:\n\n"
     required = block.get("required", [])
@@ -90,6 +94,12 @@ def _block(schema: dict[str, Any], name: str, inside: str) -> str:
     ]
     table = "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |\n" for row in rows)
     return f"{text}| key | type | default | meaning |\n|---|---|---|---|\n{table}"
+
+
+def _set(field: dict[str, Any]) -> dict[str, Any]:
+    """What a field holds that may also be left out."""
+    choices = [choice for choice in field.get("anyOf", ()) if "$ref" in choice]
+    return choices[0] if choices else field
 
 
 def _resolved(schema: dict[str, Any], field: Any) -> dict[str, Any]:

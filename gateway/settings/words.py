@@ -171,6 +171,13 @@ ToolGlob = Annotated[
     ),
     AfterValidator(_glob),
 ]
+ToolName = Annotated[
+    str,
+    Shape(
+        r"[A-Za-z0-9_-]{1,64}__[A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
+        "is not the name of a tool. Write server__tool, for example: shop__order_status",
+    ),
+]
 VariableName = Annotated[str, Shape(r"[^=\s\x00]+", "is not the name of a variable. Write for example: API_KEY")]
 # RFC 9110 sections 5.1 and 5.5
 HeaderName = Annotated[str, Shape(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", "is not a header name. Write for example: Authorization")]

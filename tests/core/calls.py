@@ -51,6 +51,7 @@ class Call:
     requested_at: str = NOW
     mode: ApprovalMode = ApprovalMode.LOCAL_WRITE
     rule: IdempotencyRule = IdempotencyRule.DERIVED
+    compensates: str | None = None
 
     def but(self, **changed: Any) -> "Call":
         """The same with these fields changed."""
@@ -75,7 +76,8 @@ def capability(call: Call) -> Capability:
 
 def request_of(call: Call) -> ToolRequest:
     """`call` as it came in."""
-    return ToolRequest(envelope_id(call.envelope), f"mail__{call.tool}", call.arguments, call.key, call.requested_at)
+    name = f"mail__{call.tool}"
+    return ToolRequest(envelope_id(call.envelope), name, call.arguments, call.key, call.requested_at, call.compensates)
 
 
 def run_of(call: Call) -> RunContext:

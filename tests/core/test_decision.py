@@ -62,6 +62,11 @@ def test_anything_else_is_a_deny_with_its_cause_for_the_operator(document: Any) 
     assert verdict.cause
 
 
+def test_a_cause_quotes_no_effect_since_a_policy_may_have_taken_it_from_an_argument() -> None:
+    for effect in ("hunter22", ["hunter22"], {"hunter22": 1}):
+        assert "hunter22" not in str(read_verdict({"effect": effect, "reasons": []}).cause)
+
+
 def test_a_deny_stays_a_deny_whatever_obligations_it_carries() -> None:
     verdict = read_verdict({"effect": "deny", "reasons": [{"code": "no", "message": "No."}], "obligations": {"x": 1}})
     assert (verdict.effect, verdict.reasons[0].code) == (Effect.DENY, "no")

@@ -2,10 +2,13 @@
 
 import resource
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 
+from gateway.adapters.state import StateFolder
 from tests.running import ModernClient, RunningGateway, free_port, outcome, running, until
 
 NOTES = """
@@ -47,6 +50,26 @@ def test_a_second_gateway_on_the_same_state_folder_is_refused_and_the_first_goes
     with ModernClient(gateway) as client:
         assert outcome(client.call("notes__read_note", {"name": "welcome"}))["outcome"] == "completed"
     assert gateway.cli("log", "verify").returncode == 0
+
+
+def test_somebody_who_only_looks_stops_no_start(tmp_path: Path) -> None:
+    state = StateFolder(tmp_path / "state")
+    state.create()
+    ended = Event()
+
+    def look() -> None:
+        while not ended.is_set():
+            StateFolder(state.path).owned()
+
+    with ThreadPoolExecutor() as threads:
+        looking = threads.submit(look)
+        try:
+            for _ in range(50):
+                with state:
+                    assert StateFolder(state.path).owned()
+        finally:
+            ended.set()
+        looking.result(timeout=10)
 
 
 def _small_disk() -> None:

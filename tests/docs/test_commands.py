@@ -14,8 +14,12 @@ SYNTAX = re.compile(r"^[|;&<>]+$")
 
 def command_lines() -> Iterator[tuple[str, list[str]]]:
     """Where it stands, and the words after `sealgate`."""
-    for block in blocks("sh"):
+    for block in blocks("sh", "console"):
         for number, line in enumerate(block.text.replace("\\\n", "  ").splitlines()):
+            if block.language == "console":
+                if not line.startswith("$ "):
+                    continue  # what it printed
+                line = line[2:]
             lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
             lexer.whitespace_split, lexer.commenters = True, "#"
             try:

@@ -88,7 +88,7 @@ class Box:
         with self.log() as log:
             head, notes = log.head(), list(log.checkpoints())
             keys = load_trusted_keys(self.gateway.state / "keys" / "public.json")
-            return verify_log(log.entries(), notes, keys, head=head)
+            return verify_log(log.entries(), notes, keys, head=head, tile=log.tile)
 
     def run(self, *arguments: str, stdin: str = "") -> Said:
         """A `sealgate` command on this state folder, in this process: starting one costs a second."""

@@ -265,7 +265,7 @@ async def test_a_process_that_dies_denies_what_it_had_and_is_replaced(trouble: P
     [
         ("failing", "regex"),
         ("undefined", "undefined"),
-        ("effect", "maybe"),
+        ("effect", "effect is none of allow, ask and deny"),
         ("obligation", "unknown obligation 'sing'"),
         ("text", "not a decision document"),
         ("null", "not a decision document"),

@@ -121,6 +121,27 @@ ONE_LINERS = [
         "Write its name without scheme and wildcard, for example: api.example.com",
     ),
     (
+        "tools: [{match: notes__a, mode: network, reconcile: look}]",
+        '1:53: tools[0].reconcile: "look" is not the name of a tool. Write server__tool, for example: shop__order_status',
+    ),
+    (
+        "tools: [{match: notes__a, mode: network, reconcile: web__look}, {match: '*__look', mode: read_only}]",
+        '1:53: tools[0].reconcile: is of another server than "notes__a". Name a tool of the same server.',
+    ),
+    (
+        "tools: [{match: '*__a', mode: network, reconcile: notes__look}, {match: '*__look', mode: read_only}]",
+        '1:51: tools[0].reconcile: is of another server than "*__a". Name a tool of the same server.',
+    ),
+    (
+        "tools: [{match: notes__a, mode: network, reconcile: notes__look}]",
+        '1:53: tools[0].reconcile: names "notes__look", which no rule makes read_only. Add one before others.',
+    ),
+    (
+        "tools: [{match: 'notes__*', mode: network, reconcile: notes__look}, {match: notes__look, mode: read_only}]",
+        '1:55: tools[0].reconcile: names "notes__look", which no rule makes read_only. Add one before others.',
+    ),
+    ("retention: {results_days: 0}", "1:27: retention.results_days: 0 is out of range. Write a number from 1 to 36500."),
+    (
         "approvers: [{principal: alice, public_key: 9vVxGdNhAEFGsIsnB3NVkdxhl7L+OqCZCyqbX6FfUSw=}]",
         '1:25: approvers[0].principal: "alice" is not a principal. '
         "Write user:, service:, agent: or automation: and an id, for example: user:alice",

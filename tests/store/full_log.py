@@ -38,6 +38,7 @@ async def every_kind(world: SqliteWorld, number: int) -> None:
     failed = Reason("upstream.down", "Down.")
     for copy in range(3):
         await run(world, call(key=f"key-{number}-{copy}"))
+    await run(world, call(key=None, tool="derived"))
     await run(world, call(tool="fails"), lambda _: NotDone(failed))
     await run(world, call(tool="doubt"), lambda _: Unknown(failed))
     await run(world, call(mode=ApprovalMode.READ_ONLY, rule=IdempotencyRule.NONE, key=None, tool="read"))
@@ -47,13 +48,13 @@ async def every_kind(world: SqliteWorld, number: int) -> None:
     asking = seal(call(tool="ask"))
     request = ask_for(asking, approval_id=world.clock.new_id(), expires_at=world.clock.later(60))
     await world.journal.reserve(asking, ASK, request)
-    await world.journal.answer(request.approval_id, BOB.sign(request, Answer.APPROVE))
+    await world.journal.questions.answer(request.approval_id, BOB.sign(request, Answer.APPROVE))
     await run(world, asking, decision=ASK, ask=request)
     left = seal(call(tool="left"))
     late = ask_for(left, approval_id=world.clock.new_id(), expires_at=world.clock.later(60))
     await world.journal.reserve(left, ASK, late)
     world.clock.advance(60)
-    await world.journal.expire_due()
+    await world.journal.questions.expire_due()
     await world.checkpointed()
 
 

@@ -7,6 +7,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gateway.adapters.keys import FileSigner
 from gateway.core.dsse import Signer
 from gateway.core.entry import Kind, Record, open_entry, seal_entry
+from gateway.core.trust import KeyRole, rotation
 from tests.store.full_log import Copy
 
 ATTACKER = FileSigner(Ed25519PrivateKey.from_private_bytes(b"\7" * 32))
@@ -144,6 +145,63 @@ def outcome_without_intent(copy: Copy) -> str:
     return f"entry {lost + 1}: outcome without its intent"
 
 
+def signed_anew(copy: Copy, *records: Record) -> int:
+    """Append records with both stolen keys, everything made to fit; the first one's place."""
+    keys, entries = copy.original.keys, copy.entries()
+    place = len(entries)
+    added = [seal_entry(record, place + number, keys.entry, dev=False).data for number, record in enumerate(records)]
+    copy.rewrite([*entries, *added])
+    copy.sign_checkpoints(keys.log)
+    return place
+
+
+def event(kind: Kind, body: dict[str, object], number: int = 0) -> Record:
+    return Record(kind, f"00000000-0000-7000-8000-{number:012d}", "2026-11-22T10:00:00.000Z", body)
+
+
+def of_kind(copy: Copy, kind: Kind) -> str:
+    """The envelope of the first entry of this kind."""
+    keys = copy.original.keys.trusted().by_id()
+    return next(said.id for entry in copy.entries() if (said := open_entry(entry, keys)).kind is kind)
+
+
+def verdict(envelope: str) -> dict[str, object]:
+    return {"resolution": {"envelope_id": envelope, "verdict": "failed", "method": "operator", "by": "eve", "reason": ""}}
+
+
+def resolution_without_a_doubt(copy: Copy) -> str:
+    place = signed_anew(copy, event(Kind.RESOLUTION, verdict(of_kind(copy, Kind.OUTCOME))))
+    return f"entry {place}: a resolution of a call that is not in doubt"
+
+
+def second_verdict(copy: Copy) -> str:
+    doubt = of_kind(copy, Kind.IN_DOUBT)
+    place = signed_anew(copy, event(Kind.RESOLUTION, verdict(doubt), 1), event(Kind.RESOLUTION, verdict(doubt), 2))
+    return f"entry {place + 1}: a resolution of a call that is not in doubt"
+
+
+def end_of_a_compensation_that_was_not_begun(copy: Copy) -> str:
+    link: dict[str, object] = {"of": of_kind(copy, Kind.OUTCOME), "by": "b", "event": "completed"}
+    place = signed_anew(copy, event(Kind.COMPENSATION, {"compensation": link}))
+    return f"entry {place}: the end of a compensation that was not begun"
+
+
+def outcome_told_twice(copy: Copy) -> str:
+    keys, entries = copy.original.keys, copy.entries()
+    opened = [open_entry(entry, keys.trusted().by_id()) for entry in entries]
+    said = next(entry for entry in opened if entry.kind is Kind.OUTCOME)
+    body = {name: value for name, value in said.predicate.items() if name not in ("dev", "id", "index", "kind")}
+    place = signed_anew(copy, Record(said.kind, said.id, body.pop("recorded_at"), body))
+    return f"entry {place}: outcome without its intent"
+
+
+def rotation_to_the_thiefs_key(copy: Copy) -> str:
+    """The entry key in force signs; the log key that it says is followed does not."""
+    old = copy.original.keys.log.public()
+    place = signed_anew(copy, event(Kind.KEY, rotation(KeyRole.LOG, old, ATTACKER.public())))
+    return f"entry {place}: "
+
+
 TAMPERS: list[Tamper] = [
     delete_first,
     delete_one,
@@ -164,6 +222,11 @@ TAMPERS: list[Tamper] = [
     sign_checkpoints_with_another_key,
     move_a_checkpoint,
     outcome_without_intent,
+    resolution_without_a_doubt,
+    second_verdict,
+    end_of_a_compensation_that_was_not_begun,
+    outcome_told_twice,
+    rotation_to_the_thiefs_key,
 ]
 
 

@@ -15,10 +15,10 @@ from gateway.core.catalog import Catalog
 from gateway.core.commitment import CommitmentKey
 from gateway.core.decision import PolicyDecision
 from gateway.core.entry import Kind
-from gateway.core.idempotency import Lost
 from gateway.core.outcome import Completed, Reason
 from gateway.core.rate import RecentCalls
 from gateway.core.reply import ToolReply, UpstreamReply
+from gateway.core.reservation import Lost
 from gateway.pipeline import Gateway
 from tests.core.calls import ALLOW, KEY, Call, capability, request_of, run_of
 from tests.store.world import SqliteWorld, run, text

@@ -12,8 +12,8 @@ import apsw
 import orjson
 import pytest
 
-from gateway.adapters.store.sqlite import rows
 from gateway.adapters.store.sqlite.database import open_for_reading
+from gateway.adapters.store.sqlite.evidence import evidence_row
 from gateway.adapters.store.sqlite.reader import SqliteLog
 from gateway.core.approval import Answer
 from gateway.core.capability import ApprovalMode, IdempotencyRule
@@ -88,7 +88,7 @@ async def everything(world: SqliteWorld) -> None:
     request = ask_for(asking, approval_id=envelope_id(60))
     await world.journal.reserve(asking, ASK, request)
     world.approvers[BOB.signer.keyid] = BOB.approver
-    await world.journal.answer(request.approval_id, BOB.sign(request, Answer.APPROVE))
+    await world.journal.questions.answer(request.approval_id, BOB.sign(request, Answer.APPROVE))
     await run(world, asking, lambda one: answered(one, text(RESULT)), decision=ASK, ask=request)
     await world.checkpointed()
 
@@ -105,13 +105,12 @@ async def test_no_value_is_on_disk_in_the_clear(world: SqliteWorld) -> None:
 def disclosures(world: SqliteWorld, call: str) -> tuple[list[str], list[str]]:
     """A call's stored argument and result disclosures, opened through the vault."""
     db = open_for_reading(world.path)
-    kept = rows.evidence(db, call)
+    kept = evidence_row(db, call)
     db.close()
     assert kept is not None
-    subject, arguments, result = kept
-    opened = world.vault.open(subject, arguments, f"{call}:arguments".encode())
-    assert result is not None
-    return orjson.loads(opened), [world.vault.open(subject, result, f"{call}:result".encode()).decode()]
+    assert kept.result is not None
+    opened = world.vault.open(kept.subject, kept.arguments, f"{call}:arguments".encode())
+    return orjson.loads(opened), [world.vault.open(kept.subject, kept.result, f"{call}:result".encode()).decode()]
 
 
 def value(disclosure: str) -> Any:
@@ -157,8 +156,6 @@ def changed(world: SqliteWorld, statement: str, *values: Any) -> None:
         "UPDATE evidence SET result = arguments",
         "UPDATE evidence SET result = (SELECT result FROM evidence AS o WHERE o.envelope_id != evidence.envelope_id)",
         "UPDATE evidence SET subject = 'acme/user:mallory'",
-        "UPDATE evidence SET result = NULL",
-        "DELETE FROM evidence",
         "DELETE FROM subject_keys",
         "UPDATE subject_keys SET wrapped = substr(wrapped, 1, length(wrapped) - 1) || x'ff'",
         "UPDATE subject_keys SET wrapped = x''",
@@ -179,7 +176,7 @@ async def test_pending_arguments_that_were_changed_are_not_shown_to_an_approver(
     await world.journal.reserve(asking, ASK, request)
     changed(world, "UPDATE evidence SET arguments = zeroblob(length(arguments))")
     with pytest.raises(KeyFault):
-        world.journal.approval(request.approval_id)
+        world.journal.questions.row(request.approval_id)
 
 
 async def test_a_call_whose_key_cannot_be_opened_does_not_begin_and_leaves_its_key_free(world: SqliteWorld) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.store.contract import JournalContract
+from tests.store.contract_of_ends import EndsContract
 from tests.store.world import SqliteWorld
 
 pytestmark = pytest.mark.anyio
@@ -27,5 +28,5 @@ def impatient(tmp_path: Path) -> Iterator[SqliteWorld]:
     opened.close()
 
 
-class TestSqliteJournal(JournalContract):
+class TestSqliteJournal(JournalContract, EndsContract):
     pass

@@ -56,6 +56,24 @@ def test_the_command_exits_6_also_for_what_is_no_text(copy: Copy, change: str) -
     assert (done.returncode, "Traceback" in done.stderr) == (6, False)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER TABLE {0} RENAME TO was; CREATE TABLE {0} AS SELECT * FROM was; UPDATE {0} SET {1} = NULL",
+        "ALTER TABLE {0} RENAME TO was; CREATE VIEW {0} AS"
+        " WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i FROM n) SELECT i AS {1} FROM n WHERE i < 0",
+    ],
+    ids=["values that are none", "a view that never ends"],
+)
+@pytest.mark.parametrize("table", ["entries", "head", "checkpoints"])
+def test_the_command_exits_6_where_a_table_was_replaced(copy: Copy, table: str, change: str) -> None:
+    column = {"entries": "entry", "head": "size", "checkpoints": "note"}[table]
+    copy.db.execute(change.format(table, column))
+    copy.db.close()
+    done = log_verify(copy.path, copy.original.public)
+    assert (done.returncode, "Traceback" in done.stderr) == (6, False), done.stdout + done.stderr
+
+
 def test_the_command_finds_a_truncated_log_with_a_kept_checkpoint(copy: Copy, tmp_path: Path) -> None:
     truncate(copy)
     copy.db.close()
@@ -86,3 +104,18 @@ def test_the_command_exits_6_on_a_file_that_was_damaged_below_the_tables(copy: C
     assert done.returncode == 6
     assert "Traceback" not in done.stderr
     assert "error[log.verification_failed]: the log's file is damaged" in done.stderr
+
+
+def test_a_changed_checkpoint_is_printed_so_that_it_acts_on_no_terminal(copy: Copy) -> None:
+    copy.db.execute("UPDATE checkpoints SET note = replace(note, char(10) || char(10), char(27) || '[2J' || char(10))")
+    copy.db.close()
+    state = copy.path.parent
+    copy.path.rename(state / "journal.db")
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway", "log", "checkpoint", "--state", str(state)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, "\x1b" in done.stdout, "\\u{1b}[2J" in done.stdout) == (0, False, True)

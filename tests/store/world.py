@@ -22,8 +22,8 @@ from gateway.core.entry import Entry, open_entry
 from gateway.core.envelope import Answered, Ending
 from gateway.core.errors import StoreFault
 from gateway.core.evidence import EvidenceRef
-from gateway.core.idempotency import Held, Prior, Reservation, Resumed
 from gateway.core.outcome import Receipt
+from gateway.core.reservation import Held, Prior, Reservation, Resumed
 from gateway.core.verify import Report, verify_log
 from tests.core.calls import ALLOW, KEY, Call, seal
 from tests.store.clock import SetClock
@@ -98,7 +98,6 @@ class SqliteWorld:
             self.clock,
             approvers=self.approvers,
             origin=ORIGIN,
-            owner=self.clock.new_id(),
             wait_seconds=self.wait_seconds,
         )
 
@@ -160,7 +159,7 @@ async def until(condition: Callable[[], Any], *, seconds: float = 10.0) -> None:
 def answered(call: SealedCall, document: dict[str, Any]) -> Answered:
     """The ending of a call that the upstream answered with `document`."""
     capability = call.capability
-    disclosure = Sealer(CommitmentKey(KEY), os.urandom).disclose_result(document)
+    disclosure = Sealer(CommitmentKey(KEY), os.urandom).disclose_result(call, document)
     evidence = EvidenceRef(
         f"tool:{capability.id}:{call.envelope_id}",
         capability.classification.trust_level,

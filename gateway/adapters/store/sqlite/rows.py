@@ -1,46 +1,17 @@
 """What the journal's tables hold, as values, and the statements over them. Used inside transactions and by readers."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import apsw
 import orjson
 
-from gateway.core.approval import Answer, ApprovalRequest, ApprovalState, SignedAnswer
-from gateway.core.idempotency import State
-
-
-@dataclass(frozen=True, slots=True)
-class CallRow:
-    """One reservation. `fence` counts how often its key was claimed anew; `compensated_by` is the envelope that undid it."""
-
-    reservation: str
-    state: State
-    envelope_id: str
-    fingerprint: str
-    call_digest: str
-    capability_id: str
-    subject: str
-    approval_id: str | None
-    owner: str
-    fence: int
-    updated_at: str
-    compensated_by: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ApprovalRow:
-    """One approval request, its state and the signed answer where there is one."""
-
-    request: ApprovalRequest
-    reservation: str
-    state: ApprovalState
-    answer: SignedAnswer | None
-
+from gateway.core.anchor import Anchor, AnchorKind
+from gateway.core.approval import Answer, ApprovalRequest, ApprovalRow, ApprovalState, SignedAnswer
+from gateway.core.idempotency import CallRow, State
 
 _SELECT_CALL = (
-    "SELECT reservation, state, envelope_id, fingerprint, call_digest, capability_id, subject, approval_id, owner, fence,"
-    " updated_at, compensated_by FROM calls "
+    "SELECT reservation, state, envelope_id, fingerprint, call_digest, capability_id, subject, approval_id,"
+    " principal_chain, fence, updated_at, compensated_by, reason FROM calls "
 )
 
 
@@ -48,6 +19,24 @@ def call_row(db: apsw.Connection, reservation: str) -> CallRow | None:
     """The reservation of this id."""
     row = db.execute(_SELECT_CALL + "WHERE reservation = ?", (reservation,)).fetchone()
     return None if row is None else _call(row)
+
+
+def call_of(db: apsw.Connection, envelope_id: str) -> CallRow | None:
+    """The reservation that this envelope's call holds or held."""
+    row = db.execute(_SELECT_CALL + "WHERE envelope_id = ?", (envelope_id,)).fetchone()
+    return None if row is None else _call(row)
+
+
+def undone_by(db: apsw.Connection, envelope_id: str) -> CallRow | None:
+    """The call that this envelope's call undoes or undid."""
+    row = db.execute(_SELECT_CALL + "WHERE compensated_by = ?", (envelope_id,)).fetchone()
+    return None if row is None else _call(row)
+
+
+def doubtful_rows(db: apsw.Connection) -> list[CallRow]:
+    """Calls whose end is unknown, oldest first."""
+    query = _SELECT_CALL + "WHERE state = 'in_doubt' ORDER BY envelope_id"
+    return [_call(row) for row in db.execute(query).fetchall()]
 
 
 def started_rows(db: apsw.Connection) -> list[CallRow]:
@@ -59,7 +48,8 @@ def put_call(db: apsw.Connection, row: CallRow) -> None:
     """Insert or replace a reservation."""
     db.execute(
         "INSERT OR REPLACE INTO calls (reservation, state, envelope_id, fingerprint, call_digest, capability_id, subject,"
-        " approval_id, owner, fence, updated_at, compensated_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " approval_id, principal_chain, fence, updated_at, compensated_by, reason)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             row.reservation,
             row.state.value,
@@ -69,10 +59,11 @@ def put_call(db: apsw.Connection, row: CallRow) -> None:
             row.capability_id,
             row.subject,
             row.approval_id,
-            row.owner,
+            orjson.dumps(row.principal_chain).decode(),
             row.fence,
             row.updated_at,
             row.compensated_by,
+            row.reason,
         ),
     )
 
@@ -98,10 +89,12 @@ def due_approvals(db: apsw.Connection, now: str) -> list[str]:
 
 
 def put_approval(db: apsw.Connection, request: ApprovalRequest, reservation: str) -> None:
-    """File a new, pending request."""
+    """File a new, pending request. Policy's sentences may quote an argument: they are kept with the arguments."""
+    document = request.document()
+    document["reasons"] = [{"code": reason.code, "message": ""} for reason in request.reasons]
     db.execute(
         "INSERT INTO approvals VALUES (?, ?, 'pending', ?, ?, NULL)",
-        (request.approval_id, reservation, request.expires_at, orjson.dumps(request.document()).decode()),
+        (request.approval_id, reservation, request.expires_at, orjson.dumps(document).decode()),
     )
 
 
@@ -126,25 +119,10 @@ def put_answer(db: apsw.Connection, answer: SignedAnswer) -> None:
     )
 
 
-def put_arguments(db: apsw.Connection, envelope_id: str, subject: str, sealed: bytes) -> None:
-    """Keep a call's argument disclosures, encrypted."""
-    db.execute("INSERT INTO evidence VALUES (?, ?, ?, NULL)", (envelope_id, subject, sealed))
-
-
-def put_result(db: apsw.Connection, envelope_id: str, sealed: bytes) -> None:
-    """Keep a call's result disclosure, encrypted, beside its arguments."""
-    db.execute("UPDATE evidence SET result = ? WHERE envelope_id = ?", (sealed, envelope_id))
-
-
-def evidence(db: apsw.Connection, envelope_id: str) -> tuple[str, bytes, bytes | None] | None:
-    """Subject, encrypted arguments and encrypted result of one envelope."""
-    query = "SELECT subject, CAST(arguments AS BLOB), CAST(result AS BLOB) FROM evidence WHERE envelope_id = ?"
-    row = db.execute(query, (envelope_id,)).fetchone()
-    return None if row is None else (row[0], row[1], row[2])
-
-
 def _call(row: tuple[Any, ...]) -> CallRow:
-    return CallRow(row[0], State(row[1]), *row[2:])
+    reservation, state, envelope_id, fingerprint, digest, capability, subject, approval_id, chain, *rest = row
+    identity = (reservation, State(state), envelope_id, fingerprint, digest, capability, subject, approval_id)
+    return CallRow(*identity, tuple(orjson.loads(chain)), *rest)
 
 
 def _approval(row: tuple[Any, ...]) -> ApprovalRow:
@@ -161,3 +139,15 @@ def _answer(document: dict[str, object]) -> SignedAnswer:
     fields = dict(document)
     fields["answer"] = Answer(str(fields["answer"]))
     return SignedAnswer(**fields)  # type: ignore[arg-type]
+
+
+SELECT_ANCHORS = (
+    "SELECT size, CAST(kind AS TEXT), CAST(who AS TEXT), CAST(at AS TEXT), CAST(proof AS BLOB) FROM anchors"
+    " WHERE size = ? ORDER BY kind, who"
+)
+
+
+def anchor_row(row: tuple[Any, ...]) -> Anchor:
+    """A row of `SELECT_ANCHORS`. Raises ValueError where it is damaged."""
+    size, kind, who, at, proof = row
+    return Anchor(int(size), AnchorKind(kind), str(who), str(at), bytes(proof))

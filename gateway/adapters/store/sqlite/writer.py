@@ -5,6 +5,7 @@
 * An item that breaks a rule fails alone: the batch is rolled back and its items are done again one by one.
 * Any other database error, such as a full disk or a failed fsync, ends the writer for good: nothing is retried, every
   later item is refused, and the process must restart and recover from disk.
+* The log's tiles are stored in the transaction of the entries they are made of.
 * A checkpoint is signed after the commit it covers: when the writer is idle, and at least every second while it is busy.
 """
 
@@ -13,18 +14,20 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import apsw
 import structlog
 
+from gateway.adapters.store.sqlite.tiles import put_tile, stored_edge
 from gateway.core.checkpoint import Checkpoint, LogSigner, sign_checkpoint
 from gateway.core.dsse import Signer
 from gateway.core.entry import Record, SealedEntry, seal_entry
 from gateway.core.errors import GatewayError, Overloaded, StoreFault
 from gateway.core.merkle import Frontier
+from gateway.core.tiles import TileEdge
 
 MAX_QUEUE = 4096
 MAX_BATCH = 256
@@ -41,17 +44,20 @@ _ITEM_FAULTS = (GatewayError, apsw.ConstraintError, RuntimeError, ValueError, Ke
 class Transaction:
     """What a unit of work may do: run SQL and append entries, all of it committed together or not at all."""
 
-    def __init__(self, db: apsw.Connection, frontier: Frontier, signer: Signer, *, dev: bool) -> None:
+    def __init__(self, db: apsw.Connection, frontier: Frontier, edge: TileEdge, signer: Signer, *, dev: bool) -> None:
         self.db = db
         self.frontier = frontier
+        self.edge = edge
         self._signer = signer
         self._dev = dev
 
-    def append(self, record: Record) -> SealedEntry:
-        """Sign `record` for the next place in the log and add it."""
-        sealed = seal_entry(record, self.frontier.size, self._signer, dev=self._dev)
+    def append(self, record: Record, co_signers: Sequence[Signer] = ()) -> SealedEntry:
+        """Sign `record` for the next place in the log and add it. `co_signers` sign beside the entry key."""
+        sealed = seal_entry(record, self.frontier.size, self._signer, dev=self._dev, co_signers=co_signers)
         self.db.execute("INSERT INTO entries VALUES (?, ?, ?)", (sealed.index, sealed.data, sealed.leaf))
         self.frontier.append(sealed.leaf)
+        for tile in self.edge.append(sealed.leaf):
+            put_tile(self.db, tile)
         return sealed
 
 
@@ -74,6 +80,7 @@ class Writer:
         origin: str,
         entry_signer: Signer,
         log_signer: LogSigner,
+        log_co_signers: Sequence[LogSigner] = (),
         dev: bool,
         on_death: Callable[[StoreFault], None],
         max_queue: int = MAX_QUEUE,
@@ -81,7 +88,7 @@ class Writer:
         self._db = db
         self._origin = origin
         self._entry_signer = entry_signer
-        self._log_signer = log_signer
+        self._log_signers = (log_signer, *log_co_signers)
         self._dev = dev
         self._on_death = on_death
         self._max_queue = max_queue
@@ -90,6 +97,7 @@ class Writer:
         self._closing = False
         try:
             self._frontier = _stored_frontier(db)
+            self._edge = stored_edge(db, self._frontier)
             self._checkpointed = _last_checkpoint(db)
         except apsw.Error as error:
             raise StoreFault(f"the log cannot be read: {error}", hint="Restore it from a backup.") from error
@@ -188,8 +196,8 @@ class Writer:
         _settle([(item, result, None) for item, result in zip(batch, results, strict=True)])
 
     def _transact(self, works: list[Callable[[Transaction], T]]) -> list[T]:
-        frontier = self._frontier.copy()
-        transaction = Transaction(self._db, frontier, self._entry_signer, dev=self._dev)
+        frontier, edge = self._frontier.copy(), self._edge.copy()
+        transaction = Transaction(self._db, frontier, edge, self._entry_signer, dev=self._dev)
         self._db.execute("BEGIN IMMEDIATE")
         try:
             results = [work(transaction) for work in works]
@@ -204,7 +212,7 @@ class Writer:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
-        self._frontier = frontier
+        self._frontier, self._edge = frontier, edge
         return results
 
     def _checkpoint(self) -> None:
@@ -213,7 +221,7 @@ class Writer:
         if self._checkpointed == self._frontier.size:
             return
         checkpoint = Checkpoint(self._origin, self._frontier.size, self._frontier.root())
-        note = sign_checkpoint(checkpoint, self._log_signer)
+        note = sign_checkpoint(checkpoint, *self._log_signers)
         self._db.execute("INSERT OR IGNORE INTO checkpoints VALUES (?, ?)", (checkpoint.size, note))
         self._checkpointed = checkpoint.size
 

@@ -1,0 +1,1 @@
+"""Anchors of the log outside of this machine: witnesses, time stamps, and the kept checkpoint."""

@@ -1,0 +1,113 @@
+"""Journals of an older schema, brought to this program's. Only `sealgate state migrate` does this, never a start.
+
+Everything happens in one transaction: the log is verified, the tables are made anew, and what came of it is checked whole
+before it is committed. So a crash leaves the old schema or the new one, and a journal that does not verify stays as it was.
+"""
+
+import re
+from contextlib import closing
+from pathlib import Path
+
+import apsw
+
+from gateway.adapters.store.sqlite.backup import copy_database
+from gateway.adapters.store.sqlite.check import StateReport, Watch, check_migrated, read_entry, unwatched
+from gateway.adapters.store.sqlite.database import SCHEMA, SCHEMA_VERSION, check_library, open_for_reading
+from gateway.adapters.store.sqlite.reader import LogTables
+from gateway.adapters.store.sqlite.tiles import put_tile
+from gateway.adapters.store.sqlite.told import keep_told
+from gateway.core.errors import StoreFault, VerificationFailed
+from gateway.core.tiles import TileEdge
+from gateway.core.trust import TrustedKeys
+from gateway.core.verify import verify_log
+
+_OBJECT = re.compile(r"CREATE (?:TABLE|INDEX) (\w+)")
+
+_ASIDE = """
+DROP INDEX calls_started;
+ALTER TABLE calls RENAME TO calls_1;
+ALTER TABLE evidence RENAME TO evidence_1;
+"""
+# A released row did not say which request had ended: the last one under its key.
+# The key's number in front of what it sealed (adapters/vault.py). Concatenation makes text of the same bytes: cast back.
+_BACK = """
+INSERT INTO calls (reservation, state, envelope_id, fingerprint, call_digest, capability_id, subject, approval_id,
+    principal_chain, fence, updated_at, reason)
+SELECT c.reservation, c.state, c.envelope_id, c.fingerprint, c.call_digest, c.capability_id, c.subject,
+    CASE c.state WHEN 'released' THEN (SELECT max(r.approval_id) FROM approvals AS r WHERE r.reservation = c.reservation)
+    ELSE c.approval_id END,
+    coalesce(t.principal_chain, json_extract(p.request, '$.principal_chain'), '[]'), c.fence, c.updated_at,
+    CASE c.state WHEN 'in_doubt' THEN t.reason END
+FROM calls_1 AS c LEFT JOIN told_calls AS t ON t.envelope_id = c.envelope_id
+    LEFT JOIN approvals AS p ON p.approval_id = c.approval_id;
+INSERT INTO evidence (envelope_id, subject, arguments, result)
+SELECT envelope_id, subject, CAST(x'00000000' || arguments AS BLOB), CAST(x'00000000' || result AS BLOB) FROM evidence_1;
+DROP TABLE calls_1;
+DROP TABLE evidence_1;
+"""
+
+
+def is_old(path: Path) -> bool:
+    """Whether the journal at `path` is of a schema that can be migrated. Raises `StoreFault` for none or a newer one."""
+    check_library()
+    if not path.exists():
+        raise StoreFault(f"there is no journal at {path}", hint="sealgate up makes one.")
+    try:
+        with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as db:
+            if db.pragma("user_version") == 1:
+                return True
+    except apsw.Error as error:
+        raise StoreFault(f"cannot read the journal {path}: {error}") from error
+    open_for_reading(path).close()  # its schema is this program's, or it says what is wrong
+    return False
+
+
+def migrate_journal(path: Path, keys: TrustedKeys, *, watch: Watch = unwatched) -> StateReport:
+    """Bring the old journal at `path`, which no other process may use, to this program's schema.
+
+    A copy of it stays beside it as `<name>.v1.bak`.
+
+    Raises:
+        StoreFault: it cannot be read or written. It is as it was.
+        VerificationFailed: its log is not what was written. It is as it was.
+    """
+    copy_database(path, path.with_name(f"{path.name}.v1.bak"))
+    try:
+        with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)) as db:
+            db.pragma("synchronous", "full")
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                report = _migrate(db, keys, watch)
+                db.execute("COMMIT")
+            finally:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+    except apsw.Error as error:
+        raise StoreFault(f"cannot migrate the journal {path}: {error}") from error
+    return report
+
+
+def _migrate(db: apsw.Connection, keys: TrustedKeys, watch: Watch) -> StateReport:
+    log = LogTables(db)
+    head = log.head()
+    entries = watch(log.entries(), head[0], "verifying the log")
+    found = verify_log(entries, log.checkpoints(), keys, head=head, snapshot=True)
+    if not found.ok:
+        raise VerificationFailed(f"the log is not what was written: {found.problems[0]}", hint="sealgate log verify")
+    with keep_told(db, (read_entry(stored.entry) for stored in watch(log.entries(), head[0], "reading the calls"))):
+        db.execute(_ASIDE)
+        kept = {str(row[0]) for row in db.execute("SELECT name FROM sqlite_schema")}
+        for statement in SCHEMA.split(";"):
+            made = _OBJECT.search(statement)
+            if made is not None and made[1] not in kept:
+                db.execute(statement)
+        db.execute(_BACK)
+    edge = TileEdge()
+    for stored in watch(log.entries(), head[0], "making the tiles"):
+        for tile in edge.append(stored.leaf):
+            put_tile(db, tile)
+    db.pragma("user_version", SCHEMA_VERSION)
+    report = check_migrated(db, keys, watch)
+    if not report.ok:
+        raise VerificationFailed(f"the migrated journal is not what the log says: {report.problems[0]}")
+    return report

@@ -1,0 +1,126 @@
+"""`sealgate log verify`: is a log, an export of one, or one proven entry what was written?"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gateway.adapters.keys import load_trusted_keys
+from gateway.adapters.static_log import StaticLog
+from gateway.adapters.store.sqlite.reader import SqliteLog
+from gateway.cli.log_anchors import AnchorFindings, find_anchors
+from gateway.cli.log_proof import verify_proof
+from gateway.cli.render import one_line, print_json, say, stdout, watched
+from gateway.cli.target import JsonOption, StateOption, log_reader, state_folder
+from gateway.core.errors import ConfigError, GatewayError, VerificationFailed
+from gateway.core.ports import LogReader
+from gateway.core.verify import Report, verify_log
+
+
+def verify(
+    state: StateOption = None,
+    journal: Annotated[
+        Path | None, typer.Option("--file", help="Check this journal file instead of the deployment's.")
+    ] = None,
+    folder: Annotated[Path | None, typer.Option("--dir", help="Check this exported log instead.")] = None,
+    proof: Annotated[
+        Path | None, typer.Option("--proof", help="Check this proof of one entry instead; needs --key.")
+    ] = None,
+    key: Annotated[
+        list[Path] | None,
+        typer.Option("--key", help="With --proof: public.json, a C2SP policy or verifier keys; may be repeated."),
+    ] = None,
+    keys: Annotated[
+        Path | None, typer.Option("--keys", help="Public keys to trust (public.json). Default: the deployment's.")
+    ] = None,
+    kept: Annotated[
+        list[Path] | None, typer.Option("--checkpoint", help="A checkpoint kept elsewhere; may be repeated.")
+    ] = None,
+    policy: Annotated[
+        Path | None, typer.Option("--policy", help="Witnesses that must have cosigned, as a C2SP log policy.")
+    ] = None,
+    timestamp_ca: Annotated[
+        Path | None, typer.Option("--timestamp-ca", help="PEM file: a checkpoint must have a time stamp leading up to it.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Check every signature, hash and number, the order of entries, tiles, checkpoints. Exit 6 where anything is wrong."""
+    if sum(source is not None for source in (journal, folder, proof)) > 1:
+        raise ConfigError("--file, --dir and --proof are three things to check: give one")
+    key = [*(key or []), *([policy] if proof is not None and policy is not None else [])]
+    if (proof is None) != (not key):
+        raise ConfigError("--proof and --key go together; the keys for a whole log are given by --keys")
+    if proof is not None and key:
+        if keys is not None or kept or timestamp_ca is not None:
+            raise ConfigError("--keys, --checkpoint and --timestamp-ca are for a whole log; a proof has its own checkpoint")
+        verify_proof(proof, key, json=json)
+        return
+    trusted = load_trusted_keys(keys or state_folder(state).keys / "public.json")
+    notes = [_read_note(path) for path in kept or []]
+    with _opened(state, journal, folder) as log:
+        found = find_anchors(log, trusted, policy, timestamp_ca)
+        head = log.head()
+        # The checkpoints' stream is opened before the entries': all of them lie within what is read.
+        report = verify_log(
+            watched(log.entries(), head[0], "verifying"),
+            log.checkpoints(),
+            trusted,
+            head=head,
+            kept=[*notes, *found.notes],
+            snapshot=isinstance(log, SqliteLog),
+            tile=log.tile,
+        )
+    _tell(report, found, json=json)
+    if not report.ok:
+        raise VerificationFailed(f"the log is not what was written: {len(report.problems)} problem(s)")
+
+
+@contextmanager
+def _opened(state: Path | None, journal: Path | None, folder: Path | None) -> Iterator[LogReader]:
+    if folder is not None:
+        yield StaticLog(folder)
+    elif journal is not None:
+        log = SqliteLog(journal)
+        try:
+            yield log
+        finally:
+            log.close()
+    else:
+        with log_reader(state) as reader:
+            yield reader
+
+
+def _tell(report: Report, found: AnchorFindings, *, json: bool) -> None:
+    if json:
+        print_json({**_document(report), **found.document()})
+        return
+    if report.ok:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(report.kinds.items()))
+        typer.echo(f"OK: {report.size} entries ({kinds}), {report.checkpoints} checkpoints, root {report.root.hex()[:16]}…")
+        for line in found.lines(report.size):
+            typer.echo(one_line(line))
+        left = report.size - report.covered
+        if left:
+            say(f"the newest {left} entries are under no checkpoint yet, only under their signatures")
+    for problem in report.problems:
+        stdout.print(one_line(problem), markup=False, highlight=False, soft_wrap=True)
+
+
+def _document(report: Report) -> dict[str, Any]:
+    return {
+        "ok": report.ok,
+        "entries": report.size,
+        "root": report.root.hex(),
+        "checkpoints": report.checkpoints,
+        "kinds": report.kinds,
+        "problems": report.problems,
+    }
+
+
+def _read_note(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise GatewayError(f"cannot read the checkpoint {path}: {error}", code="log.checkpoint_unreadable") from error

@@ -1,0 +1,117 @@
+"""`sealgate runs`: calls whose end is unknown, and how their doubt ends."""
+
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from gateway.adapters.daemon import DaemonClient
+from gateway.cli.render import one_line, print_json, print_table, say, stdout
+from gateway.cli.target import JsonOption, StateOption, daemon, login_name
+from gateway.core import wire
+from gateway.core.errors import GatewayError
+
+app = typer.Typer(
+    help="Calls in doubt: list them, say how they ended, ask the tool that knows.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+LONGEST_CALL_SECONDS = 3700.0  # the longest deadline_seconds an upstream may have, and some
+
+EnvelopeArgument = Annotated[str, typer.Argument(help="Envelope id of the call in doubt.", show_default=False)]
+
+
+@app.command("in-doubt")
+def in_doubt(state: StateOption = None, json: JsonOption = False) -> None:
+    """Calls that were sent and whose end is unknown, oldest first. None of them runs again by itself."""
+    with daemon(state) as client:
+        document = client.get("/api/v1/runs/in-doubt")
+    if json:
+        print_json(document)
+        return
+    rows = [
+        [
+            call["envelope_id"],
+            call["tool"],
+            " → ".join(call["principal_chain"]) or call["subject"],
+            call["since"],
+            call["why"] or "",
+            call["reconcile"] or "",
+        ]
+        for call in document["in_doubt"]
+    ]
+    print_table(["envelope", "tool", "who", "since", "why", "can tell"], rows, empty="No call is in doubt.")
+
+
+@app.command()
+def resolve(
+    envelope: EnvelopeArgument,
+    verdict: Annotated[str, typer.Option("--as", help="completed: it was done. failed: it certainly was not.")],
+    reason: Annotated[str, typer.Option("--reason", help="How you found out; it is signed into the log.")],
+    result: Annotated[
+        Path | None, typer.Option("--result", help="File with the MCP tool result that retries get, as JSON.")
+    ] = None,
+    by: Annotated[str | None, typer.Option("--by", help="Who found out. Default: your login name.")] = None,
+    state: StateOption = None,
+) -> None:
+    """Say how a call in doubt ended, once. After `failed` its key is free, and the same call runs again."""
+    if verdict not in ("completed", "failed"):
+        raise typer.BadParameter("write completed or failed", param_hint="--as")
+    body: dict[str, Any] = {"verdict": verdict, "reason": reason, "by": by or login_name()}
+    if result is not None:
+        body["result"] = _read_result(result)
+    with daemon(state) as client:
+        client.post(_path(envelope, "resolve"), body)
+    if verdict == "failed":
+        say(f"recorded: {envelope} was not done. The same call runs when it is made again.")
+    else:
+        told = "gets this result" if result is not None else "is told that it was done and its result is not known"
+        say(f"recorded: {envelope} was done. The same call, made again, {told}; it does not run.")
+
+
+@app.command()
+def reconcile(
+    envelope: Annotated[str | None, typer.Argument(help="Envelope id of the call in doubt.", show_default=False)] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every call in doubt that some tool can tell about.")] = False,
+    state: StateOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Ask the registered tool (`reconcile` in gateway.yaml) how a call ended. Exit 1 where a call stays in doubt."""
+    if every == (envelope is not None):
+        raise typer.BadParameter("name one call, or --all", param_hint="ENVELOPE")
+    with daemon(state) as client:
+        found = [_ask(client, one) for one in (_askable(client) if envelope is None else [envelope])]
+    if json:
+        print_json({"reconciled": found})
+    else:
+        for one in found:
+            line = f"{one['envelope_id']}  {one['verdict'] or 'in doubt'}: {one['why']}"
+            stdout.print(one_line(line), markup=False, highlight=False, soft_wrap=True)
+        if not found:
+            say("No call is in doubt that a tool can tell about.")
+    if any(one["verdict"] is None for one in found):
+        raise typer.Exit(1)
+
+
+def _askable(client: DaemonClient) -> list[str]:
+    calls = client.get("/api/v1/runs/in-doubt")["in_doubt"]
+    return [str(call["envelope_id"]) for call in calls if call["reconcile"] is not None]
+
+
+def _ask(client: DaemonClient, envelope: str) -> dict[str, Any]:
+    return client.post(_path(envelope, "reconcile"), {}, seconds=LONGEST_CALL_SECONDS)
+
+
+def _path(envelope: str, verb: str) -> str:
+    return f"/api/v1/runs/{quote(envelope, safe='')}/{verb}"
+
+
+def _read_result(path: Path) -> Any:
+    try:
+        return wire.parse(path.read_bytes())
+    except OSError as error:
+        raise GatewayError(f"cannot read the result {path}: {error.strerror}", code="resolution.result") from error
+    except wire.Malformed as error:
+        raise GatewayError(f"the result {path} is no acceptable JSON: {error}", code="resolution.result") from error

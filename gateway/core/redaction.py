@@ -1,0 +1,173 @@
+"""What of a call's values may be stored: a copy with what is secret taken out (docs/decisions/0014).
+
+Secret is what the tool's schema marks (`sensitive.py`) and what has a known secret format (`secret_formats.py`). Only the
+copy is redacted: what runs, what policy sees and what the live caller gets is the value itself. A result may repeat a
+sensitive argument, so such values are taken out of the stored result, wherever they stand in it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from gateway.core.secret_formats import may_hold_secret, redacted, without_secrets
+from gateway.core.sensitive import SensitiveFields, Spot, sensitive_fields
+
+SENSITIVE = "sensitive"
+MARK = redacted(SENSITIVE)
+MIN_REPEATED_CHARS = 4  # shorter ones stand in any text
+MAX_REPEATED = 64
+_HOLE = "\udfff"  # in no JSON text, so no value to take out is found in what stands for another
+
+
+@dataclass(frozen=True, slots=True)
+class Redacted:
+    """A value with secrets replaced; `kinds` names what was taken out, sorted."""
+
+    value: Any
+    kinds: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Redaction:
+    """The marks of one pinned tool definition, and what follows from them. None: the schema has no marks."""
+
+    arguments: SensitiveFields | None
+    result: SensitiveFields | None
+
+    def of_arguments(self, arguments: dict[str, Any], data: bytes) -> Redacted | None:
+        """The arguments as they may be stored; None where that is just as they are. `data` is their JSON."""
+        if self.arguments is None and not may_hold_secret(data):
+            return None
+        return _redacted(arguments, None if self.arguments is None else self.arguments.top)
+
+    def of_argument(self, name: str, value: Any) -> Redacted | None:
+        """One of the arguments as it may be stored; None where that is just as it is."""
+        if self.arguments is None:
+            return _redacted(value, None)
+        top = self.arguments.top
+        return _redacted(value, top if top.sensitive else top.member(name))
+
+    def repeated_values(self, arguments: dict[str, Any]) -> tuple[str, ...]:
+        """The sensitive values among the arguments that a result may repeat, as texts, the longest first."""
+        if self.arguments is None:
+            return ()
+        found = {text for text in _sensitive_texts(arguments, self.arguments.top) if len(text) >= MIN_REPEATED_CHARS}
+        return tuple(sorted(found, key=len, reverse=True))
+
+    def of_result(self, result: dict[str, Any], data: bytes, repeated: tuple[str, ...]) -> Redacted | None:
+        """An MCP result as it may be stored; None where that is just as it is. `data` is its JSON.
+
+        Of a result whose schema has marks, only `structuredContent` is understood: its redacted JSON becomes the content.
+        """
+        if len(repeated) > MAX_REPEATED:
+            return hidden_result(result)
+        if self.result is None:
+            return _redacted(result, None, repeated) if repeated or may_hold_secret(data) else None
+        if "structuredContent" not in result:
+            return hidden_result(result)
+        structured = result["structuredContent"]
+        found = _redacted(structured, self.result.top, repeated)
+        value = structured if found is None else found.value
+        document = {"content": [_text(orjson.dumps(value).decode())], "structuredContent": value, **_is_error(result)}
+        return Redacted(document, tuple(sorted({SENSITIVE, *(found.kinds if found else ())})))
+
+    def of_told_result(self, result: dict[str, Any], data: bytes) -> Redacted | None:
+        """The same for a result that the tool itself did not answer: the sensitive arguments are not there any more."""
+        return self.of_result(result, data, ()) if self.arguments is None else hidden_result(result)
+
+    @classmethod
+    def of_definition(cls, document: dict[str, Any]) -> "Redaction":
+        """What a tool definition's schemas mark."""
+        return cls(sensitive_fields(document.get("inputSchema")), sensitive_fields(document.get("outputSchema")))
+
+
+def _redacted(value: Any, spot: Spot | None, repeated: tuple[str, ...] = ()) -> Redacted | None:
+    walk = _Walk(repeated)
+    copy = walk.copy(value, spot)
+    return Redacted(copy, tuple(sorted(walk.kinds))) if walk.kinds else None
+
+
+def hidden_result(result: dict[str, Any]) -> Redacted:
+    """A result of which nothing may be stored but whether it is an error."""
+    return Redacted({"content": [_text(MARK)], **_is_error(result)}, (SENSITIVE,))
+
+
+def redacted_text(text: str, repeated: tuple[str, ...]) -> str:
+    """`text` without these values and without secrets of known formats."""
+    return str(_Walk(repeated).copy(text, None))
+
+
+class _Walk:
+    """One copying of a value. Depth is bounded by the parser (`wire.MAX_DEPTH`)."""
+
+    def __init__(self, repeated: Iterable[str]) -> None:
+        self.kinds: set[str] = set()
+        self._repeated = dict.fromkeys(spelled for text in repeated for spelled in _spellings(text))
+
+    def copy(self, value: Any, spot: Spot | None) -> Any:
+        if spot is not None and spot.sensitive:
+            self.kinds.add(SENSITIVE)
+            return MARK
+        if isinstance(value, str):
+            return self._text(value)
+        if isinstance(value, dict):
+            members: dict[str, Any] = {}
+            for name, member in value.items():
+                members[_free(self._text(name), members)] = self.copy(member, spot and spot.member(name))
+            return members
+        if isinstance(value, list):
+            return [self.copy(element, spot and spot.element(index)) for index, element in enumerate(value)]
+        if self._repeated and type(value) in (int, float) and orjson.dumps(value).decode() in self._repeated:
+            self.kinds.add(SENSITIVE)
+            return MARK
+        return value
+
+    def _text(self, text: str) -> str:
+        if self._repeated and len(text) >= MIN_REPEATED_CHARS:
+            for secret in self._repeated:
+                if secret in text:
+                    self.kinds.add(SENSITIVE)
+                    text = text.replace(secret, _HOLE)
+            text = text.replace(_HOLE, MARK)
+        text, kinds = without_secrets(text)
+        self.kinds.update(kinds)
+        return text
+
+
+def _sensitive_texts(value: Any, spot: Spot) -> Iterable[str]:
+    """Strings and numbers under a sensitive spot."""
+    if isinstance(value, dict):
+        for name, member in value.items():
+            yield from _sensitive_texts(member, spot if spot.sensitive else spot.member(name))
+    elif isinstance(value, list):
+        for index, element in enumerate(value):
+            yield from _sensitive_texts(element, spot if spot.sensitive else spot.element(index))
+    elif spot.sensitive and isinstance(value, str):
+        yield value
+    elif spot.sensitive and value is not None and not isinstance(value, bool):
+        yield orjson.dumps(value).decode()
+
+
+def _spellings(text: str) -> Iterable[str]:
+    """As it is, and as it stands in JSON within a text."""
+    yield text
+    yield orjson.dumps(text).decode()[1:-1]
+
+
+def _free(name: str, taken: dict[str, Any]) -> str:
+    """`name`, or with a number where two members' names were redacted to the same."""
+    free, count = name, 1
+    while free in taken:
+        count += 1
+        free = f"{name} {count}"
+    return free
+
+
+def _text(text: str) -> dict[str, str]:
+    return {"type": "text", "text": text}
+
+
+def _is_error(result: dict[str, Any]) -> dict[str, Any]:
+    return {"isError": result["isError"]} if "isError" in result else {}

@@ -1,0 +1,255 @@
+"""Calls in doubt as operators see them: which there are, a person's verdict, and asking the tool that can tell.
+
+Asking is an ordinary governed call, by the gateway's own principal: policy decides it and an entry records it. The tool gets
+what it declares of `envelope_id`, `tool` (its server's own name of the lost call's tool) and `arguments` (those of the lost
+call), and answers in structuredContent: {"status": "completed" | "failed" | "unknown", "result": CallToolResult, if known}.
+Only a definite status is a verdict; whatever else happens leaves the call in doubt, also the stored answer to an earlier
+question. What is kept of question and answer belongs to the lost call's subject, and goes when that is erased.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from gateway.adapters.store.sqlite.doubts import Doubts
+from gateway.adapters.upstream.result import call_result
+from gateway.adapters.upstream.rpc import MALFORMED, Fault
+from gateway.core import wire
+from gateway.core.call import ToolRequest
+from gateway.core.canonical import NotCanonical
+from gateway.core.capability import SEPARATOR, ApprovalMode, Capability
+from gateway.core.catalog import Rule, classify
+from gateway.core.commitment import Disclosure, Kept, Missing
+from gateway.core.errors import GatewayError
+from gateway.core.idempotency import CallRow, State
+from gateway.core.outcome import (
+    AwaitingApproval,
+    Completed,
+    Conflict,
+    Denied,
+    Failed,
+    InDoubt,
+    Outcome,
+    Reason,
+    Replayed,
+)
+from gateway.core.resolution import Method, Resolution
+from gateway.core.run_context import Principal, PrincipalKind, RunContext
+from gateway.core.secret_formats import plain
+from gateway.pipeline import Gateway
+
+RECONCILER = Principal(PrincipalKind.SERVICE, "sealgate-reconcile")
+MAX_REASON_CHARS = 1000
+MAX_NAME_CHARS = 128
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What the tool that was asked said; without a verdict, `why` says what came instead."""
+
+    why: str
+    verdict: State | None = None
+    result: Disclosure | None = None
+    evidence_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DoubtDesk:
+    """Answers the routes below.
+
+    `rules` name the tool that can tell how a call ended; `pinned` gives a tool's approved definition, listed or not.
+    """
+
+    gateway: Gateway
+    doubts: Doubts
+    rules: Sequence[Rule]
+    tenant_id: str
+    pinned: Callable[[str], dict[str, Any] | None]
+
+    def routes(self) -> list[Route]:
+        """Under `/api/v1`."""
+        return [
+            Route("/api/v1/runs/in-doubt", self._list),
+            Route("/api/v1/runs/{id}/resolve", self._resolve, methods=["POST"]),
+            Route("/api/v1/runs/{id}/reconcile", self._reconcile, methods=["POST"]),
+        ]
+
+    async def _list(self, request: Request) -> Response:
+        return JSONResponse({"in_doubt": [self._document(row) for row in self.doubts.rows()]})
+
+    async def _resolve(self, request: Request) -> Response:
+        body = wire.parse(await request.body())
+        if not isinstance(body, dict):
+            raise GatewayError("send a JSON object", code="request.invalid")
+        verdict, result = body.get("verdict"), body.get("result")
+        if verdict not in (State.COMPLETED, State.FAILED):
+            raise GatewayError("the verdict is completed or failed", code="request.invalid")
+        if result is not None and verdict != State.COMPLETED:
+            raise GatewayError("a call that was not done has no result", code="request.invalid")
+        row = _found(self.doubts.row(request.path_params["id"]))
+        resolution = Resolution(
+            row.envelope_id,
+            State(verdict),
+            Method.OPERATOR,
+            by=_text(body, "by", MAX_NAME_CHARS),
+            reason=_text(body, "reason", MAX_REASON_CHARS),
+            result=None if result is None else self._disclosed(row, result),
+        )
+        return JSONResponse(await self._recorded(resolution))
+
+    async def _reconcile(self, request: Request) -> Response:
+        row = _found(self.doubts.row(request.path_params["id"]))
+        told = await self._ask(row)
+        if told.verdict is None:
+            return JSONResponse({"envelope_id": row.envelope_id, "verdict": None, "why": told.why})
+        resolution = Resolution(
+            row.envelope_id,
+            told.verdict,
+            Method.RECONCILE,
+            by=str(RECONCILER),
+            reason=told.why,
+            result=told.result,
+            evidence_id=told.evidence_id,
+        )
+        return JSONResponse({**await self._recorded(resolution), "why": told.why})
+
+    async def _recorded(self, resolution: Resolution) -> dict[str, Any]:
+        receipt = await self.doubts.resolve(resolution)
+        if isinstance(receipt, Reason):
+            raise GatewayError(receipt.message, code=receipt.code)
+        return {
+            "envelope_id": resolution.envelope_id,
+            "verdict": resolution.verdict,
+            "receipt": receipt.document(),
+        }
+
+    def _document(self, row: CallRow) -> dict[str, Any]:
+        return {
+            "envelope_id": row.envelope_id,
+            "tool": row.capability_id,
+            "subject": row.subject,
+            "principal_chain": list(row.principal_chain),
+            "since": row.updated_at,
+            "why": row.reason,
+            "reconcile": self._tool_to_ask(row),
+        }
+
+    def _tool_to_ask(self, row: CallRow) -> str | None:
+        classification = classify(row.capability_id, self.rules)
+        return None if classification is None else classification.reconcile
+
+    async def _ask(self, row: CallRow) -> _Told:
+        name = self._tool_to_ask(row)
+        if name is None:
+            raise GatewayError(
+                f"no tool is registered that can tell how calls of {row.capability_id} ended",
+                hint="Set `reconcile` under `tools` in gateway.yaml, or find out and use sealgate runs resolve.",
+                code="reconcile.not_registered",
+            )
+        capability = self.gateway.catalog.current().resolve(name)
+        if isinstance(capability, Reason):
+            return _Told(f"{name} cannot be called: {capability.message}")
+        if capability.mode is not ApprovalMode.READ_ONLY:
+            return _Told(f"{name} is not read_only")
+        arguments = self._arguments(row, capability)
+        if isinstance(arguments, str):
+            return _Told(arguments)
+        run = RunContext(
+            tenant_id=self.tenant_id,
+            principal=RECONCILER,
+            actors=(),
+            roles=frozenset({"agent"}),
+            trace_id=os.urandom(16).hex(),
+            mode_ceiling=ApprovalMode.READ_ONLY,
+            about=row.subject,
+        )
+        clock = self.gateway.clock
+        asked = ToolRequest(clock.new_id(), name, arguments, None, clock.now())
+        return self._read(row, name, await self.gateway.call(run, asked))
+
+    def _arguments(self, row: CallRow, capability: Capability) -> dict[str, Any] | str:
+        """What the tool is asked with; a sentence where the lost call's arguments are needed and not there."""
+        declared = capability.definition.document["inputSchema"].get("properties", {})
+        offered: dict[str, Any] = {
+            "envelope_id": row.envelope_id,
+            "tool": row.capability_id.partition(SEPARATOR)[2],
+        }
+        if "arguments" in declared:
+            kept = self.doubts.arguments(row.envelope_id)
+            if isinstance(kept, Missing):
+                return f"the arguments of the call are {'erased' if kept is Missing.ERASED else 'no longer kept'}"
+            if any(one.redacted for one in kept):
+                return "the arguments of the call were stored redacted, so they cannot be sent"
+            offered["arguments"] = _whole(kept)
+        return {name: value for name, value in offered.items() if name in declared}
+
+    def _read(self, row: CallRow, name: str, outcome: Outcome) -> _Told:
+        match outcome:
+            case Completed():
+                pass
+            case Replayed():
+                return _Told(
+                    f"{name} was asked the same a moment ago and is not asked again yet: its answer may be outdated"
+                )
+            case Denied(reasons=reasons) | AwaitingApproval(reasons=reasons):
+                return _Told(f"{name} was not called: " + " ".join(reason.message for reason in reasons))
+            case Conflict(reason=reason) | InDoubt(reason=reason) | Failed(reason=reason):
+                return _Told(f"{name} did not answer: {reason.message}")
+            case _:
+                assert_never(outcome)
+        said = outcome.result.get("structuredContent")
+        if outcome.result.get("isError") or not isinstance(said, dict):
+            return _Told(f"{name} gave no usable answer")
+        match said.get("status"):
+            case "completed":
+                verdict = State.COMPLETED
+            case "failed":
+                verdict = State.FAILED
+            case _:
+                return _Told(f"{name} does not know")
+        result = None
+        if verdict is State.COMPLETED and said.get("result") is not None:
+            try:
+                result = self._disclosed(row, said["result"])
+            except GatewayError as error:
+                return _Told(f"{name} says it was done, with a result that is unusable: {error.message}")
+        return _Told(f"{name} says so", verdict, result, outcome.receipt.envelope_id)
+
+    def _disclosed(self, row: CallRow, document: Any) -> Disclosure:
+        """The commitment to a result that was told. Raises `GatewayError` where it is no CallToolResult."""
+        try:
+            if not isinstance(document, dict) or document.get("resultType", "complete") != "complete":
+                raise Fault(MALFORMED)
+            return self.gateway.sealer.disclose_told_result(self.pinned(row.capability_id), call_result(document))
+        except (Fault, NotCanonical) as error:
+            raise GatewayError(
+                "the result is no MCP tool result",
+                hint='Write for example {"content": [{"type": "text", "text": "refunded"}]}',
+                code="resolution.result",
+            ) from error
+
+
+def _whole(kept: Sequence[Kept]) -> dict[str, Any]:
+    """The arguments as they were: one value for each, or all of them in one."""
+    if len(kept) == 1 and kept[0].name == "*" and isinstance(kept[0].value, dict):
+        return kept[0].value
+    return {one.name: one.value for one in kept}
+
+
+def _found(row: CallRow | Reason) -> CallRow:
+    if isinstance(row, Reason):
+        raise GatewayError(row.message, hint="sealgate runs in-doubt", code=row.code)
+    return row
+
+
+def _text(body: dict[str, Any], name: str, longest: int) -> str:
+    """A text that enters the log in clear, without secrets of known formats."""
+    value = body.get(name)
+    if not isinstance(value, str) or not value.strip() or len(value) > longest:
+        raise GatewayError(f"`{name}` is a text of 1 to {longest} characters", code="request.invalid")
+    return plain(value)

@@ -1,0 +1,64 @@
+"""State folders made from a full log, and the `sealgate` command on them."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from base64 import b64decode
+from pathlib import Path
+from typing import Any
+
+from gateway.adapters.store.sqlite.reader import SqliteLog
+from tests.running import REPOSITORY
+from tests.store.full_log import Original
+
+CONFIG = (
+    "mcpServers: {{count: {{url: {url}}}}}\n"
+    "upstreams: {{count: {{deadline_seconds: 20}}}}\n"
+    "tools: [{{match: count__*, mode: local_write, owner: test}}]\n"
+)
+"""With the URL of the counting upstream."""
+
+
+def state_of(original: Original, folder: Path) -> Path:
+    """A state folder with the full log's journal, vault and keys."""
+    folder.mkdir(mode=0o700)
+    for name in ("journal.db", "vault.db"):
+        shutil.copy(original.path.with_name(name), folder / name)
+    shutil.copytree(original.public.parent, folder / "keys")
+    return folder
+
+
+def sealgate(state: Path, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command on this state folder, without a gateway.yaml."""
+    return subprocess.run(
+        [sys.executable, "-m", "gateway", *arguments],
+        cwd=REPOSITORY,
+        env={**os.environ, "SEALGATE_STATE": str(state), "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        input=stdin,
+        timeout=120,
+        check=False,
+    )
+
+
+def predicates(journal: Path) -> list[dict[str, Any]]:
+    """What the entries of a journal say, unverified, in their order."""
+    log = SqliteLog(journal)
+    try:
+        payloads = [b64decode(json.loads(stored.entry)["payload"]) for stored in log.entries()]
+    finally:
+        log.close()
+    return [json.loads(payload)["predicate"] for payload in payloads]
+
+
+def refit(backup: Path) -> None:
+    """Make the manifest fit the files as they are now."""
+    manifest = json.loads((backup / "manifest.json").read_text())
+    for name in manifest["files"]:
+        data = (backup / name).read_bytes()
+        manifest["files"][name] = [len(data), hashlib.sha256(data).hexdigest()]
+    (backup / "manifest.json").write_text(json.dumps(manifest))

@@ -17,7 +17,7 @@ from gateway.adapters.store.sqlite.anchors import SqliteAnchors
 from gateway.adapters.store.sqlite.database import open_for_reading, open_for_writing
 from gateway.adapters.store.sqlite.reader import SqliteLog
 from gateway.adapters.store.sqlite.writer import Transaction, Writer
-from gateway.adapters.witness_store import WitnessStore
+from gateway.adapters.witness_store import WitnessStore, make_memory
 from gateway.core.anchor import AnchorKind
 from gateway.core.checkpoint import Checkpoint, read_checkpoint, sign_checkpoint
 from gateway.core.entry import Kind, Record
@@ -75,6 +75,7 @@ class Witnessing:
     def __init__(self, folder: Path, name: str) -> None:
         folder.mkdir()
         self._memory = folder / "witness.db"
+        make_memory(self._memory)
         self._signer = FileSigner(Ed25519PrivateKey.generate())
         self.key = VerifierKey(f"witness.example/{name}", SignatureType.COSIGNATURE, self._signer.public_key)
         self.name = name

@@ -169,7 +169,7 @@ async def test_a_reload_reads_the_revision_again(opa_server: OpaServer) -> None:
 @pytest.mark.parametrize(
     ("rule", "cause"),
     [
-        ('decision := {"effect": "maybe", "reasons": []}', "maybe"),
+        ('decision := {"effect": "maybe", "reasons": []}', "none of allow, ask and deny"),
         ('decision := {"effect": "allow", "reasons": [], "obligations": {"sing": true}}', "unknown obligation"),
         ('decision := {"effect": "allow"} if input.nothing', "undefined"),
         ('decision := {"effect": "allow", "reasons": [], "x": to_number(input.resource.id)}', "ClientResponseError"),

@@ -31,6 +31,7 @@ VALID = [
 ]
 SPANNING = re.compile(
     r"mcpServers has no|looks the same|has the same|the key .* stands|environment variable|is not a variable|NUL"
+    r"|is of another server|no rule makes read_only"
 )
 """Mistakes that a schema cannot see."""
 BEYOND_PATTERNS = re.compile(

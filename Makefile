@@ -9,7 +9,7 @@ export OPA_BIN ?= $(CURDIR)/.cache/bin/opa
 endif
 OPA := .ci/with "$(or $(OPA_BIN),opa)" 'build it: .ci/opa'
 
-.PHONY: help run demo test check style types policy dockerfile bench bench-log faults fuzz lock clean
+.PHONY: help run demo test test-long check style types policy dockerfile bench bench-log faults fuzz lock clean
 
 help: ## List the targets
 	@awk -F ': .*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,8 +20,11 @@ run: .venv/run.stamp ## Start the gateway in front of the two example servers
 demo: .venv/run.stamp ## Drive the running gateway as a client would (needs `make run` in another terminal)
 	@examples/demo.sh $(PY)
 
-test: .venv/dev.stamp ## Run all tests; REQUIRE_ALL=1 fails where OPA, Node, Go, jq or openssl is missing
+test: .venv/dev.stamp ## Run the tests, but for those that take long; REQUIRE_ALL=1 fails where OPA, Node, Go, jq or openssl is missing
 	@$(PY) -m pytest $(ARGS)
+
+test-long: .venv/dev.stamp ## Run the tests that take long: kills, full disks, roll-backs, the auditor's page
+	@$(PY) -m pytest -m long $(ARGS)
 
 check: style types policy dockerfile ## Run every static check
 

@@ -16,7 +16,7 @@ from gateway.core.verifier_key import VerifierKey
 from tests.anchors.world import RunningWitness
 from tests.running import ModernClient, RunningGateway, until
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 
 class Anchored:

@@ -16,7 +16,7 @@ from gateway.core.tiles import HASH_BYTES, WIDTH, TileEdge, TileName, bundle, pa
 from gateway.core.verifier_key import SignatureType, VerifierKey
 from tests.docs.pages import ROOT
 
-pytestmark = pytest.mark.go
+pytestmark = [pytest.mark.long, pytest.mark.go]
 ORIGIN = "example.org/log"
 LONG = 1000 * WIDTH + 300
 """More than a thousand tiles: their numbers need a second part of the path."""

@@ -3,7 +3,11 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests.running import REPOSITORY
+
+pytestmark = pytest.mark.long
 
 
 def fuzz(*arguments: str) -> subprocess.CompletedProcess[str]:

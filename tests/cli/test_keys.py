@@ -16,6 +16,8 @@ from tests.running import REPOSITORY, ModernClient, RunningGateway, outcome
 from tests.store.cut_off import cut
 from tests.store.keyed_log import deployment
 
+pytestmark = pytest.mark.long
+
 TOKEN = "alice-token"
 
 

@@ -21,6 +21,7 @@ def _small_disk() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT_BYTES, LIMIT_BYTES))
 
 
+@pytest.mark.long
 @pytest.mark.timeout(180)
 def test_no_effect_is_lost_or_happens_twice_when_the_disk_is_full(tmp_path: Path, effects: tuple[str, Path]) -> None:
     url, counted = effects

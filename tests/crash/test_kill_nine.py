@@ -47,6 +47,7 @@ class Callers:
             assert not thread.is_alive()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_after_twenty_kills_no_acknowledged_call_is_missing_and_no_effect_happened_twice(
     tmp_path: Path, effects: tuple[str, Path]

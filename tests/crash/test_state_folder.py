@@ -76,6 +76,7 @@ def _small_disk() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT_BYTES, LIMIT_BYTES))
 
 
+@pytest.mark.long
 @pytest.mark.timeout(180)
 def test_a_full_disk_stops_the_gateway_and_what_was_acknowledged_is_there_after_the_restart(
     tmp_path: Path, config: str

@@ -9,6 +9,8 @@ import pytest
 
 from tests.running import ModernClient, RunningGateway, outcome, until
 
+pytestmark = pytest.mark.long
+
 CONFIG = """
 mcpServers: {{count: {{url: {url}}}}}
 upstreams: {{count: {{deadline_seconds: {deadline}}}}}

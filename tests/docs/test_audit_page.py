@@ -26,7 +26,7 @@ from tests.docs.audited_log import OUTCOME, ROTATED, hand_over
 from tests.docs.pages import ROOT, blocks
 
 PAGE = ROOT / "docs" / "how-to" / "audit-without-us.md"
-pytestmark = [pytest.mark.go, pytest.mark.openssl, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.long, pytest.mark.go, pytest.mark.openssl, pytest.mark.timeout(240)]
 
 
 def commands() -> Iterator[tuple[str, str]]:

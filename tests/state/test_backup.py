@@ -15,6 +15,8 @@ from tests.running import ModernClient, RunningGateway, outcome, text, until
 from tests.state.states import CONFIG, predicates, refit, sealgate, state_of
 from tests.store.full_log import Original
 
+pytestmark = pytest.mark.long
+
 RESTORE = ("--reason", "the disk died", "--yes")
 
 

@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.edge.shop import envelope_of, lose, shop_in
 from tests.running import ModernClient, outcome
 from tests.state.states import predicates
+
+pytestmark = pytest.mark.long
 
 
 def test_a_state_with_every_end_passes_its_check_and_comes_back_without_values(tmp_path: Path) -> None:

@@ -126,6 +126,8 @@ from gateway.adapters.keys import load_trusted_keys
 from gateway.adapters.store.sqlite.migrations import migrate_journal
 from gateway.adapters.vault import migrate_vault
 
+pytestmark = pytest.mark.long
+
 state, where = Path(sys.argv[1]), sys.argv[2]
 
 def watch(entries, total, doing):

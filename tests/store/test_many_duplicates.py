@@ -13,7 +13,7 @@ from gateway.core.reservation import Mismatch, Prior
 from tests.core.calls import Call
 from tests.store.world import SqliteWorld, answered, run, text
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.long, pytest.mark.anyio]
 
 KEYS, COPIES, AT_ONCE = 1_000, 16, 16
 SEED = 20261122

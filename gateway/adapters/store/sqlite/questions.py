@@ -64,8 +64,11 @@ class Questions:
         row = rows.approval_row(self._reader, approval_id)
         if row is None:
             return Reason("approval.unknown", "There is no such approval request.")
-        signed = check_answer(row.request, row.state, envelope, self._approvers, self._clock.now())
+        now = self._clock.now()
+        signed = check_answer(row.request, row.state, envelope, self._approvers, now)
         if isinstance(signed, Reason):
+            if now >= row.request.expires_at:  # for good, also if the clock is set back
+                await self._writer.submit(lambda transaction: self._expire(transaction, approval_id))
             return signed
         then = ApprovalState.APPROVED if signed.answer is Answer.APPROVE else ApprovalState.REJECTED
         body = {

@@ -14,6 +14,8 @@ from tests.state.schema_1 import make_schema_1
 from tests.state.states import CONFIG, sealgate, state_of
 from tests.store.full_log import Original
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def old(original: Original, tmp_path: Path) -> Path:
@@ -125,8 +127,6 @@ from pathlib import Path
 from gateway.adapters.keys import load_trusted_keys
 from gateway.adapters.store.sqlite.migrations import migrate_journal
 from gateway.adapters.vault import migrate_vault
-
-pytestmark = pytest.mark.long
 
 state, where = Path(sys.argv[1]), sys.argv[2]
 

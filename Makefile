@@ -7,6 +7,8 @@ HADOLINT := $(or $(HADOLINT_BIN),$(wildcard .cache/lint/bin/hadolint),hadolint)
 ifneq ($(wildcard .cache/bin/opa),)
 export OPA_BIN ?= $(CURDIR)/.cache/bin/opa
 endif
+# Two at a time, and the tests of one file in one process: many only wait for the processes they started.
+PARALLEL := -n 2 --dist loadfile
 OPA := .ci/with "$(or $(OPA_BIN),opa)" 'build it: .ci/opa'
 
 .PHONY: help run demo test test-long check style types policy dockerfile bench bench-log faults fuzz lock clean
@@ -21,10 +23,10 @@ demo: .venv/run.stamp ## Drive the running gateway as a client would (needs `mak
 	@examples/demo.sh $(PY)
 
 test: .venv/dev.stamp ## Run the tests, but for those that take long; REQUIRE_ALL=1 fails where OPA, Node, Go, jq or openssl is missing
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest $(PARALLEL) $(ARGS)
 
 test-long: .venv/dev.stamp ## Run the tests that take long: kills, full disks, roll-backs, the auditor's page
-	@$(PY) -m pytest -m long $(ARGS)
+	@$(PY) -m pytest $(PARALLEL) -m long $(ARGS)
 
 check: style types policy dockerfile ## Run every static check
 

@@ -117,39 +117,39 @@ A, B, L = f"witness a {KEYS['X1'].text}", f"witness b {KEYS['X2'].text}", f"log 
 SAME_KEY = VerifierKey("another.example", SignatureType.COSIGNATURE, KEYS["X1"].public_key).text
 
 
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("", "line 1: there is no quorum line"),
-        (A, "no quorum line"),
-        (f"{A}\nquorum a\nquorum a", "line 3: there is a quorum line already"),
-        ("quorum a", "line 1: 'a' is no witness or group of a line before"),
-        (f"quorum a\n{A}", "line 1: 'a' is no witness"),
-        (f"{A}\nquorum a b", "line 2: not a line of a policy"),
-        (f"{A}\n{A.replace('witness a', 'witness b')}\nquorum a", "line 2: this witness's key stands here already"),
-        (f"{A}\nwitness b {SAME_KEY}\nquorum a", "line 2: this witness's key stands here already"),
-        (f"{A}\n{B.replace('witness b', 'witness a')}\nquorum a", "line 2: the name 'a' is taken"),
-        (f"witness none {KEYS['X1'].text}\nquorum none", "the name 'none' is taken"),
-        (f"{L}\n{L}\nquorum none", "line 2: this log's key stands here already"),
-        (f"log {KEYS['X1'].text}\nquorum none", "line 1: a log's key has signature type 01"),
-        (f"witness a {LOG.key.text}\nquorum a", "line 1: a witness's key has signature type 04"),
-        (f"{A}\ngroup g all\nquorum g", "line 2: not a line of a policy"),
-        (f"{A}\ngroup g 0 a\nquorum g", "line 2: '0' is not all, any or a number"),
-        (f"{A}\ngroup g 01 a\nquorum g", "line 2: '01' is not all, any or a number"),
-        (f"{A}\ngroup g 2 a\nquorum g", "line 2: 2 of 1 members can never be"),
-        (f"{A}\ngroup g any a a\nquorum g", "line 2: 'a' is a member already"),
-        (f"{A}\n{B}\ngroup g any a b\ngroup h any a g\nquorum h", "line 4: 'a' is a member already"),
-        (f"{A}\ngroup g any g\nquorum g", "line 2: 'g' is no witness or group"),
-        (f"{A}\ngroup g any none\nquorum g", "line 2: 'none' is no witness or group"),
-        ("witness a x+1+y\nquorum a", "line 1: "),
-        (f"witness a {KEYS['X1'].text} http://x extra\nquorum a", "line 1: not a line of a policy"),
-        ("hello\nquorum none", "line 1: not a line of a policy"),
-        ("\ufeffquorum none", "line 1: not a line of a policy"),
-        ("quorum none\r\n", "control characters"),
-        ("quorum\u00a0none", "line 1: not a line of a policy"),
-        ("\n" * 2000 + "quorum none", "at most 1000 lines"),
-    ],
-)
+WRONG_LINES = [
+    ("", "line 1: there is no quorum line"),
+    (A, "no quorum line"),
+    (f"{A}\nquorum a\nquorum a", "line 3: there is a quorum line already"),
+    ("quorum a", "line 1: 'a' is no witness or group of a line before"),
+    (f"quorum a\n{A}", "line 1: 'a' is no witness"),
+    (f"{A}\nquorum a b", "line 2: not a line of a policy"),
+    (f"{A}\n{A.replace('witness a', 'witness b')}\nquorum a", "line 2: this witness's key stands here already"),
+    (f"{A}\nwitness b {SAME_KEY}\nquorum a", "line 2: this witness's key stands here already"),
+    (f"{A}\n{B.replace('witness b', 'witness a')}\nquorum a", "line 2: the name 'a' is taken"),
+    (f"witness none {KEYS['X1'].text}\nquorum none", "the name 'none' is taken"),
+    (f"{L}\n{L}\nquorum none", "line 2: this log's key stands here already"),
+    (f"log {KEYS['X1'].text}\nquorum none", "line 1: a log's key has signature type 01"),
+    (f"witness a {LOG.key.text}\nquorum a", "line 1: a witness's key has signature type 04"),
+    (f"{A}\ngroup g all\nquorum g", "line 2: not a line of a policy"),
+    (f"{A}\ngroup g 0 a\nquorum g", "line 2: '0' is not all, any or a number"),
+    (f"{A}\ngroup g 01 a\nquorum g", "line 2: '01' is not all, any or a number"),
+    (f"{A}\ngroup g 2 a\nquorum g", "line 2: 2 of 1 members can never be"),
+    (f"{A}\ngroup g any a a\nquorum g", "line 2: 'a' is a member already"),
+    (f"{A}\n{B}\ngroup g any a b\ngroup h any a g\nquorum h", "line 4: 'a' is a member already"),
+    (f"{A}\ngroup g any g\nquorum g", "line 2: 'g' is no witness or group"),
+    (f"{A}\ngroup g any none\nquorum g", "line 2: 'none' is no witness or group"),
+    ("witness a x+1+y\nquorum a", "line 1: "),
+    (f"witness a {KEYS['X1'].text} http://x extra\nquorum a", "line 1: not a line of a policy"),
+    ("hello\nquorum none", "line 1: not a line of a policy"),
+    ("\ufeffquorum none", "line 1: not a line of a policy"),
+    ("quorum none\r\n", "control characters"),
+    ("quorum\u00a0none", "line 1: not a line of a policy"),
+    ("\n" * 2000 + "quorum none", "at most 1000 lines"),
+]
+
+
+@pytest.mark.parametrize(("text", "told"), WRONG_LINES, ids=[told for _, told in WRONG_LINES])  # the keys are new each time
 def test_a_wrong_line_is_told_with_its_number(text: str, told: str) -> None:
     with pytest.raises(PolicyFault) as raised:
         policy(text)

@@ -106,9 +106,10 @@ async def audit_retries(
         tally.find(Finding.DUPLICATE, f"{where}: {key} happened more than once")
 
 
-def audit_approvals(tally: Tally, where: str, gateway: InsideGateway, promises: Promises) -> None:
+async def audit_approvals(tally: Tally, where: str, gateway: InsideGateway, promises: Promises) -> None:
     """A yes that was confirmed still is one, or was used."""
-    states = {row.request.approval_id: row.state.value for row in gateway.journal.questions.rows(pending_only=False)}
+    rows = await gateway.journal.questions.rows(pending_only=False)
+    states = {row.request.approval_id: row.state.value for row in rows}
     for approval_id in promises.approved:
         if states.get(approval_id) not in ("approved", "consumed"):
             tally.find(Finding.LOST, f"{where}: approval {approval_id} was given and is {states.get(approval_id)}")
@@ -138,7 +139,7 @@ async def _audit_copy(
     try:
         tally.did["calls found in doubt"] += await gateway.journal.recover()
         audit_log(tally, where, read_log(gateway.path, made.keys, promises.kept), promises, world)
-        audit_approvals(tally, where, gateway, promises)
+        await audit_approvals(tally, where, gateway, promises)
         await audit_retries(tally, where, gateway, promises, world, again)
     finally:
         gateway.close()

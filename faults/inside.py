@@ -20,7 +20,7 @@ from gateway.adapters.store.sqlite.database import open_for_writing, open_journa
 from gateway.adapters.store.sqlite.journal import SqliteJournal
 from gateway.adapters.store.sqlite.reader import SqliteLog
 from gateway.adapters.store.sqlite.writer import MAX_QUEUE, Writer
-from gateway.adapters.vault import FileVault
+from gateway.adapters.vault import FileVault, VaultThread
 from gateway.core.approval import Approver, SignedAnswer
 from gateway.core.call import Sealer, ToolRequest
 from gateway.core.errors import StoreFault
@@ -113,10 +113,11 @@ class InsideGateway:
         )
         try:
             self._vault = FileVault(folder / "vault.db", keys.vault_key)
+            self._vault_thread = VaultThread(self._vault)
             self.journal = options.journal(
                 self.writer,
                 open_journal_reader(self.path),
-                self._vault,
+                self._vault_thread,
                 clock,
                 approvers=made.approvers,
                 origin=ORIGIN,
@@ -152,7 +153,7 @@ class InsideGateway:
 
     async def approve(self, approval_id: str) -> bool:
         """Bob's yes; whether it counted. Raises `GatewayError`."""
-        row = self.journal.questions.row(approval_id)
+        row = await self.journal.questions.row(approval_id)
         if row is None:
             return False
         answered = await self.journal.questions.answer(approval_id, self._made.bob.sign(row[0].request))
@@ -161,6 +162,7 @@ class InsideGateway:
     def close(self) -> None:
         """Commit what waits, sign the last checkpoint, close the files."""
         _close(self.journal)
+        self._vault_thread.close()
         _close(self._vault)
 
 

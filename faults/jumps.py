@@ -189,21 +189,20 @@ class _Journey:
                 if asked == question.approval_id:
                     self._check(not late and not question.over, f"{question.key} still waits: late {late}")
                 else:  # the old question is over; this is a new one
-                    self._check(late or question.over or self._expired(question), f"{question.key} is asked anew")
+                    self._check(late or question.over or await self._expired(question), f"{question.key} is asked anew")
                     self._questions.append(_Question(question.key, asked, expires_at))
                     question.over = True
                     self._questions.remove(question)
             case Denied():
-                self._check(late or question.over or self._expired(question), f"{question.key} is refused in time")
+                self._check(late or question.over or await self._expired(question), f"{question.key} is refused in time")
                 question.over = True
                 self._tally.did["approvals expired"] += 1
             case _:
                 self._check(False, f"{question.key} is {outcome}")
 
-    def _expired(self, question: _Question) -> bool:
-        states = {
-            row.request.approval_id: row.state.value for row in self._gateway.journal.questions.rows(pending_only=False)
-        }
+    async def _expired(self, question: _Question) -> bool:
+        rows = await self._gateway.journal.questions.rows(pending_only=False)
+        states = {row.request.approval_id: row.state.value for row in rows}
         return states.get(question.approval_id) == "expired"
 
     async def _derive(self, _key: str) -> None:

@@ -15,7 +15,7 @@ from typing import assert_never
 import anyio
 
 from gateway.core.approval import ApprovalRequest, Grant
-from gateway.core.call import SealedCall, Sealer, ToolRequest
+from gateway.core.call import Compensated, SealedCall, Sealer, ToolRequest
 from gateway.core.canonical import NotCanonical
 from gateway.core.capability import Capability
 from gateway.core.decision import Effect, PolicyDecision
@@ -99,7 +99,8 @@ class Gateway:
 
         with step("decide"):
             earlier = self.recent.add(run.subject, self.clock.monotonic())
-            decision = await self.policy.decide(call, earlier)
+            compensated = self.journal.compensated(call)
+            decision = await self.policy.decide(call, earlier, compensated)
         refused = _Refusals(run, request, call, decision)
         if decision.effect is Effect.DENY:
             return Denied(decision.reasons, await refuse(refused.because(*decision.reasons)))
@@ -107,7 +108,7 @@ class Gateway:
             return Denied((APPROVAL_NEEDS_KEY,), await refuse(refused.because(APPROVAL_NEEDS_KEY)))
 
         with step("reserve"):
-            reservation = await self.journal.reserve(call, decision, self._question(call, decision))
+            reservation = await self.journal.reserve(call, decision, self._question(call, decision, compensated))
         match reservation:
             case Prior(of, result, note, resolved_by, redacted):
                 receipt = await self.journal.replay(Replay(call, decision, of))
@@ -173,12 +174,15 @@ class Gateway:
     def _elapsed(self, started: float) -> int:
         return round((self.clock.monotonic() - started) * 1000)
 
-    def _question(self, call: SealedCall, decision: PolicyDecision) -> ApprovalRequest | None:
+    def _question(
+        self, call: SealedCall, decision: PolicyDecision, compensated: Compensated | None
+    ) -> ApprovalRequest | None:
         if decision.effect is not Effect.ASK:
             return None
         return ApprovalRequest.for_call(
             call,
             decision,
+            compensated=compensated,
             approval_id=self.clock.new_id(),
             now=self.clock.now(),
             expires_at=self.clock.later(self.approval_ttl_seconds),

@@ -29,13 +29,13 @@ from gateway.adapters.store.sqlite.database import open_for_writing, open_journa
 from gateway.adapters.store.sqlite.journal import SqliteJournal
 from gateway.adapters.store.sqlite.writer import Writer
 from gateway.adapters.upstream.upstreams import Upstreams
-from gateway.adapters.vault import FileVault
+from gateway.adapters.vault import FileVault, VaultThread
 from gateway.core.anchor import check_kept
 from gateway.core.approval import Approver
 from gateway.core.call import Sealer
 from gateway.core.checkpoint import Checkpoint, read_checkpoint, sign_checkpoint
 from gateway.core.entry import Kind, Record
-from gateway.core.errors import ConfigError, GatewayError, StoreFault
+from gateway.core.errors import ConfigError, StoreFault
 from gateway.core.ports import Observer, PolicyEngine
 from gateway.core.rate import RecentCalls
 from gateway.core.verifier_key import SignatureType, VerifierKey
@@ -130,7 +130,12 @@ async def assemble(
             clock=clock,
             log_path=state.journal,
             doubts=DoubtDesk(
-                gateway, journal.doubts, settings.rules(), settings.configuration.tenant, catalogue.pinned_definition
+                gateway,
+                journal.doubts,
+                settings.rules(),
+                settings.configuration.tenant,
+                catalogue.pinned_definition,
+                {spec.name: spec.limits for spec in settings.upstream_specs()},
             ),
             status=lambda: {
                 **_status(settings, keys, engine, catalogue, upstreams),
@@ -165,6 +170,34 @@ def opened_journal(state: StateFolder) -> Iterator[SqliteJournal]:
         journal.close()
 
 
+def hold_against_anchors(settings: Settings, state: StateFolder) -> None:
+    """Hold the log of an owned state folder against all that was anchored, as a start does, for a command that adds to it.
+
+    The witnesses are asked, and cosign the log as it is. Raises `GatewayError` where a start would: add nothing then.
+    """
+    finish_cut_off(state)
+    keys = load_keys(state.keys)
+    writer = _writer(state, keys, dev=keys.dev, on_death=lambda fault: None)
+    try:
+        reader = open_journal_reader(state.journal)
+        try:
+            asyncio.run(_held(settings, state, keys, SqliteAnchors(writer, reader)))
+        finally:
+            reader.close()
+    finally:
+        writer.close()
+
+
+async def _held(settings: Settings, state: StateFolder, keys: KeyRing, store: SqliteAnchors) -> None:
+    async with _checked(settings, state, keys, store, SystemClock()):
+        pass
+
+
+def _writer(state: StateFolder, keys: KeyRing, *, dev: bool, on_death: Callable[[StoreFault], None]) -> Writer:
+    db = open_for_writing(state.journal, keys.origin)
+    return Writer(db, origin=keys.origin, entry_signer=keys.entry, log_signer=keys.log, dev=dev, on_death=on_death)
+
+
 def _journal(
     state: StateFolder,
     keys: KeyRing,
@@ -174,9 +207,8 @@ def _journal(
     dev: bool,
     on_death: Callable[[StoreFault], None],
 ) -> tuple[SqliteJournal, SqliteAnchors]:
-    db = open_for_writing(state.journal, keys.origin)
-    writer = Writer(db, origin=keys.origin, entry_signer=keys.entry, log_signer=keys.log, dev=dev, on_death=on_death)
-    vault = FileVault(state.vault, keys.vault_key)
+    writer = _writer(state, keys, dev=dev, on_death=on_death)
+    vault = VaultThread(FileVault(state.vault, keys.vault_key))
     reader = open_journal_reader(state.journal)
     journal = SqliteJournal(writer, reader, vault, clock, approvers=approvers, origin=keys.origin)
     return journal, SqliteAnchors(writer, reader)
@@ -186,7 +218,20 @@ def _journal(
 async def _anchored(
     settings: Settings, state: StateFolder, keys: KeyRing, store: SqliteAnchors, clock: SystemClock
 ) -> AsyncIterator[Anchoring | None]:
-    """Hold the log against what was anchored, before anything is added to it; then keep it anchored.
+    """Hold the log against what was anchored, before anything is added to it; then keep it anchored."""
+    async with _checked(settings, state, keys, store, clock) as anchoring:
+        if anchoring is None:
+            yield None
+            return
+        async with _background(anchoring.run()):
+            yield anchoring
+
+
+@asynccontextmanager
+async def _checked(
+    settings: Settings, state: StateFolder, keys: KeyRing, store: SqliteAnchors, clock: SystemClock
+) -> AsyncIterator[Anchoring | None]:
+    """The log was held against what was anchored. None: nobody is configured to anchor it.
 
     The file in the state folder counts even where no anchors are configured any more.
     """
@@ -206,8 +251,7 @@ async def _anchored(
     async with anchor_session() as session:
         anchoring = Anchoring(plan, store, clock, session)
         await anchoring.check(note)
-        async with _background(anchoring.run()):
-            yield anchoring
+        yield anchoring
 
 
 def _anchor_plan(settings: Settings, state: StateFolder, keys: KeyRing) -> Plan | None:
@@ -272,8 +316,8 @@ async def _sweep(journal: SqliteJournal) -> None:
         await asyncio.sleep(SWEEP_SECONDS)
         try:
             await journal.questions.expire_due()
-        except GatewayError as error:
-            _log.error("sweep_failed", code=error.code, cause=error.message)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the next round may go well
+            _log.error("sweep_failed", code=getattr(error, "code", type(error).__name__), cause=str(error))
 
 
 async def _forget(journal: SqliteJournal, clock: SystemClock, keep_seconds: float) -> None:
@@ -283,8 +327,8 @@ async def _forget(journal: SqliteJournal, clock: SystemClock, keep_seconds: floa
             dropped = await journal.drop_before(clock.oldest_id(keep_seconds))
             if dropped:
                 _log.info("values_dropped", calls=dropped)
-        except GatewayError as error:
-            _log.error("retention_failed", code=error.code, cause=error.message)
+        except Exception as error:  # noqa: BLE001 - the same
+            _log.error("retention_failed", code=getattr(error, "code", type(error).__name__), cause=str(error))
         await asyncio.sleep(FORGET_SECONDS)
 
 

@@ -92,6 +92,7 @@ TIED: dict[str, tuple[str, ...]] = {
         "tests/policy/test_embedded.py::test_what_is_no_decision_is_a_deny_and_the_engine_goes_on",
         "tests/docs/test_opa_page.py::test_a_gateway_with_engine_opa_is_decided_by_the_server_and_denies_without_it",
         "tests/crash/test_full_disk.py::test_no_effect_is_lost_or_happens_twice_when_the_disk_is_full",
+        "tests/store/test_stalled_vault.py::test_a_call_whose_key_cannot_be_made_does_not_run",
     ),
     "GW-05": ("tests/edge/test_changes.py::test_a_right_that_was_taken_away_hides_the_stored_result",),
     "GW-06": (
@@ -101,6 +102,8 @@ TIED: dict[str, tuple[str, ...]] = {
         "tests/approvals/test_answers.py::test_twenty_parallel_retries_after_the_yes_have_one_effect",
         "tests/approvals/test_expiry.py::test_an_expired_request_takes_no_answer_and_the_call_says_so",
         "tests/approvals/test_expiry.py::test_a_yes_that_was_not_used_in_time_is_no_yes",
+        "tests/approvals/test_expiry.py::test_requests_expire_round_after_round_beside_one_that_cannot",
+        "tests/store/test_leaving_while_asked.py::test_the_same_call_made_again_resumes_that_question_and_runs_once",
     ),
     "GW-07": (
         "tests/docs/test_audit_page.py::test_the_commands_that_should_notice_do_and_no_other_fails",
@@ -109,6 +112,7 @@ TIED: dict[str, tuple[str, ...]] = {
         "tests/store/test_tamper.py::test_every_flipped_bit_of_a_checkpoint_is_named",
         "tests/store/test_tamper_command.py::test_the_command_exits_6_and_prints_the_place",
         "tests/store/test_tamper_command.py::test_the_command_finds_a_truncated_log_with_a_kept_checkpoint",
+        "tests/cli/test_hostile_log.py::test_nothing_in_it_acts_and_all_of_it_can_be_seen",
     ),
     "GW-08": (
         "tests/docs/test_audit_page.py::test_every_command_passes_on_a_fresh_log",
@@ -186,11 +190,14 @@ TIED: dict[str, tuple[str, ...]] = {
         "tests/cli/test_keys.py::test_what_a_revoked_key_signed_fails_with_old_and_new_bundles",
         "tests/store/test_rotation.py::test_many_rotations_of_both_keys_hold_with_the_bundle_of_every_time",
         "tests/store/test_rotation.py::test_a_rotation_that_is_cut_off_anywhere_has_happened_or_not",
+        "tests/cli/test_revoked.py::test_it_fails_by_default_and_holds_for_who_names_the_key",
+        "tests/core/test_disowned.py::test_who_accepts_what_each_revocation_disowns_finds_that_the_log_holds",
     ),
     "GW-23": (
         "tests/anchors/test_rollback.py::test_a_whole_state_folder_from_an_old_backup_does_not_start",
         "tests/anchors/test_rollback.py::test_a_second_place_outside_the_state_folder_catches_the_backup_without_any_witness",
         "tests/anchors/test_rollback.py::test_a_backup_that_grew_past_the_anchor_again_is_another_log",
+        "tests/anchors/test_key_changes.py::test_a_second_place_for_the_anchor_stops_a_change_of_keys",
     ),
     "GW-24": (
         "tests/anchors/test_witness.py::test_what_was_cosigned_survives_kill_nine_right_after_the_answer",
@@ -208,6 +215,7 @@ TIED: dict[str, tuple[str, ...]] = {
         "tests/privacy/test_canaries.py::test_a_secret_is_nowhere_in_clear",
         "tests/privacy/test_canaries.py::test_whoever_has_all_keys_reads_ordinary_values_and_no_secret",
         "tests/privacy/test_canaries.py::test_the_search_finds_a_planted_canary",
+        "tests/privacy/test_policy_quotes.py::test_what_was_quoted_is_in_no_store_log_or_answer",
     ),
     "GW-27": (
         "tests/edge/test_in_doubt.py::test_a_call_in_doubt_is_not_run_again",
@@ -219,6 +227,8 @@ TIED: dict[str, tuple[str, ...]] = {
         "tests/edge/test_compensation.py::test_an_undone_call_shows_in_the_log_and_never_runs_again",
         "tests/edge/test_compensation.py::test_of_many_that_undo_the_same_call_at_once_one_runs",
         "tests/edge/test_compensation.py::test_an_undoing_call_in_doubt_keeps_the_other_open_until_its_verdict",
+        "tests/edge/test_compensation.py::test_a_verdict_that_brings_the_tools_own_error_undoes_nothing",
+        "tests/edge/test_compensation.py::test_policy_and_the_approver_are_told_which_call_is_undone",
     ),
     "GW-29": (
         "tests/edge/test_retention.py::test_a_result_older_than_it_is_kept_is_gone_and_its_call_does_not_run_again",
@@ -229,6 +239,7 @@ TIED: dict[str, tuple[str, ...]] = {
         "tests/state/test_migrate.py::test_a_migration_that_is_killed_leaves_the_old_journal_and_can_be_repeated",
         "tests/state/test_backup.py::test_a_backup_taken_under_load_restores_verifies_and_replays",
         "tests/state/test_check.py::test_the_command_says_what_it_checked_and_exits_6_where_something_is_wrong",
+        "tests/cli/test_revoked.py::test_a_backup_is_made_and_restored_by_who_accepts_it_and_by_nobody_else",
     ),
     "GW-31": (
         "tests/faults/test_campaign.py::test_a_few_cuts_lose_nothing_and_are_saved_with_their_seed",

@@ -5,8 +5,10 @@ Tiles and bundles never change; the checkpoint is replaced last, so that whateve
 serve the folder. Source: https://c2sp.org/tlog-tiles.
 """
 
+import errno
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +23,10 @@ _MAX_BYTES = WIDTH * (2 + MAX_ENTRY_BYTES)
 
 
 class StaticLog:
-    """Implements `core.ports.LogReader` on the folder, and writes to it. Nothing in it is trusted."""
+    """Implements `core.ports.LogReader` on the folder, and writes to it. Nothing in it is trusted.
+
+    Only ordinary files below the folder are read: a symbolic link may lead out of it, and a pipe or a device never ends.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -117,7 +122,7 @@ class StaticLog:
 
     def _read(self, path: str) -> bytes | None:
         try:
-            with (self.folder / path).open("rb") as file:
+            with os.fdopen(self._opened_inside(path), "rb") as file:
                 data = file.read(_MAX_BYTES + 1)
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -126,6 +131,31 @@ class StaticLog:
         if len(data) > _MAX_BYTES:
             raise VerificationFailed(f"{self.folder / path} is longer than any such file can be")
         return data
+
+    def _opened_inside(self, path: str) -> int:
+        """A descriptor of an ordinary file. No part of its path, which is below the folder, is a link. Raises OSError."""
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # to open a pipe must not wait for who writes
+        found = os.open(self.folder, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
+        for name in path.split("/"):
+            try:
+                inside = os.open(name, flags, dir_fd=found)
+            except OSError as error:
+                if error.errno in (errno.ELOOP, errno.ENXIO):  # a link; a socket, or a device that is not there
+                    raise self._odd(path) from error
+                raise
+            finally:
+                os.close(found)
+            found = inside
+        if not stat.S_ISREG(os.fstat(found).st_mode):
+            os.close(found)
+            raise self._odd(path)
+        return found
+
+    def _odd(self, path: str) -> VerificationFailed:
+        return VerificationFailed(
+            f"{self.folder / path} is no ordinary file, and an export has no others",
+            hint="Find out who put it there; get the export anew.",
+        )
 
     def _present(self, name: TileName) -> bytes:
         data = self.tile(name)

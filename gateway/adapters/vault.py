@@ -11,20 +11,27 @@ A sealed value is the key's number (4 bytes, big-endian), a nonce (12 bytes) and
 cannot be moved to another place.
 """
 
+import asyncio
 import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import apsw
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from gateway.core.errors import Erased, KeyFault, StoreFault
+from gateway.core.errors import Erased, KeyFault, Overloaded, StoreFault
 
 SCHEMA_VERSION = 2
 _NUMBER_BYTES = 4
 _NONCE_BYTES = 12
 _HEAD_BYTES = _NUMBER_BYTES + _NONCE_BYTES
 _BUSY_MS = 1000  # a backup reads the file for a moment
+MAX_WAITING = 4096
+
+T = TypeVar("T")
 
 # `wrapped` is NULL once the key is destroyed: the row stays, so that its number is never used again.
 _SCHEMA = """
@@ -39,14 +46,81 @@ _CHANGED = (InvalidTag, ValueError, TypeError)
 """What decrypting raises for bytes that it did not make: also for too few, and for what is no bytes."""
 
 
+class SubjectKey:
+    """The key that a subject's new values are sealed under. There is none that is not durable."""
+
+    def __init__(self, number: int, key: AESGCM) -> None:
+        self.number = number
+        self._key = key
+
+    def seal(self, data: bytes, context: bytes) -> bytes:
+        nonce = os.urandom(_NONCE_BYTES)
+        return self.number.to_bytes(_NUMBER_BYTES) + nonce + self._key.encrypt(nonce, data, context)
+
+
+class SubjectKeys:
+    """All keys of a subject, in memory. `wrapped`: by number, None once destroyed."""
+
+    def __init__(self, subject: str, wrap: AESGCM, wrapped: Mapping[int, bytes | None]) -> None:
+        self._subject = subject
+        self._wrap = wrap
+        self._wrapped = wrapped
+        self._opened: dict[int, AESGCM] = {}
+
+    def open(self, sealed: bytes, context: bytes) -> bytes:
+        try:
+            number, nonce = int.from_bytes(sealed[:_NUMBER_BYTES]), sealed[_NUMBER_BYTES:_HEAD_BYTES]
+            return self._key(number).decrypt(nonce, sealed[_HEAD_BYTES:], context)
+        except _CHANGED as error:
+            raise KeyFault(f"a stored value of {self._subject} was changed or moved") from error
+
+    def newest(self) -> SubjectKey | None:
+        """The key to seal under; None where there is none, or all were destroyed. Raises `KeyFault`."""
+        alive = self._alive()
+        return SubjectKey(alive[-1], self._key(alive[-1])) if alive else None
+
+    def unwrap(self) -> bool:
+        """Unwrap all; False where one is damaged. The others open what they sealed."""
+        try:
+            for number in self._alive():
+                self._key(number)
+        except KeyFault:
+            return False
+        return True
+
+    def _alive(self) -> list[int]:
+        return sorted(number for number, wrapped in self._wrapped.items() if wrapped is not None)
+
+    def _key(self, number: int) -> AESGCM:
+        opened = self._opened.get(number)
+        if opened is None:
+            opened = self._opened[number] = AESGCM(self._unwrapped(number))
+        return opened
+
+    def _unwrapped(self, number: int) -> bytes:
+        if number not in self._wrapped:
+            raise KeyFault(f"the vault has no key {number} of {self._subject}")
+        wrapped = self._wrapped[number]
+        if wrapped is None:
+            raise Erased(f"key {number} of {self._subject} was destroyed: what it sealed is erased")
+        try:
+            return self._wrap.decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], self._subject.encode())
+        except _CHANGED as error:
+            raise KeyFault(f"the vault key does not open key {number} of {self._subject}") from error
+
+
 class FileVault:
-    """One per process; owned by the event loop's thread. A subject's key is durable before anything is sealed with it."""
+    """The file. Its methods wait for the disk, so no event loop calls them; one thread at a time does.
+
+    What was read once is in memory: `sealing` and `opening` hold what another thread may take from there, and only what is
+    durable. Raises `StoreFault` where the file cannot be read or written.
+    """
 
     def __init__(self, path: Path, vault_key: bytes) -> None:
         self._path = path
         self._wrap = AESGCM(vault_key)
-        self._opened: dict[tuple[str, int], AESGCM] = {}
-        self._newest: dict[str, int] = {}
+        self.sealing: dict[str, SubjectKey] = {}
+        self.opening: dict[str, SubjectKeys] = {}
         try:
             self._db = _connected(path)
             with self._db:
@@ -69,28 +143,34 @@ class FileVault:
         """Release the file."""
         self._db.close()
 
-    def seal(self, subject: str, data: bytes, context: bytes) -> bytes:
-        number = self._newest_number(subject)
-        key, nonce = self._key(subject, number), os.urandom(_NONCE_BYTES)
-        return number.to_bytes(_NUMBER_BYTES) + nonce + key.encrypt(nonce, data, context)
+    def keys(self, subject: str) -> SubjectKeys:
+        """What opens the subject's values. None is made."""
+        keys = self.opening.get(subject)
+        if keys is None:
+            stored = self._stored(subject)
+            keys = SubjectKeys(subject, self._wrap, stored)
+            if stored and keys.unwrap():
+                self.opening[subject] = keys
+        return keys
 
-    def open(self, subject: str, sealed: bytes, context: bytes) -> bytes:
-        try:
-            number, nonce = int.from_bytes(sealed[:_NUMBER_BYTES]), sealed[_NUMBER_BYTES:_HEAD_BYTES]
-            return self._key(subject, number).decrypt(nonce, sealed[_HEAD_BYTES:], context)
-        except _CHANGED as error:
-            raise KeyFault(f"a stored value of {subject} was changed or moved") from error
+    def sealing_key(self, subject: str) -> SubjectKey:
+        """What seals the subject's new values, made where there is none. Raises `KeyFault` where the newest is damaged."""
+        key = self.sealing.get(subject)
+        if key is None:
+            key = self.sealing[subject] = self.keys(subject).newest() or self._new_key(subject)
+            self.keys(subject)  # what is sealed is opened soon
+        return key
 
     def numbers(self, subject: str) -> list[int]:
-        """The numbers of the subject's keys that were not destroyed, in order. Raises `StoreFault`."""
-        return self._numbers("SELECT number FROM subject_keys WHERE subject = ? AND wrapped IS NOT NULL ORDER BY 1", subject)
+        """The numbers of the subject's keys that were not destroyed, in order."""
+        return [number for number, wrapped in self._stored(subject).items() if wrapped is not None]
 
     def knows(self, subject: str) -> bool:
-        """Whether anything was ever sealed for the subject. Raises `StoreFault`."""
-        return bool(self._numbers("SELECT number FROM subject_keys WHERE subject = ? LIMIT 1", subject))
+        """Whether anything was ever sealed for the subject."""
+        return bool(self._stored(subject))
 
     def destroy(self, subject: str, numbers: list[int]) -> None:
-        """Overwrite these keys of the subject, durably. What is destroyed already stays so. Raises `StoreFault`."""
+        """Overwrite these keys of the subject, durably. What is destroyed already stays so."""
         query = "UPDATE subject_keys SET wrapped = NULL WHERE subject = ? AND number = ?"
         try:
             with self._db:
@@ -98,58 +178,77 @@ class FileVault:
             _overwrite_journal(self._path)
         except (apsw.Error, OSError) as error:
             raise StoreFault(f"cannot destroy keys of {subject}: {error}") from error
-        self._newest.pop(subject, None)
-        for number in numbers:
-            self._opened.pop((subject, number), None)
+        finally:
+            self._forget(subject)
 
-    def _numbers(self, query: str, subject: str) -> list[int]:
+    def _forget(self, subject: str) -> None:
+        self.sealing.pop(subject, None)
+        self.opening.pop(subject, None)
+
+    def _stored(self, subject: str) -> dict[int, bytes | None]:
+        query = "SELECT number, CAST(wrapped AS BLOB) FROM subject_keys WHERE subject = ? ORDER BY number"
         try:
             rows = self._db.execute(query, (subject,)).fetchall()
         except apsw.Error as error:
             raise StoreFault(f"cannot read the vault: {error}") from error
-        return [number for (number,) in rows if isinstance(number, int)]
+        return {number: wrapped for number, wrapped in rows if isinstance(number, int)}  # type: ignore[misc]
 
-    def _newest_number(self, subject: str) -> int:
-        """The key that new values are sealed under, made where there is none."""
-        number = self._newest.get(subject)
-        if number is None:
-            alive = self.numbers(subject)
-            number = self._newest[subject] = alive[-1] if alive else self._new_key(subject)
-        return number
-
-    def _key(self, subject: str, number: int) -> AESGCM:
-        opened = self._opened.get((subject, number))
-        if opened is None:
-            opened = self._opened[subject, number] = AESGCM(self._unwrapped(subject, number))
-        return opened
-
-    def _unwrapped(self, subject: str, number: int) -> bytes:
-        query = "SELECT CAST(wrapped AS BLOB) FROM subject_keys WHERE subject = ? AND number = ?"
-        try:
-            row = self._db.execute(query, (subject, number)).fetchone()
-        except apsw.Error as error:
-            raise StoreFault(f"cannot read the vault: {error}") from error
-        if row is None:
-            raise KeyFault(f"the vault has no key {number} of {subject}")
-        wrapped: bytes | None = row[0]
-        if wrapped is None:
-            raise Erased(f"key {number} of {subject} was destroyed: what it sealed is erased")
-        try:
-            return self._wrap.decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], subject.encode())
-        except _CHANGED as error:
-            raise KeyFault(f"the vault key does not open key {number} of {subject}") from error
-
-    def _new_key(self, subject: str) -> int:
+    def _new_key(self, subject: str) -> SubjectKey:
         raw, nonce = AESGCM.generate_key(256), os.urandom(_NONCE_BYTES)
         wrapped = nonce + self._wrap.encrypt(nonce, raw, subject.encode())
+        number = max(self._stored(subject), default=-1) + 1
         try:
-            used = self._numbers("SELECT number FROM subject_keys WHERE subject = ? ORDER BY 1", subject)
-            number = used[-1] + 1 if used else 0
             self._db.execute("INSERT INTO subject_keys VALUES (?, ?, ?)", (subject, number, wrapped))
         except apsw.Error as error:
             raise StoreFault(f"cannot keep a new key in the vault: {error}") from error
-        self._opened[subject, number] = AESGCM(raw)
-        return number
+        self._forget(subject)
+        return SubjectKey(number, AESGCM(raw))
+
+
+class VaultThread:
+    """Implements `core.ports.Vault`: a vault and the one thread that works on its file, in the order of the asking.
+
+    A key that is in memory is had at once; what waits for the disk is at most `max_waiting`. The vault is this thread's from
+    now on; whoever made it closes it after `close`.
+    """
+
+    def __init__(self, vault: FileVault, *, max_waiting: int = MAX_WAITING) -> None:
+        self._vault = vault
+        self._max_waiting = max_waiting
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sealgate-vault")
+        self._waiting = 0
+
+    async def sealing_key(self, subject: str) -> SubjectKey:
+        key = self._vault.sealing.get(subject)
+        return key if key is not None else await self._done(lambda: self._vault.sealing_key(subject))
+
+    async def keys(self, subject: str) -> SubjectKeys:
+        keys = self._vault.opening.get(subject)
+        return keys if keys is not None else await self._done(lambda: self._vault.keys(subject))
+
+    async def knows(self, subject: str) -> bool:
+        return await self._done(lambda: self._vault.knows(subject))
+
+    async def numbers(self, subject: str) -> list[int]:
+        return await self._done(lambda: self._vault.numbers(subject))
+
+    async def destroy(self, subject: str, numbers: list[int]) -> None:
+        await self._done(lambda: self._vault.destroy(subject, numbers))
+
+    def close(self) -> None:
+        """Wait for what was asked for, and end the thread."""
+        self._thread.shutdown()
+
+    async def _done(self, work: Callable[[], T]) -> T:
+        if self._waiting >= self._max_waiting:
+            raise Overloaded("the vault's queue is full", hint="Try again shortly.")
+        self._waiting += 1
+        done = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        done.add_done_callback(self._one_less)
+        return await asyncio.shield(done)  # a caller that leaves takes nothing out of the queue
+
+    def _one_less(self, _: object) -> None:
+        self._waiting -= 1
 
 
 def migrate_vault(path: Path) -> bool:

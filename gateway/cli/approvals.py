@@ -57,13 +57,16 @@ def list_approvals(
             item["request"]["approval_id"],
             item["state"],
             item["request"]["capability_id"],
+            _undone(item["request"]).get("capability_id", ""),
             item["request"]["mode"],
             " → ".join(item["request"]["principal_chain"]),
             item["request"]["expires_at"],
         ]
         for item in document["approvals"]
     ]
-    print_table(["approval", "state", "tool", "mode", "for", "expires"], rows, empty="Nothing waits for an approval.")
+    print_table(
+        ["approval", "state", "tool", "undoes", "mode", "for", "expires"], rows, empty="Nothing waits for an approval."
+    )
 
 
 @app.command()
@@ -133,11 +136,19 @@ def watch(
                 return
 
 
+def _undone(request: dict[str, Any]) -> dict[str, str]:
+    """The call that this one undoes; nothing where it undoes none."""
+    undone: dict[str, str] = request.get("compensates", {})
+    return undone
+
+
 def _describe(document: dict[str, Any]) -> None:
     request = document["request"]
+    undone = _undone(request)
     lines = [
         f"approval   {request['approval_id']}  ({document['state']})",
         f"tool       {request['capability_id']}  ({request['mode']})",
+        *([f"undoes     the call {undone['envelope_id']} of {undone.get('capability_id', '?')}"] if undone else []),
         f"for        {' → '.join(request['principal_chain'])}  in tenant {request['tenant_id']}",
         *(f"because    {one_line(reason['message'])} [{reason['code']}]" for reason in request["reasons"]),
         f"asked      {request['requested_at']}, expires {request['expires_at']}",

@@ -14,7 +14,7 @@ from gateway.adapters.daemon import DaemonClient
 from gateway.adapters.keys import load_keys, load_trusted_keys
 from gateway.adapters.state import StateFolder
 from gateway.adapters.store.sqlite.database import open_for_reading
-from gateway.adapters.store.sqlite.evidence import EvidenceStore
+from gateway.adapters.store.sqlite.evidence import read_values
 from gateway.adapters.vault import FileVault
 from gateway.cli.log_proof import proven_predicate
 from gateway.cli.render import one_line, pretty, print_json, say, stdout
@@ -23,10 +23,11 @@ from gateway.core import wire
 from gateway.core.commitment import Missing, Place, commitments
 from gateway.core.disclosures import Disclosed, calls_of, check_disclosures, disclosed, disclosure_file
 from gateway.core.dsse import NotVerified
-from gateway.core.entry import Entry, open_entry
+from gateway.core.entry import Entry, Kind, open_entry
 from gateway.core.errors import ConfigError, GatewayError, StoreFault, VerificationFailed
 
 ERASE_SECONDS = 3600.0
+_CALLS = {Kind.INTENT, Kind.OUTCOME, Kind.IN_DOUBT, Kind.DENIED}
 MAX_FILE_BYTES = 64 << 20
 
 _WHY = {
@@ -120,12 +121,42 @@ def _entries(envelope: str, state: Path | None) -> list[Entry]:
     try:
         with log_reader(state) as log:
             named = [open_entry(stored.entry, trusted) for stored in log.entries_naming(envelope)]
+            found = [entry for entry in named if envelope in calls_of(entry.predicate)]
+            if not found:
+                raise GatewayError(f"the log has no entry {envelope}", hint="sealgate log list", code="log.unknown")
+            if found[0].id == envelope and found[0].kind not in _CALLS:
+                asked = _approval_id(found[0])
+                using = [] if asked is None else [open_entry(one.entry, trusted) for one in log.entries_naming(asked)]
+                raise _not_a_call(found[0], using)
     except NotVerified as error:
         raise VerificationFailed(f"an entry of {envelope} does not hold: {error}", hint="sealgate log verify") from error
-    found = [entry for entry in named if envelope in calls_of(entry.predicate)]
-    if not found:
-        raise GatewayError(f"the log has no entry {envelope}", hint="sealgate log list", code="log.unknown")
     return found
+
+
+def _approval_id(entry: Entry) -> str | None:
+    """The approval request that an entry names."""
+    approval = entry.predicate.get("approval")
+    return str(approval["approval_id"]) if isinstance(approval, dict) and "approval_id" in approval else None
+
+
+def _not_a_call(entry: Entry, using: list[Entry]) -> GatewayError:
+    """What the entry is instead, and where to look. `using`: entries that name the same approval request."""
+    asked, about = _approval_id(entry), entry.predicate.get(entry.kind.value)
+    about = about if isinstance(about, dict) else {}
+    ran = next((one.id for one in using if one.kind is Kind.INTENT and _approval_id(one) == asked), None)
+    match entry.kind:
+        case Kind.APPROVAL if ran is not None:
+            hint = f"The call that ran with this approval: sealgate log disclose {ran}"
+        case Kind.APPROVAL:
+            hint = f"No call ran with this approval. What it asks for: sealgate approvals show {asked}"
+        case Kind.RESOLUTION:
+            hint = f"The call that was resolved: sealgate log disclose {about.get('envelope_id')}"
+        case Kind.COMPENSATION:
+            hint = f"The call that undoes: sealgate log disclose {about.get('by')}; the undone one: {about.get('of')}"
+        case _:
+            hint = "sealgate log list tells the calls' ids."
+    what = "an approval request" if entry.id == asked else f"an entry of the kind {entry.kind}"
+    return GatewayError(f"{entry.id} is no call: it is {what}", hint=hint, code="log.no_values")
 
 
 def _stored(envelope: str, state: Path | None) -> dict[str, Any] | None:
@@ -141,7 +172,7 @@ def _stored(envelope: str, state: Path | None) -> dict[str, Any] | None:
         vault = FileVault(folder.vault, load_keys(folder.keys).vault_key)
         db = open_for_reading(folder.journal)
         try:
-            kept = EvidenceStore(vault).values(db, envelope)
+            kept = read_values(vault, db, envelope).all()
         finally:
             db.close()
             vault.close()

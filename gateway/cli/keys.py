@@ -9,6 +9,7 @@ import typer
 from gateway.adapters.keys import make_approver_key, make_keys, read_private_text
 from gateway.adapters.keys.public import bundle_text
 from gateway.adapters.state import StateFolder
+from gateway.cli.key_ids import whole_keyid
 from gateway.cli.render import print_json, print_table, say
 from gateway.cli.target import JsonOption, StateOption, state_folder
 from gateway.core.errors import ConfigError, KeyFault
@@ -16,11 +17,13 @@ from gateway.core.run_context import PrincipalKind
 from gateway.core.trust import KeyPeriod, KeyRole, TrustedKeys
 from gateway.core.trust_bundle import in_order, verifier_key
 from gateway.edge.auth import token_digest
-from gateway.settings import load_settings
+from gateway.settings import Settings, load_settings
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", "-c", help="gateway.yaml, which names the log's anchors. Default: ./gateway.yaml.")
+]
 
 app = typer.Typer(help="Keys of the gateway and of approvers.", no_args_is_help=True, rich_markup_mode=None)
-
-_SHORTEST_KEYID = 8
 
 
 @app.command()
@@ -51,11 +54,14 @@ def list_keys(state: StateOption = None, json: JsonOption = False) -> None:
 def rotate_key(
     role: Annotated[KeyRole, typer.Argument(help="Which key: that of entries, or that of the log's checkpoints.")],
     state: StateOption = None,
+    config: ConfigOption = None,
 ) -> None:
     """Put a new key in the place of the one in force, and destroy the old one. Stop the gateway before."""
     from gateway.key_changes import rotate  # only here: it takes a while to load
 
-    with _owned(state) as folder:
+    folder, settings = _deployment(state, config)
+    with _owned(folder):
+        _hold_against_anchors(folder, settings)
         done = rotate(folder, role)
     _say_rotated(role, done.index, done.old, done.new)
 
@@ -71,13 +77,16 @@ def revoke_key(
         ),
     ] = None,
     state: StateOption = None,
+    config: ConfigOption = None,
 ) -> None:
     """Let what a key signed from an entry on count for nothing. One in force is rotated first. Stop the gateway before."""
     from gateway.key_changes import revoke  # only here: it takes a while to load
 
-    bundle = _bundle(state_folder(state))
-    whole = _whole(keyid, bundle)
-    with _owned(state) as folder:
+    folder, settings = _deployment(state, config)
+    bundle = _bundle(folder)
+    whole = whole_keyid(keyid, bundle)
+    with _owned(folder):
+        _hold_against_anchors(folder, settings)
         done = revoke(folder, whole, since, reason)
     role = bundle.role_of(whole)
     if role is not None and done.rotation is not None:
@@ -138,24 +147,38 @@ def _bundle(folder: StateFolder) -> TrustedKeys:
     return trusted_keys(folder)
 
 
-def _owned(given: Path | None) -> StateFolder:
+def _deployment(state: Path | None, config: Path | None) -> tuple[StateFolder, Settings | None]:
+    """The state folder, and its configuration: `--config`, or ./gateway.yaml where this folder is its `state`."""
+    path = config or Path("gateway.yaml")
+    if config is None and not path.exists():
+        return state_folder(state), None
+    settings = load_settings(path)
+    if config is None and state is not None and state.resolve() != settings.state_dir.resolve():
+        return state_folder(state), None
+    return state_folder(state or settings.state_dir), settings
+
+
+def _hold_against_anchors(folder: StateFolder, settings: Settings | None) -> None:
+    """Nothing is added to a log that was rolled back behind an anchor. Raises `GatewayError`, as a start would."""
+    if settings is None:
+        if folder.anchored.exists():
+            raise ConfigError(
+                "this log is anchored, and only its configuration says where and by whom",
+                hint="Say which it is: --config gateway.yaml.",
+            )
+    elif settings.configuration.log.anchors is not None:
+        from gateway.edge import logs  # only here: they take a while to load
+        from gateway.wiring import hold_against_anchors
+
+        logs.configure()
+        hold_against_anchors(settings, folder)
+
+
+def _owned(folder: StateFolder) -> StateFolder:
     """The state folder, to be entered: there are keys in it. Raises `KeyFault`."""
-    folder = state_folder(given)
     if not folder.keys.exists():
         raise KeyFault(f"no keys at {folder.keys}", hint="sealgate keys new makes them.")
     return folder
-
-
-def _whole(keyid: str, bundle: TrustedKeys) -> str:
-    """The one key id that begins so."""
-    found = [known for role in KeyRole for known in bundle.of(role) if known.startswith(keyid)]
-    if len(found) != 1 or len(keyid) < _SHORTEST_KEYID:
-        raise KeyFault(
-            f"{keyid!r} is the beginning of {len(found)} key ids; it must be that of one, and at least"
-            f" {_SHORTEST_KEYID} characters long",
-            hint="sealgate keys list shows the key ids.",
-        )
-    return found[0]
 
 
 def _told(role: KeyRole, period: KeyPeriod) -> dict[str, Any]:

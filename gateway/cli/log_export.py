@@ -18,6 +18,7 @@ from gateway.core.proof import consistency_proof, tree_root, verify_consistency
 from gateway.core.tiles import TileName, tile_names, tile_nodes
 
 _NOT_ITS_OWN = "sealgate log verify names the first difference."
+_NEW_FOLDER = "Where a key was revoked since, or it is another log's: export into a new folder."
 
 
 def export(
@@ -59,7 +60,7 @@ def _earlier(static: StaticLog, log: LogReader, checkpoint: Checkpoint, keys: Ch
         note = static.checkpoint()
         if note is None:
             return 0
-        old = _opened(note, keys, f"the checkpoint in {static.folder}")
+        old = _opened(note, keys, f"the checkpoint in {static.folder}", hint=_NEW_FOLDER)
         if old.size > checkpoint.size:
             raise VerificationFailed(
                 f"{static.folder} holds {old.size} entries, and the log's newest checkpoint {checkpoint.size}: it was cut",
@@ -73,11 +74,11 @@ def _earlier(static: StaticLog, log: LogReader, checkpoint: Checkpoint, keys: Ch
     return old.size
 
 
-def _opened(note: str, keys: CheckpointKeys, whose: str) -> Checkpoint:
+def _opened(note: str, keys: CheckpointKeys, whose: str, *, hint: str = "") -> Checkpoint:
     try:
         return keys.open_note(note)
     except NotVerified as error:
-        raise VerificationFailed(f"{whose} is not to be trusted: {error}") from error
+        raise VerificationFailed(f"{whose} is not to be trusted: {error}", hint=hint) from error
 
 
 def _present(log: LogReader, name: TileName) -> bytes:

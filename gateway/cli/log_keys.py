@@ -1,5 +1,6 @@
 """Public keys that a checkpoint is held against: a trust bundle, a C2SP policy, or C2SP verifier keys, one a line."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,13 @@ def bundle_keys(bundle: TrustedKeys) -> CheckpointKeys:
     """The log keys of a trust bundle, each where it counts."""
 
     def open_note(note: str) -> Checkpoint:
-        return open_checkpoint(note, bundle.origin, bundle.log_keys_at(read_checkpoint(note).checkpoint.size))
+        size = read_checkpoint(note).checkpoint.size
+        try:
+            return open_checkpoint(note, bundle.origin, bundle.log_keys_at(size))
+        except NotVerified:
+            if (told := _revoked(note, size, bundle)) is not None:
+                raise NotVerified(told) from None
+            raise
 
     return CheckpointKeys(open_note, bundle)
 
@@ -61,6 +68,17 @@ def log_verifier_keys(bundle: TrustedKeys, size: int) -> list[VerifierKey]:
     """As C2SP verifier keys, which other programs read: the log keys whose checkpoint of `size` counts."""
     kind = SignatureType.ED25519
     return [VerifierKey(bundle.origin, kind, key.public_bytes_raw()) for key in bundle.log_keys_at(size)]
+
+
+def _revoked(note: str, size: int, bundle: TrustedKeys) -> str | None:
+    """That who signed the checkpoint is revoked from before it on; None where this is not what is wrong with it."""
+    for period in bundle.log_keys.values():
+        if period.revoked is not None and period.covers_checkpoint(size):
+            with contextlib.suppress(NotVerified):
+                open_checkpoint(note, bundle.origin, [period.key])
+                since, reason = period.revoked.since, period.revoked.reason
+                return f"the checkpoint of {size} entries is signed by a key that is revoked from {since} on: {reason}"
+    return None
 
 
 def _verifier_keys(keys: list[VerifierKey]) -> CheckpointKeys:

@@ -8,7 +8,7 @@ import typer
 
 from gateway.adapters.keys import load_trusted_keys
 from gateway.cli.log_entries import find_entries, statement, summary
-from gateway.cli.log_keys import bundle_keys, load_checkpoint_keys
+from gateway.cli.log_keys import CheckpointKeys, bundle_keys, load_checkpoint_keys
 from gateway.cli.render import one_line, print_json, say, stdout
 from gateway.cli.target import StateOption, log_reader, state_folder
 from gateway.core.checkpoint import Checkpoint, read_checkpoint
@@ -20,7 +20,7 @@ from gateway.core.ports import LogReader
 from gateway.core.proof import inclusion_proof
 from gateway.core.tiles import TileName, tile_nodes
 from gateway.core.tlog_proof import LogProof, parse_proof
-from gateway.core.trust import TrustedKeys
+from gateway.core.trust import TrustedKeys, short
 from gateway.core.verify import StoredEntry
 
 WAIT_SECONDS = 10.0
@@ -41,8 +41,8 @@ def prove(
     if len(found) > 1:
         others = ", ".join(f"{one['index']} {one['kind']}" for one in map(summary, found))
         say(one_line(f"proving entry {stored.index}; this call has {others}"))
-    proof = _proof(stored, state)
     keys = bundle_keys(load_trusted_keys(state_folder(state).keys / "public.json"))
+    proof = _proof(stored, state, keys)
     try:
         proof.check(keys.open_note)
     except NotVerified as error:  # nobody must be handed a proof that proves nothing
@@ -98,8 +98,11 @@ def _signer(proof: LogProof, bundle: TrustedKeys) -> str:
     period = bundle.entry_keys.get(opened.keyid)
     if opened.index != proof.index:
         raise NotVerified(f"the entry states that it is entry {opened.index}, not {proof.index}")
-    if period is None or not period.signs_entry(opened.index):
-        raise NotVerified(f"the entry is signed by the key {opened.keyid[:16]}…, which is not in force there")
+    if period is None or not period.covers_entry(opened.index):
+        raise NotVerified(f"the entry is signed by the key {short(opened.keyid)}, which is not in force there")
+    if period.revoked is not None and not period.signs_entry(opened.index):
+        why = f"it is revoked from {period.revoked.since} on: {period.revoked.reason}"
+        raise NotVerified(f"the entry is signed by the key {short(opened.keyid)}, which is not in force there: {why}")
     return opened.keyid
 
 
@@ -133,15 +136,17 @@ def _chosen(found: list[StoredEntry], wanted: str, kind: Kind | None) -> StoredE
     return fitting[-1]
 
 
-def _proof(stored: StoredEntry, state: Path | None) -> LogProof:
-    """The proof under a checkpoint that covers the entry: the newest cosigned one, else the newest, once there is one."""
+def _proof(stored: StoredEntry, state: Path | None, keys: CheckpointKeys) -> LogProof:
+    """The proof under a checkpoint that covers the entry: a cosigned one that counts, else the newest, once there is."""
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
         alive = state_folder(state).owned()
         with log_reader(state) as log:
             for cosigned in (True, False):
                 note = log.checkpoint(cosigned=cosigned)
-                if note is not None and (size := _size(note)) > stored.index:
+                if note is None or (size := _size(note)) <= stored.index:
+                    continue
+                if not cosigned or _counts(note, keys):
                     return LogProof(stored.entry, stored.index, tuple(_hashes(log, stored.index, size)), note)
         if not alive:
             raise GatewayError(
@@ -167,6 +172,15 @@ def _hashes(log: LogReader, index: int, size: int) -> list[bytes]:
         return inclusion_proof(index, size, tile_nodes(size, read))
     except ValueError as error:
         raise _damaged(str(error)) from error
+
+
+def _counts(note: str, keys: CheckpointKeys) -> bool:
+    """Not where the log's key was revoked since."""
+    try:
+        keys.open_note(note)
+    except NotVerified:
+        return False
+    return True
 
 
 def _size(note: str) -> int:

@@ -13,10 +13,13 @@ from gateway.adapters.store.sqlite.reader import SqliteLog
 from gateway.cli.log_anchors import AnchorFindings, find_anchors
 from gateway.cli.log_proof import verify_proof
 from gateway.cli.render import one_line, print_json, say, stdout, watched
+from gateway.cli.revoked import AcceptRevokedOption, accepted_keys, not_accepted, revoked_documents, revoked_lines
 from gateway.cli.target import JsonOption, StateOption, log_reader, state_folder
 from gateway.core.errors import ConfigError, GatewayError, VerificationFailed
 from gateway.core.ports import LogReader
 from gateway.core.verify import Report, verify_log
+
+_MAX_NOTE_BYTES = 1_000_000
 
 
 def verify(
@@ -44,6 +47,7 @@ def verify(
     timestamp_ca: Annotated[
         Path | None, typer.Option("--timestamp-ca", help="PEM file: a checkpoint must have a time stamp leading up to it.")
     ] = None,
+    accept_revoked: AcceptRevokedOption = None,
     json: JsonOption = False,
 ) -> None:
     """Check every signature, hash and number, the order of entries, tiles, checkpoints. Exit 6 where anything is wrong."""
@@ -55,9 +59,12 @@ def verify(
     if proof is not None and key:
         if keys is not None or kept or timestamp_ca is not None:
             raise ConfigError("--keys, --checkpoint and --timestamp-ca are for a whole log; a proof has its own checkpoint")
+        if accept_revoked:
+            raise ConfigError("--accept-revoked is for a whole log; one entry that a revocation disowns proves nothing")
         verify_proof(proof, key, json=json)
         return
     trusted = load_trusted_keys(keys or state_folder(state).keys / "public.json")
+    accepted = accepted_keys(accept_revoked, trusted)
     notes = [_read_note(path) for path in kept or []]
     with _opened(state, journal, folder) as log:
         found = find_anchors(log, trusted, policy, timestamp_ca)
@@ -71,10 +78,13 @@ def verify(
             kept=[*notes, *found.notes],
             snapshot=isinstance(log, SqliteLog),
             tile=log.tile,
+            accept_revoked=accepted,
         )
     _tell(report, found, json=json)
-    if not report.ok:
+    if report.problems:
         raise VerificationFailed(f"the log is not what was written: {len(report.problems)} problem(s)")
+    if not report.ok:
+        raise not_accepted(report, "part of the log counts for nothing: its key is revoked from before it on")
 
 
 @contextmanager
@@ -99,13 +109,14 @@ def _tell(report: Report, found: AnchorFindings, *, json: bool) -> None:
     if report.ok:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(report.kinds.items()))
         typer.echo(f"OK: {report.size} entries ({kinds}), {report.checkpoints} checkpoints, root {report.root.hex()[:16]}…")
-        for line in found.lines(report.size):
+        for line in (*revoked_lines(report), *found.lines(report.size)):
             typer.echo(one_line(line))
         left = report.size - report.covered
         if left:
             say(f"the newest {left} entries are under no checkpoint yet, only under their signatures")
-    for problem in report.problems:
-        stdout.print(one_line(problem), markup=False, highlight=False, soft_wrap=True)
+        return
+    for line in (*report.problems, *revoked_lines(report)):
+        stdout.print(one_line(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def _document(report: Report) -> dict[str, Any]:
@@ -116,11 +127,18 @@ def _document(report: Report) -> dict[str, Any]:
         "checkpoints": report.checkpoints,
         "kinds": report.kinds,
         "problems": report.problems,
+        "revoked": revoked_documents(report),
     }
 
 
 def _read_note(path: Path) -> str:
     try:
-        return path.read_text()
+        with path.open("rb") as file:
+            data = file.read(_MAX_NOTE_BYTES + 1)
+        if len(data) > _MAX_NOTE_BYTES:
+            raise GatewayError(
+                f"{path} is not a checkpoint: it has more than {_MAX_NOTE_BYTES} bytes", code="log.checkpoint_unreadable"
+            )
+        return data.decode()
     except (OSError, UnicodeDecodeError) as error:
         raise GatewayError(f"cannot read the checkpoint {path}: {error}", code="log.checkpoint_unreadable") from error

@@ -1,5 +1,7 @@
 """`sealgate runs`: calls whose end is unknown, and how their doubt ends."""
 
+import os
+import stat
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -7,6 +9,7 @@ from urllib.parse import quote
 import typer
 
 from gateway.adapters.daemon import DaemonClient
+from gateway.adapters.upstream.spec import MAX_RESULT_BYTES
 from gateway.cli.render import one_line, print_json, print_table, say, stdout
 from gateway.cli.target import JsonOption, StateOption, daemon, login_name
 from gateway.core import wire
@@ -109,9 +112,25 @@ def _path(envelope: str, verb: str) -> str:
 
 
 def _read_result(path: Path) -> Any:
+    """The JSON in a file; no larger than any upstream may answer. A pipe is refused: it may never end."""
     try:
-        return wire.parse(path.read_bytes())
+        with open(path, "rb", opener=_at_once) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise GatewayError(f"{path} is no regular file", hint="Write the result to one.", code="resolution.result")
+            data = file.read(MAX_RESULT_BYTES + 1)
+        if len(data) > MAX_RESULT_BYTES:
+            raise GatewayError(
+                f"the result {path} is too large: no server may answer with more than {MAX_RESULT_BYTES} bytes",
+                hint="Leave the result out.",
+                code="resolution.result",
+            )
+        return wire.parse(data, max_bytes=MAX_RESULT_BYTES, max_keys=wire.MAX_ANSWER_KEYS)
     except OSError as error:
         raise GatewayError(f"cannot read the result {path}: {error.strerror}", code="resolution.result") from error
     except wire.Malformed as error:
         raise GatewayError(f"the result {path} is no acceptable JSON: {error}", code="resolution.result") from error
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open without waiting for somebody who writes into a pipe."""
+    return os.open(path, flags | os.O_NONBLOCK)

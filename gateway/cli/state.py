@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -27,6 +27,7 @@ from gateway.adapters.store.sqlite.migrations import is_old, migrate_journal
 from gateway.adapters.store.sqlite.restored import mark_restored
 from gateway.adapters.vault import FileVault, migrate_vault
 from gateway.cli.render import one_line, print_json, say, stdout, watched
+from gateway.cli.revoked import AcceptRevokedOption, accepted_keys, not_accepted, revoked_documents, revoked_lines
 from gateway.cli.target import JsonOption, StateOption, state_folder
 from gateway.core.errors import ConfigError, KeyFault, StoreFault, VerificationFailed
 from gateway.core.trust import KeyRole, TrustedKeys
@@ -70,11 +71,13 @@ def backup(
     without_vault: Annotated[
         bool, typer.Option("--without-vault", help="No stored values and no keys to them: nothing in it needs erasing.")
     ] = False,
+    accept_revoked: AcceptRevokedOption = None,
 ) -> None:
     """Copy the state to a new folder, also while the gateway runs, and check the copy."""
     folder, near = _deployment(state, config)
     if not folder.journal.exists():
         raise StoreFault(f"there is no journal at {folder.journal}", hint="sealgate up makes one.")
+    accepted = _accepted(accept_revoked, folder.keys / "public.json")
     made_at = SystemClock().now()
     with new_folder(to) as fresh:
         # The journal before the vault, which has a key before anything is sealed with it; and before the public keys.
@@ -89,10 +92,10 @@ def backup(
             for path in [*folder.keys.glob("*"), *folder.dev.glob("*")]:
                 if path.is_file() and path.name != "public.json":
                     copy_file(path, fresh / path.relative_to(folder.path))
-        report = _checked(StateFolder(fresh), keys_of=folder, kept=())
+        report = _checked(StateFolder(fresh), keys_of=folder, kept=(), accepted=accepted)
         if not report.ok:
             _tell(report)
-            raise VerificationFailed("what was copied does not hold, so there is no backup", hint="sealgate state check")
+            raise _failed(report, "what was copied does not hold, so there is no backup", "sealgate state check")
         log = _log(report)
         bundle = _keys_of_one_time(fresh / "keys", log.size, private=with_keys)
         about = {"made_at": made_at, "program": __version__, "schema": SCHEMA_VERSION, "values": not without_vault}
@@ -113,21 +116,22 @@ def check(
         Path | None, typer.Option("--keys", help="Public keys to trust (public.json). Default: those beside the journal.")
     ] = None,
     kept: KeptOption = None,
+    accept_revoked: AcceptRevokedOption = None,
     json: JsonOption = False,
 ) -> None:
     """Hold all that is stored against the signed log. Exit 6 where anything is wrong."""
     folder = state_folder(state) if backup is None else StateFolder(backup)
     if backup is not None and (backup / "manifest.json").exists():
         read_manifest(backup)
-    report = _checked(folder, keys_of=folder, kept=_notes(kept), public=keys)
+    public = keys or folder.keys / "public.json"
+    accepted = _accepted(accept_revoked, public)
+    report = _checked(folder, keys_of=folder, kept=_notes(kept), public=public, accepted=accepted)
     if json:
-        root = "" if report.log is None else report.log.root.hex()
-        size = 0 if report.log is None else report.log.size
-        print_json({"ok": report.ok, "entries": size, "root": root, "checked": report.checked, "problems": report.problems})
+        print_json(_document(report))
     else:
         _tell(report)
     if not report.ok:
-        raise VerificationFailed(f"the state is not what the log says: {len(report.problems)} problem(s)")
+        raise _failed(report, "the state is not what the log says")
 
 
 @app.command()
@@ -137,6 +141,7 @@ def restore(
     state: StateOption = None,
     config: ConfigOption = None,
     kept: KeptOption = None,
+    accept_revoked: AcceptRevokedOption = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Make a new state folder from a backup. Calls made after it was taken are not known to it."""
@@ -149,11 +154,12 @@ def restore(
             f"{backup} has schema version {manifest.schema}, and this program works on {SCHEMA_VERSION}",
             hint="Restore it with the version of Sealgate that made it.",
         )
+    accepted = _accepted(accept_revoked, backup / "keys" / "public.json")
     notes = _notes(kept)
     anchored = None if near.kept is None else read_kept(near.kept)
     if anchored is not None:
         notes.append(anchored)
-    _require_whole(backup, manifest, notes)
+    _require_whole(backup, manifest, notes, accepted)
     _make_room(folder)
     if not yes:
         say(one_line(f"the backup of {manifest.made_at} has {manifest.log_size} entries. It knows no call made after that:"))
@@ -170,7 +176,7 @@ def restore(
             if name != "gateway.lock":
                 copy_file(backup / name, fresh / name)
         mark_restored(fresh / "journal.db", manifest.origin, about)
-        report = _require_whole(fresh, manifest, notes)
+        report = _require_whole(fresh, manifest, notes, accepted)
     _tell(report)
     say(f"restored to {folder.path}; the next start writes so into the log")
     missing = [name for name in _KEY_FILES if not (folder.keys / name).exists()]
@@ -198,7 +204,9 @@ def _deployment(state: Path | None, config: Path | None) -> tuple[StateFolder, _
     return state_folder(state or settings.state_dir), _Near(settings.lock_path, kept)
 
 
-def _checked(folder: StateFolder, *, keys_of: StateFolder, kept: Sequence[str], public: Path | None = None) -> StateReport:
+def _checked(
+    folder: StateFolder, *, keys_of: StateFolder, kept: Sequence[str], accepted: frozenset[str], public: Path | None = None
+) -> StateReport:
     """Check a state folder, with the vault key of `keys_of` where there is one."""
     if not folder.journal.exists():
         raise StoreFault(f"there is no journal at {folder.journal}", hint="sealgate up makes one.")
@@ -212,7 +220,7 @@ def _checked(folder: StateFolder, *, keys_of: StateFolder, kept: Sequence[str], 
             vault = FileVault(folder.vault, load_keys(keys_of.keys).vault_key)
             stack.callback(vault.close)
         notes = [*kept, *([] if anchored is None else [anchored])]
-        report = check_file(folder.journal, trusted, kept=notes, vault=vault, watch=watched)
+        report = check_file(folder.journal, trusted, kept=notes, vault=vault, accept_revoked=accepted, watch=watched)
     report.problems.extend(damage)
     if folder.vault.exists():
         report.checked.append("vault.db is sound below its tables")
@@ -221,19 +229,27 @@ def _checked(folder: StateFolder, *, keys_of: StateFolder, kept: Sequence[str], 
     return report
 
 
-def _require_whole(path: Path, manifest: Manifest, kept: list[str]) -> StateReport:
+def _require_whole(path: Path, manifest: Manifest, kept: list[str], accepted: frozenset[str]) -> StateReport:
     """The report on a folder whose log is the manifest's and lacks nothing of what was kept elsewhere."""
-    report = _checked(StateFolder(path), keys_of=StateFolder(path), kept=kept)
+    report = _checked(StateFolder(path), keys_of=StateFolder(path), kept=kept, accepted=accepted)
     log = report.log
     if report.ok and log is not None and (log.size, log.root.hex()) != (manifest.log_size, manifest.log_root):
         report.problems.append("the log is not the one that the manifest names")
     if not report.ok:
         _tell(report)
-        raise VerificationFailed(
-            f"{path} cannot be restored: {len(report.problems)} problem(s)",
-            hint="Take a newer backup. Where none has all that was anchored, start a new log: another log.origin and state.",
-        )
+        hint = "Take a newer backup. Where none has all that was anchored, start a new log: another log.origin and state."
+        raise _failed(report, f"{path} cannot be restored", hint)
     return report
+
+
+def _failed(report: StateReport, what: str, hint: str = "") -> VerificationFailed:
+    if report.log is not None and not report.problems:
+        return not_accepted(report.log, f"{what}: part of its log counts for nothing, since a key is revoked")
+    return VerificationFailed(f"{what}: {len(report.problems)} problem(s)", hint=hint)
+
+
+def _accepted(given: list[str] | None, public: Path) -> frozenset[str]:
+    return accepted_keys(given, load_trusted_keys(public)) if given else frozenset()
 
 
 def _keys_of_one_time(keys: Path, size: int, *, private: bool) -> TrustedKeys:
@@ -278,5 +294,18 @@ def _log(report: StateReport) -> Report:
 
 
 def _tell(report: StateReport) -> None:
-    for line in report.checked if report.ok else report.problems:
-        stdout.print(one_line(f"ok: {line}" if report.ok else line), markup=False, highlight=False, soft_wrap=True)
+    lines = [f"ok: {line}" for line in report.checked] if report.ok else report.problems
+    for line in (*lines, *([] if report.log is None else revoked_lines(report.log))):
+        stdout.print(one_line(line), markup=False, highlight=False, soft_wrap=True)
+
+
+def _document(report: StateReport) -> dict[str, Any]:
+    log = report.log or Report()
+    return {
+        "ok": report.ok,
+        "entries": log.size,
+        "root": log.root.hex(),
+        "checked": report.checked,
+        "problems": report.problems,
+        "revoked": revoked_documents(log),
+    }

@@ -21,6 +21,7 @@ app = typer.Typer(
 _KEY = "witness.pem"
 _PUBLIC = "witness.vkey"
 _MEMORY = "witness.db"
+_MAX_BYTES = 1_000_000
 
 
 @app.command()
@@ -86,7 +87,11 @@ def _log_keys(files: list[Path]) -> LogKeys:
 def _read_keys(path: Path) -> list[VerifierKey]:
     """One verifier key a line; empty lines and those that begin with # are passed over."""
     try:
-        lines = [line.strip() for line in path.read_text().splitlines()]
+        with path.open("rb") as file:
+            data = file.read(_MAX_BYTES + 1)
+        if len(data) > _MAX_BYTES:
+            raise ConfigError(f"{path} holds no keys: it has more than {_MAX_BYTES} bytes")
+        lines = [line.strip() for line in data.decode().splitlines()]
         return [parse_verifier_key(line) for line in lines if line and not line.startswith("#")]
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: {error}", hint="sealgate keys public --vkey prints that of a log.") from error

@@ -20,7 +20,7 @@ from typing import Any
 import orjson
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from gateway.core.call import SealedCall
+from gateway.core.call import Compensated, SealedCall
 from gateway.core.canonical import canonical, digest
 from gateway.core.decision import APPROVER, Effect, PolicyDecision
 from gateway.core.dsse import NotVerified, open_envelope
@@ -46,7 +46,10 @@ class Answer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ApprovalRequest:
-    """What a person is asked. Times are RFC 3339 UTC. `advisory`: a development approval, which proves nothing."""
+    """What a person is asked. Times are RFC 3339 UTC. `advisory`: a development approval, which proves nothing.
+
+    `compensates` is the call that this one undoes, if it undoes one.
+    """
 
     approval_id: str
     envelope_id: str
@@ -62,10 +65,19 @@ class ApprovalRequest:
     requested_at: str
     expires_at: str
     advisory: bool
+    compensates: Compensated | None = None
 
     @classmethod
     def for_call(
-        cls, call: SealedCall, decision: PolicyDecision, *, approval_id: str, now: str, expires_at: str, advisory: bool
+        cls,
+        call: SealedCall,
+        decision: PolicyDecision,
+        *,
+        compensated: Compensated | None,
+        approval_id: str,
+        now: str,
+        expires_at: str,
+        advisory: bool,
     ) -> "ApprovalRequest":
         """The request that an `ask` decision makes."""
         return cls(
@@ -83,6 +95,7 @@ class ApprovalRequest:
             requested_at=now,
             expires_at=expires_at,
             advisory=advisory,
+            compensates=compensated,
         )
 
     def is_for(self, call: SealedCall, decision: PolicyDecision) -> bool:
@@ -116,6 +129,7 @@ class ApprovalRequest:
             "requested_at": self.requested_at,
             "expires_at": self.expires_at,
             "advisory": self.advisory,
+            **({} if self.compensates is None else {"compensates": self.compensates.document()}),
         }
 
     @classmethod
@@ -124,6 +138,8 @@ class ApprovalRequest:
         fields = dict(document)
         fields["principal_chain"] = tuple(fields["principal_chain"])
         fields["reasons"] = tuple(Reason(item["code"], item["message"]) for item in fields["reasons"])
+        if "compensates" in fields:
+            fields["compensates"] = Compensated(**fields["compensates"])
         return cls(**fields)
 
 

@@ -95,6 +95,31 @@ class SealedCall:
         return self.run.about or self.run.subject
 
 
+@dataclass(frozen=True, slots=True)
+class Compensated:
+    """The call that another one undoes, as policies and approvers are told of it.
+
+    Its tool and digest are those of its own entries; None where the caller made no call with an effect under that id.
+    """
+
+    envelope_id: str
+    capability_id: str | None = None
+    call_digest: str | None = None
+
+    def document(self) -> dict[str, str]:
+        """What is known, by name."""
+        told = {"envelope_id": self.envelope_id, "capability_id": self.capability_id, "call_digest": self.call_digest}
+        return {name: text for name, text in told.items() if text is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class ToldResult:
+    """The result of a lost call as somebody else told it: the commitment to it, and whether it is the tool's own error."""
+
+    disclosure: Disclosure
+    is_error: bool
+
+
 class Sealer:
     """Turns a request into a SealedCall, or says why it cannot be one."""
 
@@ -164,16 +189,17 @@ class Sealer:
         redacted = self._redaction(call.capability).of_result(document, result, call.repeated)
         return disclose("result", result, self._random(SALT_BYTES), redacted)
 
-    def disclose_told_result(self, definition: dict[str, Any] | None, document: dict[str, Any]) -> Disclosure:
+    def disclose_told_result(self, definition: dict[str, Any] | None, document: dict[str, Any]) -> ToldResult:
         """Commit to the result of a lost call, told by somebody else. None: its tool's definition is not there any more.
 
         Raises `NotCanonical`.
         """
         result = canonical(document)
         if definition is None:
-            return disclose("result", result, self._random(SALT_BYTES), hidden_result(document))
-        redacted = Redaction.of_definition(definition).of_told_result(document, result)
-        return disclose("result", result, self._random(SALT_BYTES), redacted)
+            redacted: Redacted | None = hidden_result(document)
+        else:
+            redacted = Redaction.of_definition(definition).of_told_result(document, result)
+        return ToldResult(disclose("result", result, self._random(SALT_BYTES), redacted), document.get("isError") is True)
 
     def _redaction(self, capability: Capability) -> Redaction:
         """What the pinned definition marks. Definitions are few: each was approved by a person."""

@@ -3,17 +3,22 @@
 Input follows AuthZEN 1.0 (subject, action, resource, context). The answer document is
 `{effect: allow|ask|deny, reasons: [{code, message}], obligations: {...}}`. Whatever is not exactly that is a deny:
 undefined, an error, an unknown effect, an obligation this gateway does not know.
+
+A policy may quote an argument. So where the log keeps its words in clear they have a narrow form: a code that of a name, an
+approver that of a principal. All it says is looked at for secrets as arguments are.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 import orjson
 
-from gateway.core.call import SealedCall
+from gateway.core.call import Compensated, SealedCall
 from gateway.core.outcome import Reason
+from gateway.core.run_context import PrincipalKind
 
 ENTRY_POINT = "data.sealgate.authz.decision"
 
@@ -21,6 +26,12 @@ APPROVER = "approver"
 """Obligation: only this principal's approval counts (`user:alice`)."""
 
 KNOWN_OBLIGATIONS = frozenset({APPROVER})
+
+REDACTED_CODE = "policy.redacted"
+"""Stands for a reason code that held a sensitive value or a secret."""
+
+_CODE = re.compile(r"[a-z0-9_.-]{1,64}")
+_PRINCIPAL = re.compile(rf"({'|'.join(PrincipalKind)}):[A-Za-z0-9][A-Za-z0-9._@=/|:-]{{0,127}}")
 
 POLICY_ERROR = Reason("policy.error", "Policy could not decide this call, so it is denied. Tell the operator.")
 
@@ -54,11 +65,14 @@ class Verdict:
     cause: str | None = None
 
 
-def read_verdict(document: Any) -> Verdict:
-    """The verdict in an engine's answer; `POLICY_ERROR` and a cause where it is not one."""
+def read_verdict(document: Any, told: Callable[[str], str]) -> Verdict:
+    """The verdict in an engine's answer; `POLICY_ERROR` and a cause where it is not one. A cause quotes no value.
+
+    `told` takes out of a text what must not be stored of the call (`SealedCall.told`).
+    """
     try:
         effect = Effect(document["effect"])
-        reasons = tuple(Reason(str(item["code"]), str(item["message"])) for item in document["reasons"])
+        reasons = tuple(_reason(item["code"], item["message"], told) for item in document["reasons"])
         obligations = document.get("obligations", {})
         if not isinstance(obligations, dict):
             raise TypeError("obligations are an object")
@@ -66,12 +80,24 @@ def read_verdict(document: Any) -> Verdict:
         return failed_verdict("not a decision document: effect is none of allow, ask and deny")
     except (KeyError, TypeError, AttributeError) as error:
         return failed_verdict(f"not a decision document: {error!r}")
-    unknown = sorted(obligations.keys() - KNOWN_OBLIGATIONS)
-    if unknown and effect is not Effect.DENY:
-        return failed_verdict(f"unknown obligation {unknown[0]!r}")
-    if not isinstance(obligations.get(APPROVER, ""), str):
-        return failed_verdict("obligation approver is not a string")
+    if effect is Effect.DENY:  # it binds nobody to anything, and stays a deny whatever it carries
+        return Verdict(effect, reasons)
+    if obligations.keys() - KNOWN_OBLIGATIONS:
+        return failed_verdict("unknown obligation: this gateway knows " + ", ".join(sorted(KNOWN_OBLIGATIONS)))
+    approver = obligations.get(APPROVER)
+    if APPROVER in obligations and not (isinstance(approver, str) and _PRINCIPAL.fullmatch(approver)):
+        return failed_verdict("obligation approver is no principal such as user:alice")
+    if approver is not None and told(approver) != approver:
+        return failed_verdict("obligation approver holds a sensitive argument or a secret")
     return Verdict(effect, reasons, obligations)
+
+
+def _reason(code: Any, message: Any, told: Callable[[str], str]) -> Reason:
+    if not isinstance(code, str) or not isinstance(message, str):
+        raise TypeError("code and message of a reason are strings")
+    if _CODE.fullmatch(code) is None:
+        raise TypeError(f"the code of a reason is of the form {_CODE.pattern}")
+    return Reason(code if told(code) == code else REDACTED_CODE, told(message))
 
 
 def failed_verdict(cause: str) -> Verdict:
@@ -79,8 +105,11 @@ def failed_verdict(cause: str) -> Verdict:
     return Verdict(Effect.DENY, (POLICY_ERROR,), cause=cause)
 
 
-def policy_input(call: SealedCall, *, dev: bool, recent_calls: int, now: str) -> bytes:
-    """The input document as JSON bytes. `arguments` are the very bytes that were digested and will be forwarded."""
+def policy_input(call: SealedCall, *, dev: bool, recent_calls: int, compensated: Compensated | None, now: str) -> bytes:
+    """The input document as JSON bytes. `arguments` are the very bytes that were digested and will be forwarded.
+
+    `compensated` is the call that this one undoes; where it undoes none, the document has no such member.
+    """
     capability, run = call.capability, call.run
     delegation = run.delegation
     return orjson.dumps(
@@ -124,6 +153,7 @@ def policy_input(call: SealedCall, *, dev: bool, recent_calls: int, now: str) ->
                 "recent_calls": recent_calls,
                 "dev": dev,
                 "time": now,
+                **({} if compensated is None else {"compensates": compensated.document()}),
             },
         }
     )

@@ -2,7 +2,7 @@
 
     absent → reserved → (awaiting_approval →) started → completed | failed | in_doubt
     in_doubt → completed | failed            by an operator or a registered tool
-    completed → compensating → compensated   another call undoes it; back to completed where that certainly failed
+    completed → compensating → compensated   another call undoes it; back to completed where that one failed
     reserved, awaiting_approval → released   denied, expired, cancelled: it never started
 
 Only `started` can become in_doubt, and in_doubt is never run again by itself. `failed` means: it certainly had no effect,
@@ -163,18 +163,21 @@ def undoing(target: CallRow, by: str) -> CallRow:
 
 
 def undone(target: CallRow, *, done: bool) -> CallRow:
-    """The undoing call succeeded, or it certainly failed and another one may try."""
+    """The undoing call did it, or it failed and another one may try: see `undid`."""
     if done:
         return replace(target, state=advance(target.state, State.COMPENSATED))
     return replace(target, state=advance(target.state, State.COMPLETED), compensated_by=None)
 
 
-def undo_result(ending: Ending) -> bool | None:
-    """Whether a compensating call that ended so undid the other; None: nobody knows. The tool's own error is a no."""
-    match ending:
-        case Answered(is_error=is_error):
+def undid(end: State | None, *, is_error: bool) -> bool | None:
+    """Whether a compensating call that ended so undid the other; None: nobody knows. The tool's own error is a no.
+
+    The one rule for an answer that came, a verdict that came later, and the log that tells of either.
+    """
+    match end:
+        case State.COMPLETED:
             return not is_error
-        case NotDone():
+        case State.FAILED:
             return False
-        case Unknown():
+        case _:
             return None

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from gateway.core.anchor import Anchor, AnchoredCheckpoint
 from gateway.core.approval import ApprovalRequest, Grant
-from gateway.core.call import SealedCall
+from gateway.core.call import Compensated, SealedCall
 from gateway.core.capability import Capability
 from gateway.core.catalog import Catalog
 from gateway.core.decision import PolicyDecision
@@ -51,8 +51,13 @@ class PolicyEngine(Protocol):
     `policy.error`. It answers within its deadline.
     """
 
-    async def decide(self, call: SealedCall, recent_calls: int) -> PolicyDecision:
-        """The decision on one call; `recent_calls` counts the principal's calls of the last minute."""
+    async def decide(self, call: SealedCall, recent_calls: int, compensated: Compensated | None) -> PolicyDecision:
+        """The decision on one call.
+
+        Args:
+            recent_calls: the principal's calls of the last minute
+            compensated: the call that this one undoes, if it undoes one
+        """
 
 
 class Journal(Protocol):
@@ -62,6 +67,9 @@ class Journal(Protocol):
     For one key at most one call holds `Held` or `Resumed` at a time, until it is released. What a call meets under its key
     is decided in `core/reservation.py`. A call that undoes another holds that one's key as well.
     """
+
+    def compensated(self, call: SealedCall) -> Compensated | None:
+        """The call that this one says it undoes, as far as the same caller made it; None where it undoes none."""
 
     async def reserve(self, call: SealedCall, decision: PolicyDecision, ask: ApprovalRequest | None) -> Reservation:
         """Claim the call's key. `ask` is the request to file where policy wants a person and none was filed yet."""
@@ -95,22 +103,47 @@ class Executor(Protocol):
         """Send the call once and wait for its end, within the upstream's deadline. Never retries, never raises."""
 
 
+class SealingKey(Protocol):
+    """A subject's key in memory; it is durable. Waits for nothing. Implementations: `adapters.vault.SubjectKey`."""
+
+    def seal(self, data: bytes, context: bytes) -> bytes:
+        """AES-256-GCM of `data` bound to `context`. Begins with the key's number, 4 bytes."""
+
+
+class OpeningKeys(Protocol):
+    """A subject's keys in memory. Waits for nothing. Implementations: `adapters.vault.SubjectKeys`."""
+
+    def open(self, sealed: bytes, context: bytes) -> bytes:
+        """What was sealed. Raises `Erased` where the key was destroyed, `KeyFault` where the bytes were changed."""
+
+
+class VaultFile(Protocol):
+    """The vault for a command, which has nothing else to do meanwhile. Implementations: `adapters.vault.FileVault`."""
+
+    def keys(self, subject: str) -> OpeningKeys:
+        """The keys of stored values. Waits for the disk. Raises `StoreFault`."""
+
+
 class Vault(Protocol):
-    """Encrypts what may be erased later, under a key per subject. Implementations: `adapters.vault.FileVault`."""
+    """Keys of what may be erased later, one or more per subject. Implementations: `adapters.vault.VaultThread`.
 
-    def seal(self, subject: str, data: bytes, context: bytes) -> bytes:
-        """AES-256-GCM of `data` bound to `context`; makes the subject's key, durably, on first use."""
+    The event loop goes on while a method waits for a disk. All raise `StoreFault` where it fails, `Overloaded` where too
+    much waits for it.
+    """
 
-    def open(self, subject: str, sealed: bytes, context: bytes) -> bytes:
-        """The inverse. Raises `Erased` where the key was destroyed, `KeyFault` where the bytes were changed."""
+    async def sealing_key(self, subject: str) -> SealingKey:
+        """The key for new values; made, durably, on first use: one, however many ask at once."""
 
-    def knows(self, subject: str) -> bool:
+    async def keys(self, subject: str) -> OpeningKeys:
+        """The keys of stored values. None is made."""
+
+    async def knows(self, subject: str) -> bool:
         """Whether anything was ever sealed for the subject."""
 
-    def numbers(self, subject: str) -> list[int]:
-        """The numbers of the subject's keys that were not destroyed. A sealed value begins with its key's, 4 bytes."""
+    async def numbers(self, subject: str) -> list[int]:
+        """The numbers of the subject's keys that were not destroyed."""
 
-    def destroy(self, subject: str, numbers: list[int]) -> None:
+    async def destroy(self, subject: str, numbers: list[int]) -> None:
         """Destroy these keys, durably; what is sealed later is sealed under a key with another number."""
 
 

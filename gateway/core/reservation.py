@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.core.approval import ApprovalRequest, ApprovalRow, ApprovalState, Approved, SignedAnswer
-from gateway.core.call import SealedCall
+from gateway.core.call import Compensated, SealedCall
 from gateway.core.commitment import Missing
 from gateway.core.decision import PolicyDecision
 from gateway.core.idempotency import FREE, CallRow, State, advance, claimed, is_forgotten
@@ -232,6 +232,15 @@ def _fresh(found: Found, asked: Asked, released: CallRow | None = None, ends: Ap
 def is_same_caller(call: SealedCall, row: CallRow) -> bool:
     """Whether `row` is a call of the same principal and actors in the same tenant."""
     return (row.subject, row.principal_chain) == (call.run.subject, tuple(call.run.principal_chain))
+
+
+def compensated(call: SealedCall, target: CallRow | None) -> Compensated | None:
+    """What is told of the call that `call` says it undoes; of another caller's as little as of one that is not there."""
+    if call.compensates is None:
+        return None
+    if target is None or not is_same_caller(call, target):
+        return Compensated(call.compensates)
+    return Compensated(target.envelope_id, target.capability_id, target.call_digest)
 
 
 def not_compensable(call: SealedCall, target: CallRow | None) -> Reason | None:

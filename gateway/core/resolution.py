@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from gateway.core.commitment import Disclosure
-from gateway.core.idempotency import CallRow, State
+from gateway.core.call import ToldResult
+from gateway.core.idempotency import CallRow, State, undid
 from gateway.core.outcome import Reason
 
 NOT_IN_DOUBT = Reason("resolution.not_in_doubt", "This call is not in doubt; a verdict counts once.")
@@ -26,8 +26,8 @@ class Method(StrEnum):
 class Resolution:
     """One verdict on the call of `envelope_id`.
 
-    `by` is an operator's own word or the principal of the reconciling call, whose envelope is `evidence_id`. `result` opens
-    the commitment to the result that came with the verdict.
+    `by` is an operator's own word or the principal of the reconciling call, whose envelope is `evidence_id`. `result` came
+    with the verdict; the log gets its commitment.
     """
 
     envelope_id: str
@@ -35,7 +35,7 @@ class Resolution:
     method: Method
     by: str
     reason: str
-    result: Disclosure | None = None
+    result: ToldResult | None = None
     evidence_id: str | None = None
 
     def __post_init__(self) -> None:
@@ -43,6 +43,11 @@ class Resolution:
             raise ValueError(f"a verdict is completed or failed, not {self.verdict}")
         if self.result is not None and self.verdict is not State.COMPLETED:
             raise ValueError("what was not done has no result")
+
+    @property
+    def undid(self) -> bool:
+        """Whether the call, if it is to undo another, did so by this verdict."""
+        return undid(self.verdict, is_error=self.result is not None and self.result.is_error) is True
 
     def body(self) -> dict[str, Any]:
         """As it stands in a `resolution` entry."""
@@ -54,7 +59,8 @@ class Resolution:
             "reason": self.reason,
         }
         if self.result is not None:
-            told["result_commitment"] = self.result.digest
+            told["result_commitment"] = self.result.disclosure.digest
+            told["is_error"] = self.result.is_error
         if self.evidence_id is not None:
             told["evidence_envelope_id"] = self.evidence_id
         return {"resolution": told}

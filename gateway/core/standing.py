@@ -20,6 +20,7 @@ APPROVAL_FIELDS = (
     "approval_id",
     "call_digest",
     "capability_id",
+    "compensates",
     "envelope_id",
     "expires_at",
     "mode",

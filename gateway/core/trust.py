@@ -8,6 +8,9 @@ Several entry keys may be in force at once: one for each replica.
 * A revocation from S on ends a key earlier: entries from index S on and checkpoints of more than S entries, signed by it,
   count for nothing. It is signed by another key, and leaves one of the role in force: a key in force is rotated first.
 * A key is used once: a rotation never brings one that is known, in whatever role.
+* What the key signed in between, from S on and before the revocation stood in the log, is disowned: told apart from what is
+  wrong (`Disowned`), since who verifies may know of it and go on. Only a revocation that the bundle has disowns: one that
+  the log alone tells of may be by whoever copied the key. What the key signs after its revocation is wrong, whoever knows.
 """
 
 from base64 import b64decode, b64encode
@@ -19,7 +22,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from gateway.core.checkpoint import Checkpoint, checkpoint_signers, read_checkpoint
-from gateway.core.dsse import key_id
+from gateway.core.dsse import NotVerified, key_id
 from gateway.core.entry import Entry, Kind
 
 
@@ -44,6 +47,14 @@ class Revocation:
     since: int
     entry: int
     reason: str
+
+    def disowns_entry(self, index: int) -> bool:
+        """Whether the entry was there when the key was revoked, and counts no longer."""
+        return self.since <= index < self.entry
+
+    def disowns_checkpoint(self, size: int) -> bool:
+        """The same for a checkpoint."""
+        return self.since < size <= self.entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +82,12 @@ class KeyPeriod:
     def signs_entry(self, index: int) -> bool:
         return self.covers_entry(index) and (self.revoked is None or index < self.revoked.since)
 
+    def covers_checkpoint(self, size: int) -> bool:
+        """Whether a checkpoint of `size` lies in its time, revoked or not."""
+        return self.since <= size and (self.until is None or size <= self.until)
+
     def signs_checkpoint(self, size: int) -> bool:
-        begun_and_not_ended = self.since <= size and (self.until is None or size <= self.until)
-        return begun_and_not_ended and (self.revoked is None or size <= self.revoked.since)
+        return self.covers_checkpoint(size) and (self.revoked is None or size <= self.revoked.since)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +180,37 @@ def short(keyid: str) -> str:
     return f"{keyid[:16]}…"
 
 
+@dataclass(slots=True)
+class Disowned:
+    """What a key signed and its revocation says counts for nothing: how many entries, or checkpoints, and where.
+
+    `first` and `last` are indexes of entries, for a log key sizes of checkpoints; they are read in this order.
+    """
+
+    role: KeyRole
+    keyid: str
+    revocation: Revocation
+    first: int
+    last: int
+    count: int = 1
+
+    def add(self, place: int) -> None:
+        """One more; the same checkpoint, stored and kept elsewhere, is one."""
+        if place > self.last:
+            self.last = place
+            self.count += 1
+
+    @property
+    def sentence(self) -> str:
+        """For people."""
+        one, many = ("entry", "entries") if self.role is KeyRole.ENTRY else ("checkpoint", "checkpoints")
+        what = f"{one} {self.first}" if self.count == 1 else f"{self.count} {many}, {self.first} to {self.last}"
+        return (
+            f"{what}, signed by the {self.role} key {short(self.keyid)},"
+            f" which entry {self.revocation.entry} revokes from {self.revocation.since} on: {self.revocation.reason}"
+        )
+
+
 def rotation(role: KeyRole, old: Ed25519PublicKey, new: Ed25519PublicKey) -> dict[str, Any]:
     """The body of a rotation entry."""
     raw_old, raw_new = old.public_bytes_raw(), new.public_bytes_raw()
@@ -238,34 +283,68 @@ class KeyHistory:
     """The keys that count while a log is read from its first entry on.
 
     `keys` is what the bundle and the log say together so far. They must tell the same story: what the bundle knows must
-    happen in the log, at its place; what it does not know, since it is older, is learned from `key` entries.
+    happen in the log, at its place; what it does not know, since it is older, is learned from `key` entries. `disowned` is
+    what was read so far and the bundle's revocations disown, by key id; a learned one comes after all it could disown.
     """
 
     def __init__(self, bundle: TrustedKeys) -> None:
         self.keys = bundle
         self.known = bundle.by_id()
+        self.disowned: dict[str, Disowned] = {}
         self._bundle = bundle
         self._found: set[tuple[KeyEvent, str]] = set()
         self._last_entry: dict[str, int] = {}
         self._last_checkpoint: dict[str, int] = {}
 
-    def open_checkpoint(self, note: str) -> Checkpoint:
-        """The checkpoint in `note`, signed by a log key that counts at its size. Raises `NotVerified`."""
+    def open_checkpoint(self, note: str) -> tuple[Checkpoint, bool]:
+        """The checkpoint in `note`, and whether it counts or is disowned. Raises `NotVerified`."""
         counting = self.keys.log_keys_at(read_checkpoint(note).checkpoint.size)
-        checkpoint, signers = checkpoint_signers(note, self.keys.origin, counting)
+        try:
+            checkpoint, signers = checkpoint_signers(note, self.keys.origin, counting)
+        except NotVerified:
+            disowned = self._disowned_checkpoint(note)
+            if disowned is None:
+                raise
+            return disowned, False
         if len(signers) == 1:  # with two, a revocation of one leaves the other's signature
             signer = key_id(signers[0].public_bytes_raw())
             self._last_checkpoint[signer] = max(checkpoint.size, self._last_checkpoint.get(signer, 0))
+        return checkpoint, True
+
+    def _disowned_checkpoint(self, note: str) -> Checkpoint | None:
+        """The checkpoint in `note` where a key signed it that is revoked from before it on."""
+        size = read_checkpoint(note).checkpoint.size
+        revoked = {
+            keyid: period.revoked
+            for keyid, period in self.keys.log_keys.items()
+            if period.revoked is not None and period.revoked.disowns_checkpoint(size) and period.covers_checkpoint(size)
+        }
+        try:
+            keys = [*self.keys.log_keys_at(size), *(self.keys.log_keys[keyid].key for keyid in revoked)]
+            checkpoint, signers = checkpoint_signers(note, self.keys.origin, keys)
+        except NotVerified:
+            return None
+        for signer in signers:
+            keyid = key_id(signer.public_bytes_raw())
+            self._disown(KeyRole.LOG, keyid, revoked[keyid], size)
         return checkpoint
 
+    def _disown(self, role: KeyRole, keyid: str, revocation: Revocation, place: int) -> None:
+        if keyid in self.disowned:
+            self.disowned[keyid].add(place)
+        else:
+            self.disowned[keyid] = Disowned(role, keyid, revocation, place, place)
+
     def problems(self, entry: Entry) -> Iterator[str]:
-        """What is wrong with who signed `entry`; and what a `key` entry says is learned."""
+        """What is wrong with who signed `entry`, which may also be disowned; and what a `key` entry says is learned."""
         period = self.keys.entry_keys.get(entry.keyid)
         if period is None or not period.covers_entry(entry.index):
             yield f"signed by the key {short(entry.keyid)}, which is not in force there"
             return
         if period.signs_entry(entry.index):
             self._last_entry[entry.keyid] = entry.index
+        elif period.revoked is not None and period.revoked.disowns_entry(entry.index):
+            self._disown(KeyRole.ENTRY, entry.keyid, period.revoked, entry.index)
         elif period.revoked is not None:
             yield f"signed by the key {short(entry.keyid)}, which is revoked from {period.revoked.since} on"
         if entry.kind is not Kind.KEY:

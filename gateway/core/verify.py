@@ -1,12 +1,13 @@
 """Is this log what was written? Applied to entries and checkpoints as they are stored; trusts nothing but the keys.
 
-Checked, and every problem names its place:
+Checked, and every problem names its place. What a revocation disowns is told beside the problems, and the log holds only for
+who accepts exactly that:
 
 * entries are numbered 0, 1, 2, …, each states its own number, and none comes twice
 * each entry's signature, form and leaf hash, and that its key is in force there (`trust.py`)
 * order: no outcome or doubt of an effect without an open intent, no intent of a call that is open; no intent of a call that
   policy wanted a person for without a yes to exactly this call, and none after another one used that yes; no resolution of
-  what is not in doubt; no end of a compensation that was not begun
+  what is not in doubt; no end of a compensation that was not begun, or that is not what the end of the undoing call means
 * every tile that the store keeps is the one of these entries
 * every checkpoint's signature, and that its root is the root of that many entries
 * the log is at least as long as its longest checkpoint, the stored head's and the one the auditor kept
@@ -21,9 +22,10 @@ from typing import Any
 from gateway.core.checkpoint import Checkpoint, read_checkpoint
 from gateway.core.dsse import NotVerified
 from gateway.core.entry import Entry, Kind, open_entry
+from gateway.core.idempotency import State, undid
 from gateway.core.merkle import Frontier, leaf_hash
 from gateway.core.tiles import Tile, TileEdge, TileName
-from gateway.core.trust import KeyHistory, TrustedKeys
+from gateway.core.trust import Disowned, KeyHistory, TrustedKeys
 
 MAX_PROBLEMS = 100
 
@@ -39,7 +41,10 @@ class StoredEntry:
 
 @dataclass(slots=True)
 class Report:
-    """What was found: `size` entries, the first `covered` of them under a checkpoint. The log holds without problems."""
+    """What was found: `size` entries, the first `covered` of them under a checkpoint that counts.
+
+    The log holds without problems, and where nothing is `revoked` but by keys that are `accepted`.
+    """
 
     size: int = 0
     root: bytes = b""
@@ -47,10 +52,22 @@ class Report:
     covered: int = 0
     kinds: dict[str, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    revoked: list[Disowned] = field(default_factory=list)
+    accepted: frozenset[str] = frozenset()
+
+    @property
+    def unaccepted(self) -> list[Disowned]:
+        """What a revocation disowns and nobody accepted."""
+        return [one for one in self.revoked if one.keyid not in self.accepted]
+
+    @property
+    def faults(self) -> list[str]:
+        """Why the log does not hold: the problems, and what is not accepted."""
+        return [*self.problems, *(one.sentence for one in self.unaccepted)]
 
     @property
     def ok(self) -> bool:
-        return not self.problems
+        return not self.faults
 
 
 def verify_log(
@@ -62,6 +79,7 @@ def verify_log(
     kept: Sequence[str] = (),
     snapshot: bool = False,
     tile: Callable[[TileName], bytes | None] | None = None,
+    accept_revoked: frozenset[str] = frozenset(),
 ) -> Report:
     """Check a whole log in one pass, in memory that grows only with what is open: calls, approvals, doubts.
 
@@ -72,8 +90,11 @@ def verify_log(
         kept: signed notes from outside the log, which it must be an extension of
         snapshot: head and entries were read at one moment, so the head must state exactly these entries
         tile: reads the log's stored tiles, which then must be those of these entries
+        accept_revoked: ids of keys that `keys` says are revoked; what these revocations disown, and no more, is accepted
     """
-    return _Pass(keys, notes, head, kept, tile).over(entries, snapshot=snapshot)
+    report = _Pass(keys, notes, head, kept, tile).over(entries, snapshot=snapshot)
+    report.accepted = accept_revoked
+    return report
 
 
 class _Pass:
@@ -113,6 +134,7 @@ class _Pass:
         else:
             self._check_end(snapshot=snapshot)
         report.size, report.root = self._tree.size, self._tree.root()
+        report.revoked.extend(self._history.disowned.values())
         return report
 
     def _check_entry(self, stored: StoredEntry, leaf: bytes) -> None:
@@ -157,17 +179,19 @@ class _Pass:
     def _check_note(self, note: str, filed: int) -> None:
         who = f"checkpoint {filed}"
         self._report.checkpoints += 1
-        checkpoint = self._check_root(who, note)
-        if checkpoint is None:
+        opened = self._check_root(who, note)
+        if opened is None:
             return
-        self._report.covered = max(self._report.covered, checkpoint.size)
+        checkpoint, counts = opened
+        if counts:
+            self._report.covered = max(self._report.covered, checkpoint.size)
         if checkpoint.size != filed:
             self._report.problems.append(f"{who}: is filed under {filed} and states {checkpoint.size}")
 
-    def _check_root(self, who: str, note: str) -> Checkpoint | None:
-        """Its signature, and its root where it speaks of the tree as it is now."""
+    def _check_root(self, who: str, note: str) -> tuple[Checkpoint, bool] | None:
+        """Its signature, and its root where it speaks of the tree as it is now. Also whether it counts, or is disowned."""
         try:
-            checkpoint = self._history.open_checkpoint(note)
+            checkpoint, counts = self._history.open_checkpoint(note)
         except NotVerified as error:
             self._report.problems.append(f"{who}: {error}")
             return None
@@ -175,7 +199,7 @@ class _Pass:
             self._report.problems.append(f"truncated: {who} states {checkpoint.size} entries, the log has {self._tree.size}")
         elif checkpoint.size == self._tree.size and checkpoint.root != self._tree.root():
             self._report.problems.append(f"{who}: its root is not that of the first {checkpoint.size} entries")
-        return checkpoint
+        return checkpoint, counts
 
     def _check_end(self, *, snapshot: bool) -> None:
         """What is left when the entries end."""
@@ -208,7 +232,7 @@ class _Order:
         self._open: set[str] = set()
         self._approved: dict[str, tuple[Any, ...]] = {}
         self._doubtful: set[str] = set()
-        self._compensating: set[tuple[str, str]] = set()
+        self._undoing: dict[str, tuple[str, bool | None]] = {}  # by call that undoes: which one, and whether it did
 
     def problems(self, entry: Entry) -> Iterator[str]:
         match entry.kind:
@@ -224,6 +248,7 @@ class _Order:
                 if entry.id not in self._open and (entry.kind is Kind.IN_DOUBT or _needs_intent(entry.predicate)):
                     yield f"{entry.kind} without its intent"
                 self._open.discard(entry.id)
+                self._ended(entry.id, entry)
                 if entry.kind is Kind.IN_DOUBT:
                     self._doubtful.add(entry.id)
             case Kind.RESOLUTION:
@@ -231,17 +256,29 @@ class _Order:
                 if resolved not in self._doubtful:
                     yield "a resolution of a call that is not in doubt"
                 self._doubtful.discard(resolved)
+                self._ended(resolved, entry)
             case Kind.COMPENSATION:
-                told = _part(entry.predicate, "compensation")
-                pair = (str(told.get("of")), str(told.get("by")))
-                if told.get("event") == "started":
-                    self._compensating.add(pair)
-                elif pair not in self._compensating:
-                    yield "the end of a compensation that was not begun"
-                else:
-                    self._compensating.discard(pair)
+                yield from self._compensation_problems(_part(entry.predicate, "compensation"))
             case _:
                 pass
+
+    def _ended(self, call: str, entry: Entry) -> None:
+        if call in self._undoing:
+            of, _ = self._undoing[call]
+            self._undoing[call] = of, _undid(entry)
+
+    def _compensation_problems(self, told: Mapping[str, Any]) -> Iterator[str]:
+        of, by, event = str(told.get("of")), str(told.get("by")), told.get("event")
+        if event == "started":
+            self._undoing[by] = of, None
+            return
+        begun, done = self._undoing.get(by, (None, None))
+        if begun != of:
+            yield "the end of a compensation that was not begun"
+            return
+        del self._undoing[by]
+        if done is None or event != ("completed" if done else "failed"):
+            yield "the end of a compensation that is not what the end of its call means"
 
     def _grant_problems(self, predicate: Mapping[str, Any]) -> Iterator[str]:
         if _part(predicate, "policy").get("effect") == "allow":
@@ -260,6 +297,15 @@ def _runs(predicate: Mapping[str, Any]) -> tuple[Any, ...]:
     """What an intent runs, in the order of `ASKED`."""
     call, policy = _part(predicate, "call"), _part(predicate, "policy")
     return call.get("call_digest"), predicate.get("approval_mode_effective"), policy.get("bundle_revision")
+
+
+def _undid(entry: Entry) -> bool | None:
+    """What an entry that tells how a call ended, or turned out to have ended, means for the call that it undoes."""
+    resolves = entry.kind is Kind.RESOLUTION
+    told = _part(entry.predicate, "resolution" if resolves else "result")
+    said = told.get("verdict" if resolves else "status")
+    end = next((state for state in (State.COMPLETED, State.FAILED) if state == said), None)
+    return undid(end, is_error=told.get("is_error") is True)
 
 
 def _part(predicate: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -103,11 +103,11 @@ class Control:
 
     async def _approvals(self, request: Request) -> Response:
         pending_only = request.query_params.get("all") is None
-        rows = self.journal.questions.rows(pending_only=pending_only)
+        rows = await self.journal.questions.rows(pending_only=pending_only)
         return JSONResponse({"approvals": [_approval(row) for row in rows]})
 
     async def _approval(self, request: Request) -> Response:
-        found = self.journal.questions.row(request.path_params["id"])
+        found = await self.journal.questions.row(request.path_params["id"])
         if found is None:
             raise GatewayError(
                 f"there is no approval request {request.path_params['id']}",

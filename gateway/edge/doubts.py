@@ -8,7 +8,7 @@ question. What is kept of question and answer belongs to the lost call's subject
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
 
@@ -19,12 +19,13 @@ from starlette.routing import Route
 from gateway.adapters.store.sqlite.doubts import Doubts
 from gateway.adapters.upstream.result import call_result
 from gateway.adapters.upstream.rpc import MALFORMED, Fault
+from gateway.adapters.upstream.spec import Limits
 from gateway.core import wire
-from gateway.core.call import ToolRequest
+from gateway.core.call import ToldResult, ToolRequest
 from gateway.core.canonical import NotCanonical
 from gateway.core.capability import SEPARATOR, ApprovalMode, Capability
 from gateway.core.catalog import Rule, classify
-from gateway.core.commitment import Disclosure, Kept, Missing
+from gateway.core.commitment import Kept, Missing
 from gateway.core.errors import GatewayError
 from gateway.core.idempotency import CallRow, State
 from gateway.core.outcome import (
@@ -46,6 +47,7 @@ from gateway.pipeline import Gateway
 RECONCILER = Principal(PrincipalKind.SERVICE, "sealgate-reconcile")
 MAX_REASON_CHARS = 1000
 MAX_NAME_CHARS = 128
+MAX_VERDICT_BYTES = 16 << 10  # all but the result
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class _Told:
 
     why: str
     verdict: State | None = None
-    result: Disclosure | None = None
+    result: ToldResult | None = None
     evidence_id: str | None = None
 
 
@@ -62,7 +64,8 @@ class _Told:
 class DoubtDesk:
     """Answers the routes below.
 
-    `rules` name the tool that can tell how a call ended; `pinned` gives a tool's approved definition, listed or not.
+    `rules` name the tool that can tell how a call ended; `pinned` gives a tool's approved definition, listed or not;
+    `limits` are those of each upstream.
     """
 
     gateway: Gateway
@@ -70,6 +73,7 @@ class DoubtDesk:
     rules: Sequence[Rule]
     tenant_id: str
     pinned: Callable[[str], dict[str, Any] | None]
+    limits: Mapping[str, Limits]
 
     def routes(self) -> list[Route]:
         """Under `/api/v1`."""
@@ -83,15 +87,13 @@ class DoubtDesk:
         return JSONResponse({"in_doubt": [self._document(row) for row in self.doubts.rows()]})
 
     async def _resolve(self, request: Request) -> Response:
-        body = wire.parse(await request.body())
-        if not isinstance(body, dict):
-            raise GatewayError("send a JSON object", code="request.invalid")
+        row = _found(self.doubts.row(request.path_params["id"]))
+        body = self._verdict(row, await request.body())
         verdict, result = body.get("verdict"), body.get("result")
         if verdict not in (State.COMPLETED, State.FAILED):
             raise GatewayError("the verdict is completed or failed", code="request.invalid")
         if result is not None and verdict != State.COMPLETED:
             raise GatewayError("a call that was not done has no result", code="request.invalid")
-        row = _found(self.doubts.row(request.path_params["id"]))
         resolution = Resolution(
             row.envelope_id,
             State(verdict),
@@ -117,6 +119,21 @@ class DoubtDesk:
             evidence_id=told.evidence_id,
         )
         return JSONResponse({**await self._recorded(resolution), "why": told.why})
+
+    def _verdict(self, row: CallRow, data: bytes) -> dict[str, Any]:
+        """What was sent, within the bounds of what the upstream itself may answer. Raises `Malformed`, `GatewayError`."""
+        upstream = row.capability_id.partition(SEPARATOR)[0]
+        most = self.limits.get(upstream, Limits()).max_result_bytes
+        if len(data) > most + MAX_VERDICT_BYTES:
+            raise GatewayError(
+                f"the result is too large: {upstream} may answer with {most} bytes",
+                hint=f"Set max_result_bytes of {upstream} in gateway.yaml, or leave the result out.",
+                code="resolution.result",
+            )
+        body = wire.parse(data, max_bytes=len(data), max_keys=wire.MAX_ANSWER_KEYS)
+        if not isinstance(body, dict):
+            raise GatewayError("send a JSON object", code="request.invalid")
+        return body
 
     async def _recorded(self, resolution: Resolution) -> dict[str, Any]:
         receipt = await self.doubts.resolve(resolution)
@@ -156,7 +173,7 @@ class DoubtDesk:
             return _Told(f"{name} cannot be called: {capability.message}")
         if capability.mode is not ApprovalMode.READ_ONLY:
             return _Told(f"{name} is not read_only")
-        arguments = self._arguments(row, capability)
+        arguments = await self._arguments(row, capability)
         if isinstance(arguments, str):
             return _Told(arguments)
         run = RunContext(
@@ -172,7 +189,7 @@ class DoubtDesk:
         asked = ToolRequest(clock.new_id(), name, arguments, None, clock.now())
         return self._read(row, name, await self.gateway.call(run, asked))
 
-    def _arguments(self, row: CallRow, capability: Capability) -> dict[str, Any] | str:
+    async def _arguments(self, row: CallRow, capability: Capability) -> dict[str, Any] | str:
         """What the tool is asked with; a sentence where the lost call's arguments are needed and not there."""
         declared = capability.definition.document["inputSchema"].get("properties", {})
         offered: dict[str, Any] = {
@@ -180,7 +197,7 @@ class DoubtDesk:
             "tool": row.capability_id.partition(SEPARATOR)[2],
         }
         if "arguments" in declared:
-            kept = self.doubts.arguments(row.envelope_id)
+            kept = await self.doubts.arguments(row.envelope_id)
             if isinstance(kept, Missing):
                 return f"the arguments of the call are {'erased' if kept is Missing.ERASED else 'no longer kept'}"
             if any(one.redacted for one in kept):
@@ -220,7 +237,7 @@ class DoubtDesk:
                 return _Told(f"{name} says it was done, with a result that is unusable: {error.message}")
         return _Told(f"{name} says so", verdict, result, outcome.receipt.envelope_id)
 
-    def _disclosed(self, row: CallRow, document: Any) -> Disclosure:
+    def _disclosed(self, row: CallRow, document: Any) -> ToldResult:
         """The commitment to a result that was told. Raises `GatewayError` where it is no CallToolResult."""
         try:
             if not isinstance(document, dict) or document.get("resultType", "complete") != "complete":

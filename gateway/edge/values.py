@@ -33,7 +33,7 @@ async def erase(journal: SqliteJournal, subject: str, reason: str, by: str) -> E
 
 
 async def _values(journal: SqliteJournal, request: Request) -> Response:
-    kept = journal.values(request.path_params["id"])
+    kept = await journal.values(request.path_params["id"])
     return JSONResponse({"values": None if kept is None else kept.document()})
 
 

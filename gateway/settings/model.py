@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from gateway.adapters.upstream.spec import Limits
+from gateway.adapters.upstream.spec import MAX_RESULT_BYTES, Limits
 from gateway.core.capability import ApprovalMode, IdempotencyRule, TrustLevel
 from gateway.settings.words import (
     GLOB_SCHEMA,
@@ -163,7 +163,7 @@ class UpstreamLimits(Block):
         default=_LIMITS.refresh_seconds, ge=1, le=86400, description="How often the server's list of tools is read again."
     )
     max_result_bytes: Whole = Field(
-        default=_LIMITS.max_result_bytes, ge=1024, le=64 << 20, description="Largest result that is passed on."
+        default=_LIMITS.max_result_bytes, ge=1024, le=MAX_RESULT_BYTES, description="Largest result that is passed on."
     )
     max_concurrent: Whole = Field(default=_LIMITS.max_concurrent, ge=1, le=4096, description="Calls that may run at once.")
 

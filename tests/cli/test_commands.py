@@ -250,3 +250,19 @@ def test_everything_the_readme_tells_to_type_is_a_command() -> None:
         command = COMMANDS.get(path) or COMMANDS[path[:1]]
         known = {name for option in command.params for name in option.opts}
         assert {word.split("=")[0] for word in words if word.startswith("--")} <= known, words
+
+
+def test_a_file_from_somebody_else_is_read_up_to_a_bound(box: Box, tmp_path: Path) -> None:
+    large, witness = tmp_path / "large", tmp_path / "witness"
+    large.write_bytes(b"#" * 1_000_001)
+    assert box.run("witness", "new", "--name", "witness.example/w1", "--out", str(witness)).code == 0
+    for command in (
+        ["log", "verify", "--keys", str(large)],
+        ["log", "verify", "--checkpoint", str(large)],
+        ["log", "verify", "--proof", str(large), "--key", str(box.gateway.state / "keys" / "public.json")],
+        ["log", "verify", "--proof", str(large), "--key", str(large)],
+        ["witness", "serve", "--dir", str(witness), "--log", str(large)],
+    ):
+        said = box.run(*command)
+        assert said.code != 0
+        assert "more than 1000000 bytes" in said.stderr, (command, said)

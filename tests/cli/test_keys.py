@@ -136,15 +136,19 @@ def test_the_list_shows_where_each_key_counts(tmp_path: Path) -> None:
     assert vkey == json.loads(fine("keys", "public", state=state))["log_keys"][-1]["vkey"]
 
 
-@pytest.mark.parametrize(("role", "named"), [("entry", ["entry 5", "entry 6"]), ("log", ["checkpoint 6"])])
-def test_what_a_revoked_key_signed_fails_with_old_and_new_bundles(tmp_path: Path, role: str, named: list[str]) -> None:
+@pytest.mark.parametrize(("role", "named"), [("entry", "2 entries, 5 to 6"), ("log", "checkpoint 6")])
+def test_what_a_revoked_key_signed_fails_with_old_and_new_bundles(tmp_path: Path, role: str, named: str) -> None:
     state = deployment(tmp_path / "state", entries=6).path
     (tmp_path / "first.json").write_text(fine("keys", "public", state=state))
     stolen = in_force(state, role)
     said = run_cli("keys", "revoke", stolen, "--since", "5", "--reason", "stolen", state=state)
     assert f"entry 7 revokes {stolen} from 5 on" in said.stderr
     new, old = verify(state), verify(state, "--keys", str(tmp_path / "first.json"))
-    assert (new.code, [line.split(":")[0] for line in new.stdout.splitlines()]) == (6, named)
+    (line,) = new.stdout.splitlines()
+    assert (new.code, line.startswith(f"revoked: {named}, signed by the {role} key {stolen[:16]}…")) == (6, True), new
+    assert line.endswith("which entry 7 revokes from 5 on: stolen")
+    assert "error[log.revoked]" in new.stderr
+    assert f"--accept-revoked {stolen[:16]}" in new.stderr
     assert (old.code, [line.split(":")[0] for line in old.stdout.splitlines()]) == (6, ["entry 7"])
 
 
@@ -156,6 +160,24 @@ def test_a_revocation_that_doubts_nothing_leaves_a_log_that_holds(tmp_path: Path
     assert verify(state).code == 0
     assert verify(state, "--keys", str(tmp_path / "first.json")).code == 0
     assert [one["state"] for one in keys(state)] == ["revoked", "in force", "revoked", "in force"]
+
+
+def test_a_gateway_goes_on_after_its_key_was_revoked_from_before_on_and_is_backed_up(tmp_path: Path) -> None:
+    gateway = developing(tmp_path)
+    state, copy = gateway.state, tmp_path / "copy"
+    write_a_note(gateway, "one")
+    stolen = in_force(state, "entry")
+    fine("keys", "revoke", stolen, "--since", "1", "--reason", "stolen", state=state)
+    write_a_note(gateway, "two")
+    accept = ("--accept-revoked", stolen)
+    assert (verify(state).code, verify(state, *accept).code) == (6, 0)
+    fine("state", "backup", str(copy), "--with-keys", *accept, state=state)
+    state.rename(tmp_path / "lost")
+    fine("state", "restore", str(copy), "--reason", "the disk died", "--yes", *accept, state=state)
+    write_a_note(gateway, "three")
+    checked = fine("state", "check", *accept, state=state)
+    assert "the values of 3 calls and questions open" in checked
+    assert f"signed by the entry key {stolen[:16]}…" in checked
 
 
 def test_a_start_finishes_a_rotation_that_was_cut_off(tmp_path: Path) -> None:

@@ -1,17 +1,20 @@
 """`log export` writes static files that never change, and `log verify --dir` finds whatever was done to them."""
 
+import os
 import shutil
+import socket
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import apsw
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.adapters.keys import load_trusted_keys
 from gateway.core.checkpoint import read_checkpoint
 from gateway.core.tiles import TileName, bundle, tile_names, unbundle
-from gateway.core.verifier_key import parse_verifier_key
+from gateway.core.verifier_key import SignatureType, VerifierKey, parse_verifier_key
 from tests.edge.box import Said, run_cli
 from tests.running import RunningGateway, until
 from tests.store.filled import fill
@@ -265,3 +268,66 @@ def test_a_running_gateway_exports_what_it_has(tmp_path: Path) -> None:
 
 def size(folder: Path) -> int:
     return read_checkpoint((folder / "checkpoint").read_text()).checkpoint.size
+
+
+def pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def listening(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(path))
+
+
+def folder_there(path: Path) -> None:
+    path.mkdir()
+
+
+ODD: dict[str, Change] = {
+    "a pipe": pipe,
+    "a socket": listening,
+    "a device": lambda path: path.symlink_to("/dev/zero"),
+    "a link to a file outside": lambda path: path.symlink_to(__file__),
+    "a link to nothing": lambda path: path.symlink_to("nowhere"),
+    "a folder": folder_there,
+}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", ["checkpoint", "cosigned", "tile/entries/001", "tile/1/000.p/2"])
+@pytest.mark.parametrize("odd", ODD)
+def test_only_ordinary_files_of_an_export_are_read(state: Path, copy: Path, name: str, odd: str) -> None:
+    (copy / name).unlink(missing_ok=True)
+    ODD[odd](copy / name)
+    policy = copy.parent / "policy"
+    witness = VerifierKey(
+        "w.example", SignatureType.COSIGNATURE, Ed25519PrivateKey.generate().public_key().public_bytes_raw()
+    )
+    policy.write_text(f"witness w {witness.text}\nquorum w\n")
+    said = verify(state, copy, *(("--policy", str(policy)) if name == "cosigned" else ()))
+    assert said.code == 6, said
+    assert f"{copy / name} is no ordinary file" in said.stderr
+    assert "Traceback" not in said.stderr
+
+
+@pytest.mark.parametrize("part", ["tile", "tile/0", "tile/entries"])
+def test_a_linked_folder_of_an_export_is_not_entered_though_the_right_files_are_there(
+    state: Path, exported: Path, copy: Path, part: str
+) -> None:
+    shutil.rmtree(copy / part)
+    (copy / part).symlink_to(exported / part)
+    said = verify(state, copy)
+    assert (said.code, "is no ordinary file" in said.stderr) == (6, True), said
+
+
+def test_the_folder_itself_may_be_named_by_a_link(state: Path, exported: Path, tmp_path: Path) -> None:
+    (tmp_path / "newest").symlink_to(exported)
+    assert verify(state, tmp_path / "newest").code == 0
+
+
+@pytest.mark.timeout(60)
+def test_an_export_is_not_brought_up_to_date_through_a_pipe(state: Path, copy: Path) -> None:
+    (copy / "checkpoint").unlink()
+    pipe(copy / "checkpoint")
+    said = export(state, copy)
+    assert (said.code, "is no ordinary file" in said.stderr) == (6, True), said

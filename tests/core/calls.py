@@ -15,7 +15,7 @@ from gateway.core.approval import (
     Approver,
     answer_payload,
 )
-from gateway.core.call import SealedCall, Sealer, ToolRequest
+from gateway.core.call import Compensated, SealedCall, Sealer, ToolRequest
 from gateway.core.capability import ApprovalMode, Capability, Classification, IdempotencyRule, ToolDefinition, TrustLevel
 from gateway.core.commitment import CommitmentKey
 from gateway.core.decision import Effect, PolicyDecision
@@ -132,4 +132,12 @@ def ask_for(
     call: SealedCall, decision: PolicyDecision = ASK, *, approval_id: str = "approval-1", expires_at: str = LATER
 ) -> ApprovalRequest:
     """The request that `decision` on `call` makes."""
-    return ApprovalRequest.for_call(call, decision, approval_id=approval_id, now=NOW, expires_at=expires_at, advisory=False)
+    return ApprovalRequest.for_call(
+        call,
+        decision,
+        compensated=None if call.compensates is None else Compensated(call.compensates, "mail__send", "hmac-sha256:00"),
+        approval_id=approval_id,
+        now=NOW,
+        expires_at=expires_at,
+        advisory=False,
+    )

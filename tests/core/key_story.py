@@ -88,12 +88,19 @@ class Story:
         place = self.revocation_entry(role, name, since, self.entry)
         self._learn(self.bundles[-1].revoked(signer(name).keyid, Revocation(since, place, "stolen")))
 
-    def verify(self, bundle: TrustedKeys | None = None, *, kept: Sequence[str] = ()) -> Report:
-        """What an auditor finds with this bundle, or the newest."""
-        return verify_log(self.entries, self.notes, bundle or self.bundles[-1], kept=kept)
+    def verify(self, bundle: TrustedKeys | None = None, *, kept: Sequence[str] = (), accept: Sequence[str] = ()) -> Report:
+        """What an auditor finds with this bundle, or the newest, who accepts what the revocations of these keys disown."""
+        accepted = frozenset(signer(name).keyid for name in accept)
+        return verify_log(self.entries, self.notes, bundle or self.bundles[-1], kept=kept, accept_revoked=accepted)
 
     def problems(self, bundle: TrustedKeys | None = None) -> list[str]:
         return self.verify(bundle).problems
+
+    def disowned(self, bundle: TrustedKeys | None = None, *, kept: Sequence[str] = ()) -> list[str]:
+        """What revocations disown; nothing of it is accepted, so the log does not hold."""
+        report = self.verify(bundle, kept=kept)
+        assert report.ok == (not report.problems and not report.revoked)
+        return [one.sentence for one in report.revoked]
 
     def _learn(self, bundle: TrustedKeys) -> None:
         self.bundles.append(bundle)

@@ -18,6 +18,7 @@ from gateway.core.approval import (
     answer_payload,
     check_answer,
 )
+from gateway.core.call import Compensated
 from gateway.core.decision import Effect
 from gateway.core.outcome import Reason
 from tests.core.calls import (
@@ -33,6 +34,7 @@ from tests.core.calls import (
     Person,
     ask_for,
     decide,
+    envelope_id,
     person,
     seal,
     signed_answer,
@@ -214,3 +216,18 @@ def test_a_grant_cannot_be_changed_into_another() -> None:
         replace(grant, call=seal(Call(arguments={"text": "else"})))
     with pytest.raises(AttributeError):
         grant.call = CALL  # type: ignore[misc]
+
+
+def test_a_request_about_a_call_that_undoes_another_names_it_and_an_answer_is_bound_to_that() -> None:
+    request = ask_for(seal(Call(compensates=envelope_id(7))))
+    undone = {"envelope_id": envelope_id(7), "capability_id": "mail__send", "call_digest": "hmac-sha256:00"}
+    assert request.document()["compensates"] == undone
+    assert ApprovalRequest.from_document(orjson.loads(orjson.dumps(request.document()))) == request
+    assert isinstance(check(BOB.sign(request), request=request), SignedAnswer)
+    for other in (Compensated(envelope_id(8)), Compensated(envelope_id(7), "mail__read", "hmac-sha256:00"), None):
+        assert refused(BOB.sign(replace(request, compensates=other)), request=request) == "approval.other_request"
+
+
+def test_any_other_request_has_no_such_member() -> None:
+    assert "compensates" not in REQUEST.document()
+    assert ApprovalRequest.from_document(REQUEST.document()) == REQUEST

@@ -15,6 +15,7 @@ from gateway.core.idempotency import (
     ended,
     lost,
     resolved,
+    undid,
     undoing,
     undone,
 )
@@ -132,3 +133,10 @@ def test_only_what_was_completed_can_be_undone_and_only_what_was_started_is_lost
     else:
         with pytest.raises(IllegalTransition):
             lost(row(state), LATER)
+
+
+@pytest.mark.parametrize("end", list(State))
+@pytest.mark.parametrize("is_error", [False, True])
+def test_only_a_call_that_was_completed_without_an_error_undid_another(end: State, is_error: bool) -> None:
+    known = end in (State.COMPLETED, State.FAILED)
+    assert undid(end, is_error=is_error) is ((end is State.COMPLETED and not is_error) if known else None)

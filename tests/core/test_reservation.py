@@ -6,6 +6,7 @@ from itertools import product
 import pytest
 
 from gateway.core.approval import Answer, ApprovalRow, ApprovalState, SignedAnswer
+from gateway.core.call import Compensated
 from gateway.core.decision import Effect
 from gateway.core.idempotency import CallRow, State, claimed
 from gateway.core.reservation import (
@@ -21,6 +22,7 @@ from gateway.core.reservation import (
     Undone,
     Verdict,
     Waiting,
+    compensated,
     meet,
 )
 from tests.core.calls import ALLOW, ASK, LATER, MUCH_LATER, NOW, Call, ask_for, decide, envelope_id, seal
@@ -124,3 +126,13 @@ def test_a_call_undoes_only_what_was_completed(state: State | None, asks: bool) 
     else:
         assert isinstance(verdict.answer, NotCompensable)
         assert verdict == Verdict(verdict.answer)
+
+
+def test_of_the_undone_call_only_its_own_caller_is_told_more_than_the_id() -> None:
+    undo = seal(Call(key="undo", envelope=9, compensates=envelope_id(1)))
+    for state in STORED:
+        assert compensated(undo, row(state)) == Compensated(envelope_id(1), CALL.capability.id, CALL.call_digest)
+    assert compensated(undo, None) == Compensated(envelope_id(1))
+    for other in (Call(tenant="other"), Call(actors=())):
+        assert compensated(seal(other.but(compensates=envelope_id(1))), row(State.COMPLETED)) == Compensated(envelope_id(1))
+    assert compensated(CALL, None) is None

@@ -19,6 +19,10 @@ def short(name: str) -> str:
     return signer(name).keyid[:16]
 
 
+def disowned(what: str, role: KeyRole, name: str, since: int, by: int) -> str:
+    return f"{what}, signed by the {role} key {short(name)}…, which entry {by} revokes from {since} on: stolen"
+
+
 # --- rotations ---
 
 
@@ -212,14 +216,16 @@ def test_the_checkpoint_that_ends_with_a_rotation_counts_with_either_signature()
 # --- revocations ---
 
 
-def test_what_a_revoked_key_signed_from_there_on_is_named_entry_by_entry() -> None:
+def test_what_a_revoked_key_signed_from_there_on_is_counted_with_its_places_and_the_reason() -> None:
     story = begun()
     story.rotate_entry_key("E1")
     story.boots(3)
     story.revoke(ENTRY, "E0", 2)
-    assert story.problems() == [
-        f"entry {place}: signed by the key {short('E0')}…, which is revoked from 2 on" for place in (2, 3, 4)
-    ]
+    assert story.problems() == []
+    assert story.disowned() == [disowned("3 entries, 2 to 4", ENTRY, "E0", 2, 8)]
+    (told,) = story.verify().revoked
+    assert (told.role, told.keyid, told.count, told.first, told.last) == (ENTRY, signer("E0").keyid, 3, 2, 4)
+    assert told.revocation == Revocation(2, 8, "stolen")
 
 
 def test_a_bundle_from_before_the_revocation_fails_too() -> None:
@@ -249,7 +255,8 @@ def test_checkpoints_by_a_revoked_log_key_count_for_nothing() -> None:
     story.checkpoint()
     story.rotate_log_key("L1")
     story.revoke(LOG, "L0", 4)
-    assert story.problems() == ["checkpoint 5: the checkpoint carries no signature by the log's key"]
+    assert (story.problems(), story.disowned()) == ([], [disowned("checkpoint 5", LOG, "L0", 4, 6)])
+    assert story.verify().covered == 6, "the checkpoint that ends with the rotation has the new key's signature"
     assert story.problems(story.bundles[0]) == [
         f"entry 6: the key {short('L0')}… is revoked from 4 on, and signed checkpoints up to 5"
     ]
@@ -269,9 +276,9 @@ def test_a_kept_checkpoint_by_a_revoked_log_key_counts_for_nothing() -> None:
     story.rotate_log_key("L1")
     story.revoke(LOG, "L0", 3)
     kept = story.notes.pop(0)[1]
-    assert story.verify(kept=[kept]).problems == [
-        "the kept checkpoint 4: the checkpoint carries no signature by the log's key"
-    ]
+    assert story.disowned(kept=[kept]) == [disowned("checkpoint 4", LOG, "L0", 3, 5)]
+    story.notes.insert(0, (4, kept))
+    assert story.disowned(kept=[kept]) == [disowned("checkpoint 4", LOG, "L0", 3, 5)], "stored and kept, it is one"
 
 
 def test_a_second_revocation_counts_where_it_reaches_further_back() -> None:
@@ -280,8 +287,9 @@ def test_a_second_revocation_counts_where_it_reaches_further_back() -> None:
     story.revoke(ENTRY, "E0", 4)
     story.revoke(ENTRY, "E0", 3)
     story.revoke(ENTRY, "E0", 4)
-    assert [problem[:8] for problem in story.problems()] == ["entry 3:", "entry 4:"]
+    assert (story.problems(), story.disowned()) == ([], [disowned("2 entries, 3 to 4", ENTRY, "E0", 3, 6)])
     assert [problem[:8] for problem in story.problems(story.bundles[0])] == ["entry 5:", "entry 6:"]
+    assert [problem[:8] for problem in story.problems(story.bundles[2])] == ["entry 6:"], "it knows the first one only"
 
 
 def rotated() -> Story:
@@ -338,10 +346,11 @@ def test_what_a_revoked_key_brought_counts_only_if_the_bundle_says_so_too() -> N
     story.rotate_log_key("L1")  # entry 4, by E0
     story.rotate_entry_key("E1")
     story.revoke(ENTRY, "E0", 4)
-    named = [f"entry {place}: signed by the key {short('E0')}…, which is revoked from 4 on" for place in (4, 5)]
-    assert story.problems() == named
+    named = [disowned("2 entries, 4 to 5", ENTRY, "E0", 4, 6)]
+    assert (story.problems(), story.disowned()) == ([], named)
     other = replace(story.bundles[-1], log_keys=keyed(key("L0")))  # a bundle that never heard of L1
-    assert story.problems(other)[:2] == [named[0], f"entry 4: brings the key {short('L1')}… on the word of a revoked one"]
+    assert story.disowned(other) == named
+    assert story.problems(other)[0] == f"entry 4: brings the key {short('L1')}… on the word of a revoked one"
 
 
 def test_a_revoked_key_revokes_nobody() -> None:
@@ -350,8 +359,9 @@ def test_a_revoked_key_revokes_nobody() -> None:
     story.revocation_entry(LOG, "L0", 3, "E0")  # entry 5, in doubt itself as soon as E0 is revoked
     story.rotate_entry_key("E1")
     story.revoke(ENTRY, "E0", 5)
-    assert story.problems()[1] == f"entry 5: revokes the key {short('L0')}… on the word of a revoked one"
-    assert len(story.problems()) == 3
+    assert story.problems() == [f"entry 5: revokes the key {short('L0')}… on the word of a revoked one"]
+    assert story.disowned() == [disowned("2 entries, 5 to 6", ENTRY, "E0", 5, 7)]
+    assert not story.verify(accept=["E0"]).ok
 
 
 # --- several replicas ---

@@ -41,6 +41,22 @@ def in_doubt(call: int = 1) -> Said:
     return Kind.IN_DOUBT, call, {"result": {"status": "in_doubt"}}
 
 
+def answer(call: int, *, is_error: bool) -> Said:
+    return outcome(call, {**ALLOWED, "result": {"status": "completed", "is_error": is_error}})
+
+
+def failure(call: int) -> Said:
+    return outcome(call, {**ALLOWED, "result": {"status": "failed"}})
+
+
+def verdict(call: int, said: str, **told: Any) -> Said:
+    return Kind.RESOLUTION, 8, {"resolution": {"envelope_id": envelope_id(call), "verdict": said, **told}}
+
+
+def undo(event: str, by: int = 2, of: int = 1) -> Said:
+    return Kind.COMPENSATION, 7, {"compensation": {"of": envelope_id(of), "by": envelope_id(by), "event": event}}
+
+
 def approval(event: str, approval_id: str = "approval-1", **asked: str) -> Said:
     return Kind.APPROVAL, 9, {"event": event, "approval": {"approval_id": approval_id, **asked}}
 
@@ -72,6 +88,14 @@ def verify(*said: Said) -> list[str]:
         [approval("requested"), approval("approved"), intent(1, ASKED), outcome(1, ASKED)],
         [approval("approved", mode="read_only"), intent(1, {**READ, **ASKED}), outcome(1, {**READ, **ASKED})],
         [approval("approved", "a"), approval("approved"), intent(1, ASKED)],
+        [intent(2), undo("started"), answer(2, is_error=False), undo("completed")],
+        [intent(2), undo("started"), answer(2, is_error=True), undo("failed")],
+        [intent(2), undo("started"), failure(2), undo("failed")],
+        [intent(2), undo("started"), in_doubt(2), verdict(2, "completed"), undo("completed")],
+        [intent(2), undo("started"), in_doubt(2), verdict(2, "completed", is_error=False), undo("completed")],
+        [intent(2), undo("started"), in_doubt(2), verdict(2, "completed", is_error=True), undo("failed")],
+        [intent(2), undo("started"), in_doubt(2), verdict(2, "failed"), undo("failed")],
+        [intent(2), undo("started"), intent(3), undo("started", 3, 4), failure(2), undo("failed")],
     ],
 )
 def test_what_the_gateway_writes_is_in_order(said: list[Said]) -> None:
@@ -103,6 +127,36 @@ def test_what_the_gateway_writes_is_in_order(said: list[Said]) -> None:
 )
 def test_what_cannot_have_happened_in_that_order_is_named(said: list[Said], problem: str) -> None:
     assert any(found.startswith(problem) for found in verify(*said)), verify(*said)
+
+
+BEGUN = [intent(2), undo("started")]
+LOST = [*BEGUN, in_doubt(2)]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        [*BEGUN, answer(2, is_error=True), undo("completed")],
+        [*BEGUN, answer(2, is_error=False), undo("failed")],
+        [*BEGUN, failure(2), undo("completed")],
+        [*BEGUN, undo("completed")],
+        [*BEGUN, undo("failed")],
+        [*LOST, undo("completed")],
+        [*LOST, undo("failed")],
+        [*LOST, verdict(2, "completed", is_error=True), undo("completed")],
+        [*LOST, verdict(2, "completed"), undo("failed")],
+        [*LOST, verdict(2, "failed"), undo("completed")],
+    ],
+)
+def test_a_call_counts_as_undone_by_what_its_undoing_call_came_to_and_nothing_else(said: list[Said]) -> None:
+    problem = "the end of a compensation that is not what the end of its call means"
+    assert verify(*said) == [f"entry {len(said) - 1}: {problem}"]
+
+
+@pytest.mark.parametrize("end", [undo("completed"), undo("completed", 2, 9), undo("completed", 3)])
+def test_the_end_of_an_undoing_belongs_to_its_beginning(end: Said) -> None:
+    before = [] if end[2]["compensation"]["of"] == envelope_id(1) else BEGUN
+    assert verify(*before, end) == [f"entry {len(before)}: the end of a compensation that was not begun"]
 
 
 def checkpoint(entries: list[StoredEntry], size: int) -> tuple[int, str]:

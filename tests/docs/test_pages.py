@@ -71,6 +71,14 @@ def test_the_sample_of_a_policys_input_has_the_shape_of_a_real_one() -> None:
     assert _shape(sample) == _shape(real)
 
 
+def test_the_sample_of_an_undoing_call_has_the_shape_of_a_real_one() -> None:
+    (sample,) = [json.loads(block.text) for block in blocks("json") if '"compensates"' in block.text]
+    real = json.loads(
+        next(document for what, document in smoke_inputs() if what == "a destructive call that undoes another")
+    )
+    assert _shape(sample) == _shape({"compensates": real["context"]["compensates"]})
+
+
 def test_the_sample_of_an_answer_is_a_tool_result() -> None:
     (sample,) = [json.loads(block.text) for block in blocks("json") if '"dev.sealgate/receipt"' in block.text]
     assert CallToolResult.model_validate(sample).is_error

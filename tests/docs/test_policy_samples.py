@@ -19,7 +19,7 @@ def folder(tmp_path: Path) -> Path:
     """A copy of the shipped policies with the files of the page in it."""
     policies = shutil.copytree(default_policies(), tmp_path / "policies")
     samples = blocks("rego")
-    assert len(samples) == 2
+    assert len(samples) == 4
     for sample in samples:
         name = sample.text.partition("\n")[0].removeprefix("# ")
         assert name.endswith(".rego")
@@ -37,6 +37,7 @@ async def test_the_samples_pass_their_tests_beside_the_shipped_ones(folder: Path
     results = await run_tests(folder)
     assert [result.rule for result in results if not result.passed] == []
     assert sum(result.package == "sealgate.large_refunds_test" for result in results) == 3
+    assert sum(result.package == "sealgate.undo_refunds_test" for result in results) == 4
 
 
 async def test_the_sample_of_settings_has_the_shipped_keys(folder: Path) -> None:

@@ -2,8 +2,8 @@
 
 `pay` and `refund` write a line `<tool> <order>` to the file `rows`; then what the order's name begins with counts:
 `hang-…` is never answered, `refuse-…` is answered with the tool's own error. `status` tells from the file whether a lost
-call was done, with the result it would have had; `vague-…` it does not know, about `odd-…` it says something else. `asked`
-has a line for each question.
+call was done, with the result it would have had; `hang-vague-…` it does not know, about `hang-odd-…` it says something else,
+and of `hang-refuse-…` that it was answered with an error. `asked` has a line for each question.
 """
 
 import asyncio
@@ -54,7 +54,8 @@ def status(said: dict[str, Any]) -> dict[str, Any]:
         return told({"status": "completed", "result": {"content": "no list"}})
     line = f"{said['tool']} {order}"
     if line in (FOLDER / "rows").read_text().splitlines() and not order.startswith("hang-not-"):
-        return told({"status": "completed", "result": done(said["tool"], order)})
+        error = {"isError": True} if order.startswith("hang-refuse-") else {}
+        return told({"status": "completed", "result": done(said["tool"], order) | error})
     return told({"status": "failed"})
 
 

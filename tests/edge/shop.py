@@ -25,12 +25,15 @@ tools:
 
 
 @contextmanager
-def shop_in(folder: Path) -> Iterator[Box]:
-    """A running shop with all its tools approved; at the end it must not have stumbled, and its log must verify."""
+def shop_in(folder: Path, more: str = "") -> Iterator[Box]:
+    """A running shop with all its tools approved; at the end it must not have stumbled, and its log must verify.
+
+    `more` is added to gateway.yaml.
+    """
     (folder / "ledger").mkdir()
     (folder / "ledger" / "rows").touch()
     gateway = RunningGateway(folder)
-    gateway.configure(CONFIG.format(python=sys.executable, ledger=LEDGER, folder=folder / "ledger"))
+    gateway.configure(CONFIG.format(python=sys.executable, ledger=LEDGER, folder=folder / "ledger") + more)
     with gateway:
         shop = Box(gateway, folder / "ledger")
         said = shop.run("tools", "approve", "--all", "--yes")

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +26,34 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
 def client(shop: Box) -> Iterator[ModernClient]:
     with ModernClient(shop.gateway) as client:
         yield client
+
+
+POLICY = """package sealgate.authz
+
+undone := input.context.compensates
+
+answer(effect) := {
+	"effect": effect,
+	"reasons": [{"code": "shop.undo", "message": json.marshal(undone)}],
+	"obligations": {},
+}
+
+decision := answer("ask") if {
+	undone.capability_id == "ledger__pay"
+} else := answer("deny") if {
+	undone
+} else := {"effect": "allow", "reasons": [], "obligations": {}}
+"""
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
+    """A shop whose policy asks before a payment is undone, and lets nobody undo anything else."""
+    folder = tmp_path_factory.mktemp("strict")
+    (folder / "policies").mkdir()
+    (folder / "policies" / "authz.rego").write_text(POLICY)
+    with shop_in(folder, f"policy: {{path: {folder / 'policies'}}}\n") as shop:
+        yield shop
 
 
 def pay(client: ModernClient, order: str) -> str:
@@ -118,6 +147,30 @@ def test_an_undoing_call_in_doubt_keeps_the_other_open_until_its_verdict(
     assert shop.lines("rows").count(f"pay {order}") == 1
 
 
+@pytest.mark.parametrize("told_by", ["the operator", "the tool"])
+def test_a_verdict_that_brings_the_tools_own_error_undoes_nothing(
+    shop: Box, client: ModernClient, tmp_path: Path, told_by: str
+) -> None:
+    """Just as the tool's error would have undone nothing, had its answer come."""
+    order = told_by.replace(" ", "-")
+    paid = pay(client, order)
+    lost = envelope_of(refund(client, f"hang-refuse-{order}", paid))
+    if told_by == "the operator":
+        result = tmp_path / "result.json"
+        result.write_text('{"content": [{"type": "text", "text": "no such order"}], "isError": true}')
+        assert shop.run("runs", "resolve", lost, "--as", "completed", "--reason", "x", "--result", str(result)).code == 0
+    else:
+        assert shop.run("runs", "reconcile", lost).code == 0
+    assert links(shop, paid) == [(lost, "started"), (lost, "failed")]
+    assert outcome(client.call("ledger__pay", {"order": order}, key=order)) == {"outcome": "replayed"}
+    retried = client.call(
+        "ledger__refund", {"order": f"hang-refuse-{order}"}, key=f"undo-hang-refuse-{order}", compensates=paid
+    )
+    assert retried["result"]["isError"] is True
+    assert outcome(refund(client, order, paid, f"again-{order}")) == {"outcome": "completed"}
+    assert shop.run("state", "check").code == 0
+
+
 def test_the_same_derived_call_made_twice_can_be_undone_each(shop: Box, client: ModernClient) -> None:
     first = pay(client, "twice-1")
     second = pay(client, "twice-2")
@@ -156,3 +209,52 @@ def test_the_page_about_entries_names_every_field_of_verdicts_and_links(shop: Bo
     assert {name for predicate in told for name in undocumented(dict(predicate), documented())} == set()
     linked = [entry.predicate for entry in shop.entries() if "compensates" in entry.predicate]
     assert {name for predicate in linked for name in undocumented(dict(predicate), documented())} == set()
+
+
+def told_to_policy(response: dict[str, Any]) -> dict[str, str]:
+    """What `strict`'s policy saw of the undone call."""
+    found: dict[str, str] = json.loads(text(response).partition("\n")[2].removesuffix(" [shop.undo]"))
+    return found
+
+
+def test_policy_and_the_approver_are_told_which_call_is_undone(strict: Box) -> None:
+    with ModernClient(strict.gateway) as client:
+        paid = pay(client, "order-1")
+        waiting = refund(client, "order-1", paid)
+        approval_id = outcome(waiting)["approval_id"]
+        digest = next(entry.predicate["call"]["call_digest"] for entry in strict.entries() if entry.id == paid)
+        undone = {"envelope_id": paid, "capability_id": "ledger__pay", "call_digest": digest}
+        assert told_to_policy(waiting) == undone
+        shown = strict.json("approvals", "show", approval_id)
+        (listed,) = strict.json("approvals", "list")["approvals"]
+        assert shown["request"]["compensates"] == listed["request"]["compensates"] == undone
+        assert f"the call {paid} of ledger__pay" in strict.run("approvals", "show", approval_id).stdout
+        assert "ledger__pay" in strict.run("approvals", "list").stdout
+        assert strict.run("approvals", "approve", approval_id, "--yes").code == 0
+        assert outcome(refund(client, "order-1", paid)) == {"outcome": "completed"}
+    asked = [entry.predicate for entry in strict.entries() if entry.kind is Kind.APPROVAL]
+    assert [told["approval"]["compensates"] for told in asked] == [undone, undone]
+    assert {name for predicate in asked for name in undocumented(dict(predicate), documented())} == set()
+
+
+def test_policy_can_refuse_by_the_call_that_is_undone(strict: Box) -> None:
+    unknown = "018bcfe5-6800-7000-8000-000000000001"
+    with ModernClient(strict.gateway) as client:
+        booked = envelope_of(client.call("ledger__book", {"order": "order-2"}))
+        refused, of_nothing = refund(client, "order-2", booked), refund(client, "order-3", unknown)
+    for response in (refused, of_nothing):
+        assert outcome(response) == {"outcome": "denied", "reasons": ["shop.undo"]}
+    assert told_to_policy(refused)["capability_id"] == "ledger__book"
+    assert told_to_policy(of_nothing) == {"envelope_id": unknown}
+
+
+def test_an_entry_that_is_no_call_names_the_calls_it_is_about(shop: Box, client: ModernClient) -> None:
+    paid = pay(client, "order-ids")
+    lost = envelope_of(refund(client, "hang-ids", paid))
+    assert shop.run("runs", "resolve", lost, "--as", "completed", "--reason", "looked").code == 0
+    ends = shop.entries()[-2:]
+    assert [entry.kind for entry in ends] == [Kind.RESOLUTION, Kind.COMPENSATION]
+    for entry, calls in zip(ends, ([lost], [lost, paid]), strict=True):
+        said = shop.run("log", "disclose", entry.id)
+        assert (said.code, "error[log.no_values]" in said.stderr) == (1, True), said
+        assert all(call in said.stderr for call in calls)

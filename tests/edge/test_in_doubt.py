@@ -1,6 +1,7 @@
 """Calls in doubt: they are listed, never run again by themselves, and end by one verdict, a person's or a tool's."""
 
 import json
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -143,6 +144,33 @@ def test_a_result_that_is_no_tool_result_is_refused_and_the_call_stays_in_doubt(
     said = resolve(shop, envelope, "completed", "--result", str(result))
     assert said.code == 1
     assert "resolution.result" in said.stderr
+    assert listed(shop, envelope) is not None
+
+
+def test_a_result_may_be_as_large_as_the_servers_own_answers_and_no_larger(
+    shop: Box, client: ModernClient, tmp_path: Path
+) -> None:
+    envelope = lose(client, "hang-large")
+    result = tmp_path / "result.json"
+    frame = len(json.dumps({"content": [{"type": "text", "text": ""}]}, separators=(",", ":")))
+    for size, code in (((1 << 20) + (16 << 10), 1), (1 << 20, 0)):
+        content = {"content": [{"type": "text", "text": "x" * (size - frame)}]}
+        result.write_text(json.dumps(content, separators=(",", ":")))
+        said = resolve(shop, envelope, "completed", "--result", str(result))
+        assert said.code == code, said.stderr
+        assert code == 0 or "ledger may answer with 1048576 bytes" in said.stderr
+    assert outcome(client.call("ledger__pay", {"order": "hang-large"}, key="hang-large"))["outcome"] == "replayed"
+
+
+def test_a_result_that_nobody_could_have_answered_with_is_not_read(shop: Box, client: ModernClient, tmp_path: Path) -> None:
+    envelope = lose(client, "hang-endless")
+    huge, pipe = tmp_path / "huge.json", tmp_path / "pipe"
+    with huge.open("wb") as file:
+        file.truncate(1 << 33)
+    os.mkfifo(pipe)  # nobody ever writes into it
+    for path, why in ((huge, "is too large"), (pipe, "is no regular file"), (tmp_path, "cannot read the result")):
+        said = resolve(shop, envelope, "completed", "--result", str(path))
+        assert (said.code, "error[resolution.result]" in said.stderr, why in said.stderr) == (1, True, True), said
     assert listed(shop, envelope) is not None
 
 

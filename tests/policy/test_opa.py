@@ -8,12 +8,14 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import orjson
 import pytest
 
 from gateway.adapters.clock import SystemClock
 from gateway.adapters.policy.bundle import load_bundle
 from gateway.adapters.policy.embedded import EmbeddedEngine
 from gateway.adapters.policy.opa import OpaEngine
+from gateway.core.call import Compensated
 from gateway.core.capability import ApprovalMode
 from gateway.core.decision import POLICY_ERROR, Effect, PolicyDecision
 from gateway.core.errors import ConfigError
@@ -109,6 +111,44 @@ async def test_both_engines_decide_alike(opa_server: OpaServer, policies_folder:
     }
     assert min(seen.values()) >= 10, seen
     assert len(codes) == 15, codes
+
+
+UNDO = """package sealgate.authz
+
+undone := input.context.compensates
+
+decision := {"effect": "ask", "reasons": [{"code": "undo.asked", "message": json.marshal(undone)}], "obligations": {}} if {
+	undone.capability_id == "mail__send"
+} else := {"effect": "deny", "reasons": [{"code": "undo.unknown", "message": json.marshal(undone)}], "obligations": {}} if {
+	undone
+} else := {"effect": "allow", "reasons": [], "obligations": {}}
+"""
+
+
+@pytest.mark.opa
+async def test_both_engines_see_which_call_is_undone_and_decide_by_it(opa_binary: str, tmp_path: Path) -> None:
+    folder = tmp_path / "policy"
+    folder.mkdir()
+    (folder / "authz.rego").write_text(UNDO)
+    server = OpaServer(opa_binary, folder, _free_port())
+    server.start()
+    known, unknown = Compensated("e-1", "mail__send", "hmac-sha256:00"), Compensated("e-1")
+    try:
+        async with (
+            EmbeddedEngine(load_bundle(folder), SystemClock(), dev=False, deadline_seconds=5) as embedded,
+            OpaEngine(server.url, SystemClock(), dev=False, deadline_seconds=5) as opa,
+        ):
+            for engine in (embedded, opa):
+                decided = [await engine.decide(sealed(Case()), 0, one) for one in (known, unknown, None)]
+                assert [said(one)[:2] for one in decided] == [
+                    (Effect.ASK, ["undo.asked"]),
+                    (Effect.DENY, ["undo.unknown"]),
+                    (Effect.ALLOW, []),
+                ]
+                told = [orjson.loads(reason.message) for one in decided for reason in one.reasons]
+                assert told == [known.document(), unknown.document()]
+    finally:
+        server.stop()
 
 
 @pytest.mark.opa

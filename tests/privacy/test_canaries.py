@@ -17,7 +17,7 @@ import pytest
 from gateway.adapters.daemon import DaemonClient
 from gateway.adapters.keys import load_keys
 from gateway.adapters.store.sqlite.database import open_for_reading
-from gateway.adapters.store.sqlite.evidence import EvidenceStore
+from gateway.adapters.store.sqlite.evidence import read_values
 from gateway.adapters.vault import FileVault
 from gateway.core.commitment import read_kept
 from gateway.core.errors import KeyFault
@@ -211,11 +211,11 @@ def opened(state: Path, calls: list[str]) -> dict[str, bytes]:
         for blob in blobs:
             for what in ("arguments", "result", "pending", "reasons"):
                 try:
-                    data = vault.open(str(subject), blob, f"{key}:{what}".encode())  # type: ignore[arg-type]
+                    data = vault.keys(str(subject)).open(blob, f"{key}:{what}".encode())  # type: ignore[arg-type]
                 except KeyFault:
                     continue
                 found[f"{key} {what}"] = data + decoded(data)
-    kept = {call: EvidenceStore(vault).values(db, call) for call in calls}
+    kept = {call: read_values(vault, db, call).all() for call in calls}
     found |= {call: repr(values).encode() for call, values in kept.items()}
     db.close()
     vault.close()

@@ -11,6 +11,8 @@ import apsw
 import orjson
 import pytest
 
+from gateway.adapters.daemon import DaemonClient
+from gateway.core.errors import GatewayError
 from tests.privacy.desk import Desk, running_desk
 from tests.running import REPOSITORY, outcome
 
@@ -83,6 +85,28 @@ def test_an_entry_without_values_cannot_be_disclosed(desk: Desk) -> None:
     refused = desk.run("log", "disclose", boot)
     assert refused.code == 1
     assert "error[log.no_values]" in refused.stderr
+
+
+def test_an_approval_request_is_no_call_and_the_error_says_where_to_look(desk: Desk) -> None:
+    with desk.client() as client:
+        approval_id = outcome(client.call("desk__drop", {"user": "asked"}, key="asked"))["approval_id"]
+
+        def refused(entry_id: str) -> str:
+            said = desk.run("log", "disclose", entry_id)
+            assert (said.code, "error[log.no_values]" in said.stderr) == (1, True), said
+            return " ".join(said.stderr.split())
+
+        assert f"{approval_id} is no call: it is an approval request" in refused(approval_id)
+        assert f"sealgate approvals show {approval_id}" in refused(approval_id)
+        with DaemonClient(desk.gateway.state / "control.sock") as daemon, pytest.raises(GatewayError) as told:
+            daemon.get(f"/api/v1/calls/{approval_id}/values")
+        assert (told.value.code, told.value.hint) == ("log.no_values", f"sealgate approvals show {approval_id}")
+        assert desk.run("approvals", "approve", approval_id, "--yes").code == 0
+        ran = client.call("desk__drop", {"user": "asked"}, key="asked")["result"]["_meta"]["dev.sealgate/receipt"]
+    answered = [entry["id"] for entry in desk.json("log", "list", "--kind", "approval")["entries"]]
+    assert approval_id in answered
+    assert all(f"sealgate log disclose {ran['envelope_id']}" in refused(entry_id) for entry_id in answered[-2:])
+    assert by_name(desk.json("log", "disclose", ran["envelope_id"]))["user"]["value"] == "asked"
 
 
 # --- offline ---

@@ -62,7 +62,7 @@ async def test_a_completed_call_is_not_run_again_after_its_result_was_erased(wor
     met = await run(world, HERS.but(envelope=2))
     assert isinstance(met, Gone)
     assert "its result was erased" in met.reason.message
-    kept = world.journal.values(envelope_id(1))
+    kept = await world.journal.values(envelope_id(1))
     assert kept is not None
     assert (kept.arguments, kept.result) == (Missing.ERASED, Missing.ERASED)
     assert world.verify().ok
@@ -129,7 +129,7 @@ async def test_pending_requests_end_and_their_calls_ask_anew(world: SqliteWorld)
     await world.journal.reserve(other, ASK, hers)
     done = await world.journal.erasures.erase(ALICE, reason="asked for it", by="operator")
     assert done.requests == 1
-    states = {row.request.approval_id: row.state for row in world.journal.questions.rows(pending_only=False)}
+    states = {row.request.approval_id: row.state for row in await world.journal.questions.rows(pending_only=False)}
     assert states == {envelope_id(60): ApprovalState.VOID, envelope_id(61): ApprovalState.PENDING}
     world.approvers[BOB.signer.keyid] = BOB.approver
     told = await world.journal.questions.answer(request.approval_id, BOB.sign(request, Answer.APPROVE))
@@ -143,11 +143,11 @@ async def test_pending_requests_end_and_their_calls_ask_anew(world: SqliteWorld)
 async def test_what_policy_said_about_a_call_goes_with_its_arguments(world: SqliteWorld) -> None:
     asking = seal(HERS, random=os.urandom)
     await world.journal.reserve(asking, ASK, ask_for(asking, approval_id=envelope_id(60)))
-    (row,) = world.journal.questions.rows(pending_only=False)
+    (row,) = await world.journal.questions.rows(pending_only=False)
     assert [reason.message for reason in row.request.reasons] == ["It is so."]
     assert not [file.name for file in files(world) if b"It is so." in file.read_bytes()]
     await erase(world)
-    (row,) = world.journal.questions.rows(pending_only=False)
+    (row,) = await world.journal.questions.rows(pending_only=False)
     assert [(reason.code, reason.message) for reason in row.request.reasons] == [("because", "")]
 
 
@@ -216,7 +216,7 @@ async def test_an_erasure_that_was_cut_off_is_finished_at_the_next_start(
     row = evidence_row(read(world), envelope_id(1))
     assert row is not None
     assert (row.arguments, row.result) == (b"", None)
-    (approval,) = world.journal.questions.rows(pending_only=False)
+    (approval,) = await world.journal.questions.rows(pending_only=False)
     assert approval.state is ApprovalState.VOID
     assert [entry.kind for entry in world.entries()].count(Kind.ERASURE) == 1
     assert world.verify().ok
@@ -230,7 +230,7 @@ async def test_many_rows_are_emptied_a_few_at_once(world: SqliteWorld) -> None:
     await run(world, HERS)
     await run(world, CAROLS)
     count = 2 * ROWS_AT_ONCE + 10
-    sealed = {subject: world.vault.seal(subject, b"[]", b"somewhere") for subject in (ALICE, CAROL)}
+    sealed = {subject: world.vault.sealing_key(subject).seal(b"[]", b"somewhere") for subject in (ALICE, CAROL)}
 
     def fill(transaction: Transaction) -> None:
         for number in range(count):
@@ -249,16 +249,16 @@ async def test_many_rows_are_emptied_a_few_at_once(world: SqliteWorld) -> None:
 
 def test_a_value_opens_with_its_own_key_only(tmp_path: Path) -> None:
     vault = FileVault(tmp_path / "vault.db", bytes(32))
-    first = vault.seal(ALICE, b"one", b"here")
+    first = vault.sealing_key(ALICE).seal(b"one", b"here")
     vault.destroy(ALICE, vault.numbers(ALICE))
-    second = vault.seal(ALICE, b"two", b"here")
+    second = vault.sealing_key(ALICE).seal(b"two", b"here")
     assert (first[:4], second[:4]) == (bytes(4), b"\0\0\0\1")
-    assert vault.open(ALICE, second, b"here") == b"two"
+    assert vault.keys(ALICE).open(second, b"here") == b"two"
     with pytest.raises(Erased):
-        vault.open(ALICE, first, b"here")
+        vault.keys(ALICE).open(first, b"here")
     for moved in (first[:4] + second[4:], b"\0\0\0\2" + second[4:], second[:4] + first[4:], second[:10], b""):
         with pytest.raises(KeyFault):
-            vault.open(ALICE, moved, b"here")
+            vault.keys(ALICE).open(moved, b"here")
     vault.close()
 
 

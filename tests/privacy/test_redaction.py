@@ -142,7 +142,7 @@ def test_a_told_result_is_hidden_where_it_may_repeat_what_is_not_there_any_more(
     plain_tool, result = capability(Call()).definition.document, text("the password is hunter22")
     marked = {"inputSchema": {"type": "object", "properties": {"password": SENSITIVE}}}
     for definition, stored in ((plain_tool, result), (marked, text(MARK)), (None, text(MARK))):
-        disclosure = SEALER.disclose_told_result(definition, result)
+        disclosure = SEALER.disclose_told_result(definition, result).disclosure
         assert commits_to(disclosure, result)
         assert read_kept(disclosure.to_keep()).value == stored
 

@@ -149,6 +149,12 @@ def question_put_to_another_person(copy: Copy) -> str:
     return "approval .*: asks for something else"
 
 
+def question_made_one_about_undoing(copy: Copy) -> str:
+    link = '{"envelope_id": "another"}'
+    copy.db.execute("UPDATE approvals SET request = json_set(request, '$.compensates', json(?))", (link,))
+    return "approval .*: asks for something else"
+
+
 def question_deleted(copy: Copy) -> str:
     copy.db.execute("DELETE FROM approvals WHERE state = 'consumed'")
     return "approval .*: the log has it, and its row is gone"
@@ -204,10 +210,14 @@ def effect_done_again(copy: Copy) -> str:
 def undone_twice(copy: Copy) -> str:
     """With both stolen keys: the call that undoes it runs a second time."""
     envelope = one(copy)
-    links: list[dict[str, object]] = [
-        {"of": envelope, "by": by, "event": at} for by in "ab" for at in ("started", "completed")
-    ]
-    signed_anew(copy, *(event(Kind.COMPENSATION, {"compensation": link}, place) for place, link in enumerate(links)))
+    records = []
+    for number in (1, 2):
+        begun = event(Kind.INTENT, {"policy": {"effect": "allow"}}, number)
+        links = [{"compensation": {"of": envelope, "by": begun.id, "event": at}} for at in ("started", "completed")]
+        end = event(Kind.OUTCOME, {"result": {"status": "completed", "is_error": False}}, number)
+        started, completed = (event(Kind.COMPENSATION, dict(link), 8) for link in links)
+        records += [begun, started, end, completed]
+    signed_anew(copy, *records)
     set_state(copy, envelope, "compensated")
     return f"call {envelope}: the log says compensating after compensated"
 
@@ -241,6 +251,7 @@ TAMPERS: list[Tamper] = [
     expired_question_reopened,
     question_given_more_time,
     question_put_to_another_person,
+    question_made_one_about_undoing,
     question_deleted,
     tile_changed,
     tile_deleted,

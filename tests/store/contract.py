@@ -287,9 +287,9 @@ class JournalContract:
         assert await retry(world, WRITE.but(envelope=2)) == Waiting(request)
         world.reopen()
         assert await retry(world, WRITE.but(envelope=3)) == Waiting(request)
-        (row,) = world.journal.questions.rows(pending_only=True)
+        (row,) = await world.journal.questions.rows(pending_only=True)
         assert (row.request, row.state) == (request, ApprovalState.PENDING)
-        found = world.journal.questions.row(request.approval_id)
+        found = await world.journal.questions.row(request.approval_id)
         assert found is not None
         assert found[1] == b'{"text":"hello"}'
 
@@ -299,7 +299,7 @@ class JournalContract:
         receipt = await run(world, WRITE.but(envelope=2), decision=ASK, ask=request)
         assert isinstance(receipt, Receipt)
         assert isinstance(await retry(world, WRITE.but(envelope=3)), Prior)
-        (row,) = world.journal.questions.rows(pending_only=False)
+        (row,) = await world.journal.questions.rows(pending_only=False)
         assert row.state is ApprovalState.CONSUMED
         assert kinds(world) == ["approval", "approval", "intent", "outcome"]
         assert world.entries()[3].predicate["approval"]["approver"] == "user:bob"
@@ -366,7 +366,7 @@ class JournalContract:
         await approve(world, request)
         assert isinstance(await run(world, read.but(envelope=2), decision=ASK, ask=request), Receipt)
         assert isinstance(await retry(world, read.but(envelope=3)), Prior)
-        (row,) = world.journal.questions.rows(pending_only=False)
+        (row,) = await world.journal.questions.rows(pending_only=False)
         assert row.state is ApprovalState.CONSUMED
         assert world.verify().ok
 
@@ -416,7 +416,7 @@ class JournalContract:
         met = await retry(world, WRITE.but(envelope=3))
         assert isinstance(met, NotApproved)
         assert met.reason.code == "approval.expired"
-        (row,) = world.journal.questions.rows(pending_only=False)
+        (row,) = await world.journal.questions.rows(pending_only=False)
         assert row.state is ApprovalState.EXPIRED
         assert [entry.predicate["event"] for entry in world.entries()] == ["requested", "expired"]
         assert isinstance(await retry(world, WRITE.but(envelope=4)), Waiting)
@@ -436,14 +436,14 @@ class JournalContract:
         newer, again = decide(Effect.ASK, revision="policy-2"), sealed(WRITE.but(envelope=2))
         asked = ask_for(again, newer, approval_id=world.clock.new_id())
         assert await world.journal.reserve(again, newer, asked) == Waiting(asked)
-        states = {row.request.approval_id: row.state for row in world.journal.questions.rows(pending_only=False)}
+        states = {row.request.approval_id: row.state for row in await world.journal.questions.rows(pending_only=False)}
         assert states == {request.approval_id: ApprovalState.VOID, asked.approval_id: ApprovalState.PENDING}
         assert isinstance(await answer(world, request, Answer.APPROVE), Reason)
 
     async def test_a_request_is_void_when_policy_asks_no_more(self, world: World) -> None:
         request = await ask(world, WRITE)
         assert isinstance(await run(world, WRITE.but(envelope=2)), Receipt)
-        (row,) = world.journal.questions.rows(pending_only=False)
+        (row,) = await world.journal.questions.rows(pending_only=False)
         assert (row.request, row.state) == (request, ApprovalState.VOID)
 
     async def test_an_answer_that_comes_while_policy_changes_does_not_confuse_the_call(self, world: World) -> None:
@@ -453,7 +453,7 @@ class JournalContract:
         told, met = await asyncio.gather(answer(world, request, Answer.APPROVE), world.journal.reserve(again, newer, asked))
         assert isinstance(told, SignedAnswer)
         assert met == Waiting(asked)
-        assert {row.state for row in world.journal.questions.rows(pending_only=True)} == {ApprovalState.PENDING}
+        assert {row.state for row in await world.journal.questions.rows(pending_only=True)} == {ApprovalState.PENDING}
 
     async def test_every_change_of_an_approval_has_its_entry(self, world: World) -> None:
         await approve(world, await ask(world, WRITE))

@@ -179,6 +179,24 @@ class EndsContract:
         assert isinstance(again, NotCompensable if state is State.COMPLETED else Receipt)
         assert world.verify().ok
 
+    @pytest.mark.parametrize("is_error", [False, True])
+    async def test_a_verdict_with_the_tools_own_error_undoes_nothing(self, world: World, is_error: bool) -> None:
+        """Just as the live answer would not have."""
+        await run(world, WRITE)
+        await doubt(world, UNDO)
+        told = text("no such order", is_error=is_error)
+        assert isinstance(await resolve(world, envelope_id(50), State.COMPLETED, told), Receipt)
+        assert isinstance(await run(world, WRITE.but(envelope=2)), Prior if is_error else Undone)
+        assert result_of(await run(world, UNDO.but(envelope=51))) == told
+        again = await run(world, UNDO.but(envelope=52, key="undo-2"))
+        assert isinstance(again, Receipt if is_error else NotCompensable)
+        assert [event for _, _, event in links(world)] == (
+            ["started", "failed", "started", "completed"] if is_error else ["started", "completed"]
+        )
+        (verdict,) = [entry.predicate["resolution"] for entry in world.entries() if entry.kind is Kind.RESOLUTION]
+        assert verdict["is_error"] is is_error
+        assert world.verify().ok
+
     async def test_of_many_that_undo_the_same_call_at_once_one_runs(self, world: World) -> None:
         await run(world, WRITE)
         effects: list[int] = []
@@ -247,7 +265,7 @@ class EndsContract:
         await approve(world, request)
         assert isinstance(await run(world, UNDO.but(envelope=51, key="undo-2")), Receipt)
         assert reason_of(await retry(world, UNDO.but(envelope=52))) == "compensation.done"
-        (row,) = world.journal.questions.rows(pending_only=False)
+        (row,) = await world.journal.questions.rows(pending_only=False)
         assert row.state is ApprovalState.VOID
         assert world.verify().ok
 
@@ -294,7 +312,7 @@ class EndsContract:
     async def test_what_a_person_is_asked_about_is_not_dropped(self, world: World) -> None:
         request = await ask(world, WRITE)
         assert await world.journal.drop_before("ffffffff-ffff-7fff-bfff-ffffffffffff") == 0
-        found = world.journal.questions.row(request.approval_id)
+        found = await world.journal.questions.row(request.approval_id)
         assert found is not None
         assert found[1] == b'{"text":"hello"}'
 

@@ -134,10 +134,11 @@ class JournalMachine(RuleBasedStateMachine):
                 question.state = "expired"
 
     @precondition(lambda self: self.model.doubts())
-    @rule(place=st.integers(0, 30), done=st.booleans(), brings=st.booleans())
-    def somebody_finds_out(self, place: int, done: bool, brings: bool) -> None:
+    @rule(place=st.integers(0, 30), done=st.booleans(), brings=st.sampled_from(["nothing", "result", "error"]))
+    def somebody_finds_out(self, place: int, done: bool, brings: str) -> None:
         call = self.model.doubts()[place % len(self.model.doubts())]
-        result = text(f"told {call.number}") if done and brings else None
+        is_error = brings == "error"
+        result = text(f"told {call.number}", is_error=is_error) if done and brings != "nothing" else None
         told = None
         if result is not None:
             sealer = Sealer(CommitmentKey(KEY), lambda length: bytes(length))
@@ -152,7 +153,7 @@ class JournalMachine(RuleBasedStateMachine):
         call.resolved_by = "operator"
         if result is not None and call.values != "erased":
             call.result, call.values = result, "kept"
-        self.model.settle(call, done=done)
+        self.model.settle(call, done=done and not is_error)
 
     # --- what the gateway does ---
 

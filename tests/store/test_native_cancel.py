@@ -9,7 +9,7 @@ import pytest
 
 from gateway.adapters.observer import NoObserver
 from gateway.core.approval import Grant
-from gateway.core.call import SealedCall, Sealer
+from gateway.core.call import Compensated, SealedCall, Sealer
 from gateway.core.capability import ApprovalMode, Capability
 from gateway.core.catalog import Catalog
 from gateway.core.commitment import CommitmentKey
@@ -40,7 +40,7 @@ class OneTool:
 class AllowAll:
     """A policy that allows."""
 
-    async def decide(self, call: SealedCall, recent_calls: int) -> PolicyDecision:
+    async def decide(self, call: SealedCall, recent_calls: int, compensated: Compensated | None) -> PolicyDecision:
         return ALLOW
 
 

@@ -109,8 +109,8 @@ def disclosures(world: SqliteWorld, call: str) -> tuple[list[str], list[str]]:
     db.close()
     assert kept is not None
     assert kept.result is not None
-    opened = world.vault.open(kept.subject, kept.arguments, f"{call}:arguments".encode())
-    return orjson.loads(opened), [world.vault.open(kept.subject, kept.result, f"{call}:result".encode()).decode()]
+    opened = world.vault.keys(kept.subject).open(kept.arguments, f"{call}:arguments".encode())
+    return orjson.loads(opened), [world.vault.keys(kept.subject).open(kept.result, f"{call}:result".encode()).decode()]
 
 
 def value(disclosure: str) -> Any:
@@ -176,7 +176,7 @@ async def test_pending_arguments_that_were_changed_are_not_shown_to_an_approver(
     await world.journal.reserve(asking, ASK, request)
     changed(world, "UPDATE evidence SET arguments = zeroblob(length(arguments))")
     with pytest.raises(KeyFault):
-        world.journal.questions.row(request.approval_id)
+        await world.journal.questions.row(request.approval_id)
 
 
 async def test_a_call_whose_key_cannot_be_opened_does_not_begin_and_leaves_its_key_free(world: SqliteWorld) -> None:

@@ -141,8 +141,9 @@ def test_a_retired_key_is_revoked(tmp_path: Path) -> None:
         old = rotate(state, ENTRY).old
         done = revoke(state, old, 2, "its disk was sold")
     assert (done.index, done.since, done.rotation) == (4, 2, None)
-    problems = verified(state).problems
-    assert [problem.split(":")[0] for problem in problems] == ["entry 2", "entry 3"]
+    report = verified(state)
+    assert (report.problems, report.ok) == ([], False)
+    assert [(one.keyid, one.count, one.first, one.last) for one in report.revoked] == [(old, 2, 2, 3)]
     assert [problem.split(":")[0] for problem in verified(state, first).problems] == ["entry 4"]
     with state, pytest.raises(KeyFault, match="is revoked from 2 on already"):
         revoke(state, old, 3, "again")
@@ -166,7 +167,9 @@ def test_a_log_key_that_is_revoked_from_before_takes_its_checkpoints_with_it(tmp
     first, stolen = load_trusted_keys(state.keys / "public.json"), load_keys(state.keys).log.keyid
     with state:
         revoke(state, stolen, 2, "stolen")
-    assert verified(state).problems == ["checkpoint 3: the checkpoint carries no signature by the log's key"]
+    report = verified(state)
+    assert (report.problems, report.ok) == ([], False)
+    assert [(one.keyid, one.count, one.first, one.last) for one in report.revoked] == [(stolen, 1, 3, 3)]
     assert [problem.split(":")[0] for problem in verified(state, first).problems] == ["entry 4"]
 
 

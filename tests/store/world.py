@@ -13,7 +13,7 @@ from gateway.adapters.store.sqlite.database import open_for_reading, open_for_wr
 from gateway.adapters.store.sqlite.journal import SqliteJournal
 from gateway.adapters.store.sqlite.reader import SqliteLog
 from gateway.adapters.store.sqlite.writer import MAX_QUEUE, Writer
-from gateway.adapters.vault import FileVault
+from gateway.adapters.vault import FileVault, VaultThread
 from gateway.core.approval import ApprovalRequest, Approved, Approver, Grant
 from gateway.core.call import SealedCall, Sealer
 from gateway.core.commitment import CommitmentKey
@@ -61,6 +61,7 @@ class SqliteWorld:
     approvers: dict[str, Approver] = field(default_factory=dict)
     writer: Writer = field(init=False)
     vault: FileVault = field(init=False)
+    vault_thread: VaultThread = field(init=False)
 
     def __post_init__(self) -> None:
         if not self.keys_folder.exists():
@@ -91,10 +92,11 @@ class SqliteWorld:
             max_queue=self.max_queue,
         )
         self.vault = FileVault(self.folder / "vault.db", keys.vault_key)
+        self.vault_thread = VaultThread(self.vault)
         self.journal = SqliteJournal(
             self.writer,
             open_for_reading(self.path),
-            self.vault,
+            self.vault_thread,
             self.clock,
             approvers=self.approvers,
             origin=ORIGIN,
@@ -103,6 +105,7 @@ class SqliteWorld:
 
     def close(self) -> None:
         self.journal.close()
+        self.vault_thread.close()
         self.vault.close()
 
     def reopen(self) -> None:

@@ -13,6 +13,7 @@ from gateway.core.trust_bundle import VERSION, bundle_document, read_bundle
 
 PUBLIC = "public.json"
 STAGED = "public.next.json"
+MAX_BYTES = 1_000_000
 
 
 def load_trusted_keys(path: Path) -> TrustedKeys:
@@ -58,7 +59,11 @@ def upgrade_bundle(folder: Path) -> None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        document = orjson.loads(path.read_bytes())
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise KeyFault(f"{path} is not a trust bundle: it has more than {MAX_BYTES} bytes")
+        document = orjson.loads(data)
     except OSError as error:
         raise KeyFault(f"no keys at {path.parent}: {error.strerror}", hint="sealgate keys new makes them.") from error
     except ValueError as error:

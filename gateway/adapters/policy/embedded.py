@@ -18,7 +18,7 @@ import structlog
 from gateway.adapters.policy.bundle import PolicyBundle
 from gateway.adapters.policy.process import Fault, PolicyProcess
 from gateway.adapters.policy.smoke import smoke
-from gateway.core.call import SealedCall
+from gateway.core.call import Compensated, SealedCall
 from gateway.core.decision import PolicyDecision, Verdict, failed_verdict, policy_input, read_verdict
 from gateway.core.errors import ConfigError
 from gateway.core.ports import Clock
@@ -75,16 +75,18 @@ class EmbeddedEngine:
         """Whether a process is there to decide."""
         return self._process is not None
 
-    async def decide(self, call: SealedCall, recent_calls: int) -> PolicyDecision:
+    async def decide(self, call: SealedCall, recent_calls: int, compensated: Compensated | None = None) -> PolicyDecision:
         """See `ports.PolicyEngine`."""
         deadline = asyncio.get_running_loop().time() + self._deadline_seconds
-        document = policy_input(call, dev=self._dev, recent_calls=recent_calls, now=self._clock.now())
+        document = policy_input(
+            call, dev=self._dev, recent_calls=recent_calls, compensated=compensated, now=self._clock.now()
+        )
         process = self._process or await self._replacement(deadline)
         revision = self._bundle.revision  # of this very process: both change together
         if process is None:
             verdict = failed_verdict("the policy process was being restarted")
         else:
-            verdict = _verdict(await process.ask(b"D", document, deadline))
+            verdict = _verdict(await process.ask(b"D", document, deadline), call)
         decision_id = self._clock.new_id()
         if verdict.cause is not None:
             _log.warning("policy_failed", engine=ENGINE, cause=verdict.cause[:MAX_CAUSE_CHARS], decision_id=decision_id)
@@ -177,10 +179,10 @@ async def start_checked(
     return process
 
 
-def _verdict(answer: bytes | Fault) -> Verdict:
+def _verdict(answer: bytes | Fault, call: SealedCall) -> Verdict:
     if isinstance(answer, Fault):
-        return failed_verdict(answer.cause)
+        return failed_verdict(answer.without_values())
     try:
-        return read_verdict(orjson.loads(answer))
+        return read_verdict(orjson.loads(answer), call.told)
     except orjson.JSONDecodeError as error:
         return failed_verdict(f"the engine's answer is not JSON: {error}")

@@ -21,7 +21,7 @@ import orjson
 import structlog
 from opa_client import AsyncOpaClient
 
-from gateway.core.call import SealedCall
+from gateway.core.call import Compensated, SealedCall
 from gateway.core.canonical import NotCanonical, digest
 from gateway.core.decision import ENTRY_POINT, PolicyDecision, Verdict, failed_verdict, policy_input, read_verdict
 from gateway.core.errors import ConfigError
@@ -74,20 +74,24 @@ class OpaEngine:
         """Whether the server told its policies when it was last asked."""
         return self._known is not None
 
-    async def decide(self, call: SealedCall, recent_calls: int) -> PolicyDecision:
+    async def decide(self, call: SealedCall, recent_calls: int, compensated: Compensated | None = None) -> PolicyDecision:
         """See `ports.PolicyEngine`."""
-        document = policy_input(call, dev=self._dev, recent_calls=recent_calls, now=self._clock.now())
+        document = policy_input(
+            call, dev=self._dev, recent_calls=recent_calls, compensated=compensated, now=self._clock.now()
+        )
         decision_id, revision = self._clock.new_id(), self.revision
         try:
             async with asyncio.timeout(self._deadline_seconds):
                 answer = await self._server.query_rule(orjson.Fragment(document), PACKAGE, RULE, QUERY)
                 revision = _bundles_revision(answer) or await self._current_revision()
                 decision_id = str(answer.get("decision_id", decision_id))
-                verdict = _verdict(answer)
+                verdict = _verdict(answer, call)
         except TimeoutError:
             verdict = failed_verdict(f"OPA did not answer within {self._deadline_seconds} s")
-        except FAULTS as error:
+        except (aiohttp.ClientError, OSError) as error:
             verdict = failed_verdict(f"OPA: {type(error).__name__}: {error}")
+        except FAULTS as error:  # its answer, which their text may quote
+            verdict = failed_verdict(f"OPA's answer is of no known form: {type(error).__name__}")
         if verdict.cause is not None:
             _log.warning("policy_failed", engine=ENGINE, cause=verdict.cause[:MAX_CAUSE_CHARS], decision_id=decision_id)
         return PolicyDecision(
@@ -195,10 +199,10 @@ def _json_text(document: Any) -> str:
     return orjson.dumps(document).decode()
 
 
-def _verdict(answer: Mapping[str, Any]) -> Verdict:
+def _verdict(answer: Mapping[str, Any], call: SealedCall) -> Verdict:
     if "result" not in answer:
         return failed_verdict("the policy is undefined for this call")
-    return read_verdict(answer["result"])
+    return read_verdict(answer["result"], call.told)
 
 
 def _bundles_revision(answer: Mapping[str, Any]) -> str | None:

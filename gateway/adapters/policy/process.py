@@ -28,7 +28,9 @@ from gateway.core.errors import ConfigError
 WORKER = Path(__file__).with_name("worker.py")
 INHERITED = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
 MAX_WAITING = 1024
+_LINE = re.compile(r"\w+:\s+--> (?P<place>.+?:\d+):\d+\n *\|\n *\d+ \| (?P<line>.*)")
 _LOCATION = re.compile(r"--> (?P<place>.+?:\d+):\d+\n.*^error: (?P<what>.+)", re.DOTALL | re.MULTILINE)
+UNDEFINED = f"ValueError: {ENTRY_POINT} is undefined"
 LAST_LOOK_SECONDS = 0.001
 START_HINT = "Free memory or process slots, then try again."
 LOAD_HINT = "Correct the policy and check it with: sealgate policy check"
@@ -36,14 +38,22 @@ LOAD_HINT = "Correct the policy and check it with: sealgate policy check"
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why there is no answer, for the operator."""
+    """Why there is no answer, for the operator. `told`: in the engine's words, which may quote the input."""
 
     cause: str
+    told: bool = False
 
     def where(self) -> str:
         """The cause as `file:line: what`, where the engine named a place in a policy."""
         found = _LOCATION.search(self.cause)
         return f"{found['place']}: {found['what']}" if found else self.cause
+
+    def without_values(self) -> str:
+        """The cause, fit to be logged: of an engine's words only the place, and the policy's line there."""
+        if not self.told or self.cause == UNDEFINED:
+            return self.cause
+        found = _LINE.match(self.cause)  # at its beginning: further on, a value could look like it
+        return f"the policy failed at {found['place']}: {found['line'].strip()}" if found else "the policy failed"
 
 
 class PolicyProcess(asyncio.Protocol):
@@ -148,7 +158,7 @@ class PolicyProcess(asyncio.Protocol):
             answer, timer = self._waiting.popleft()
             timer.cancel()
             if not answer.done():
-                answer.set_result(payload if status == b"V" else Fault(payload.decode(errors="replace")))
+                answer.set_result(payload if status == b"V" else Fault(payload.decode(errors="replace"), told=True))
         self._advanced = self._loop.time()
 
     def connection_lost(self, exc: Exception | None) -> None:

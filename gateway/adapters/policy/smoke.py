@@ -11,7 +11,7 @@ from dataclasses import replace
 import orjson
 
 from gateway.adapters.policy.process import Fault, PolicyProcess
-from gateway.core.call import SealedCall, Sealer, ToolRequest
+from gateway.core.call import Compensated, SealedCall, Sealer, ToolRequest
 from gateway.core.capability import ApprovalMode, Capability, Classification, IdempotencyRule, ToolDefinition, TrustLevel
 from gateway.core.commitment import CommitmentKey
 from gateway.core.decision import policy_input, read_verdict
@@ -40,7 +40,7 @@ async def smoke(process: PolicyProcess, seconds: float) -> None:
     loop = asyncio.get_running_loop()
     for what, document in smoke_inputs():
         answer = await process.ask(b"D", document, loop.time() + seconds)
-        cause = answer.where() if isinstance(answer, Fault) else read_verdict(orjson.loads(answer)).cause
+        cause = answer.where() if isinstance(answer, Fault) else read_verdict(orjson.loads(answer), str).cause
         if cause is not None:
             raise ConfigError(
                 f"the policies cannot decide {what}: {cause}",
@@ -55,6 +55,9 @@ def smoke_inputs() -> Iterator[tuple[str, bytes]]:
             yield f"a {what} {mode} call", _input(_sealed(mode, ("host.example",), run), 0)
         keyless = replace(_sealed(mode, (), COMPLETE), idempotency=None)
         yield f"a {mode} call without key and egress", _input(keyless, 1_000_000)
+        if mode.has_effect:
+            undone = Compensated("undone", "smoke__test", "hmac-sha256:00")
+            yield f"a {mode} call that undoes another", _input(_sealed(mode, (), COMPLETE), 0, undone)
 
 
 def _sealed(mode: ApprovalMode, egress: tuple[str, ...], run: RunContext) -> SealedCall:
@@ -70,5 +73,5 @@ def _sealed(mode: ApprovalMode, egress: tuple[str, ...], run: RunContext) -> Sea
     return sealed
 
 
-def _input(call: SealedCall, recent_calls: int) -> bytes:
-    return policy_input(call, dev=False, recent_calls=recent_calls, now=NOW)
+def _input(call: SealedCall, recent_calls: int, compensated: Compensated | None = None) -> bytes:
+    return policy_input(call, dev=False, recent_calls=recent_calls, compensated=compensated, now=NOW)

@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+MAX_RESULT_BYTES = 64 << 20
+"""The most that an upstream's `max_result_bytes` may be."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:

@@ -19,14 +19,13 @@ import apsw
 import orjson
 
 from gateway.adapters.store.sqlite.database import open_for_reading, schema_problems
-from gateway.adapters.store.sqlite.evidence import EvidenceStore
 from gateway.adapters.store.sqlite.reader import LogTables
 from gateway.adapters.store.sqlite.told import check_rows, keep_told
 from gateway.adapters.store.sqlite.values import check_values
 from gateway.core.dsse import read_envelope
 from gateway.core.entry import PAYLOAD_TYPE, Entry, Kind
 from gateway.core.merkle import Frontier
-from gateway.core.ports import Vault
+from gateway.core.ports import VaultFile
 from gateway.core.tiles import HEIGHT, WIDTH
 from gateway.core.trust import TrustedKeys
 from gateway.core.verify import MAX_PROBLEMS, Report, StoredEntry, verify_log
@@ -37,7 +36,10 @@ Watch = Callable[[Iterable[StoredEntry], int, str], Iterable[StoredEntry]]
 
 @dataclass(slots=True)
 class StateReport:
-    """What was checked, in sentences, and what is wrong. `log` is None where not even the file could be read."""
+    """What was checked, in sentences, and what is wrong. `log` is None where not even the file could be read.
+
+    Not all is well either where `log` has parts that a revocation disowns and nobody accepted.
+    """
 
     checked: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -45,7 +47,7 @@ class StateReport:
 
     @property
     def ok(self) -> bool:
-        return not self.problems
+        return not self.problems and (self.log is None or self.log.ok)
 
 
 def unwatched(entries: Iterable[StoredEntry], _total: int, _doing: str) -> Iterable[StoredEntry]:
@@ -54,13 +56,20 @@ def unwatched(entries: Iterable[StoredEntry], _total: int, _doing: str) -> Itera
 
 
 def check_file(
-    path: Path, keys: TrustedKeys, *, kept: Sequence[str] = (), vault: Vault | None = None, watch: Watch = unwatched
+    path: Path,
+    keys: TrustedKeys,
+    *,
+    kept: Sequence[str] = (),
+    vault: VaultFile | None = None,
+    accept_revoked: frozenset[str] = frozenset(),
+    watch: Watch = unwatched,
 ) -> StateReport:
     """Check a journal file, with or without a daemon that writes it.
 
     Args:
         kept: signed checkpoints from outside, which the log must be an extension of
         vault: opens the stored values; None: they are not looked at
+        accept_revoked: ids of revoked keys; what their revocations disown is accepted, as by `verify_log`
 
     Raises:
         StoreFault: it cannot be opened, or has another schema.
@@ -68,7 +77,7 @@ def check_file(
     db = open_for_reading(path)
     try:
         db.execute("BEGIN")
-        return _checked(db, _Means(keys, kept, None if vault is None else EvidenceStore(vault), watch))
+        return _checked(db, _Means(keys, kept, vault, watch, accept_revoked))
     finally:
         db.close()
 
@@ -94,7 +103,7 @@ def _checked(db: apsw.Connection, means: "_Means") -> StateReport:
     try:
         for part in (_check_file, _check_log, _check_rows):
             part(db, report, means)
-            if report.problems:
+            if not report.ok:
                 break
     except apsw.Error as error:
         report.problems.append(f"the file is damaged: {error}")
@@ -106,8 +115,9 @@ def _checked(db: apsw.Connection, means: "_Means") -> StateReport:
 class _Means:
     keys: TrustedKeys
     kept: Sequence[str]
-    evidence: EvidenceStore | None
+    vault: VaultFile | None
     watch: Watch
+    accept_revoked: frozenset[str] = frozenset()
 
 
 def _check_file(db: apsw.Connection, report: StateReport, _: _Means) -> None:
@@ -122,7 +132,16 @@ def _check_log(db: apsw.Connection, report: StateReport, means: _Means) -> None:
     log = LogTables(db)
     head = log.head()
     entries = means.watch(log.entries(), head[0], "verifying the log")
-    found = verify_log(entries, log.checkpoints(), means.keys, head=head, kept=means.kept, snapshot=True, tile=log.tile)
+    found = verify_log(
+        entries,
+        log.checkpoints(),
+        means.keys,
+        head=head,
+        kept=means.kept,
+        snapshot=True,
+        tile=log.tile,
+        accept_revoked=means.accept_revoked,
+    )
     report.log = found
     report.problems.extend(found.problems)
     tiles = db.execute("SELECT count(*) FROM tiles").get
@@ -154,8 +173,8 @@ def _check_rows(db: apsw.Connection, report: StateReport, means: _Means) -> None
     with keep_told(db, passed()):
         calls, approvals = (db.execute(f"SELECT count(*) FROM {table}").get for table in ("calls", "approvals"))  # noqa: S608
         report.problems.extend(islice(check_rows(db), MAX_PROBLEMS))
-        if means.evidence is not None:
-            report.problems.extend(islice(check_values(db, means.evidence), MAX_PROBLEMS))
+        if means.vault is not None:
+            report.problems.extend(islice(check_values(db, means.vault), MAX_PROBLEMS))
     head = db.execute("SELECT CAST(frontier AS BLOB) FROM head").get
     if size and head != frontier.to_bytes():
         report.problems.append("the stored head: its frontier is not that of the entries")
@@ -164,7 +183,7 @@ def _check_rows(db: apsw.Connection, report: StateReport, means: _Means) -> None
         for (size,) in db.execute("SELECT DISTINCT size FROM anchors WHERE size NOT IN (SELECT size FROM checkpoints)")
     )
     report.checked.append(f"{calls} calls and {approvals} approvals stand as the log says")
-    if means.evidence is not None:
+    if means.vault is not None:
         values = db.execute("SELECT count(*) FROM evidence").get
         report.checked.append(f"the values of {values} calls and questions open")
 

@@ -4,25 +4,23 @@ import apsw
 
 from gateway.adapters.store.sqlite import rows
 from gateway.adapters.store.sqlite.compensations import end_undoing
-from gateway.adapters.store.sqlite.evidence import EvidenceStore, put_told_result
+from gateway.adapters.store.sqlite.evidence import put_told_result, seal_told_result, stored_values
 from gateway.adapters.store.sqlite.writer import Transaction, Writer
 from gateway.core.commitment import Kept, Missing
 from gateway.core.entry import Kind, Record, SealedEntry
-from gateway.core.idempotency import CallRow, State, resolved
+from gateway.core.idempotency import CallRow, resolved
 from gateway.core.outcome import Reason, Receipt
-from gateway.core.ports import Clock
+from gateway.core.ports import Clock, Vault
 from gateway.core.resolution import Resolution, doubt
 
 
 class Doubts:
     """See the module. `reader` is used on the event loop."""
 
-    def __init__(
-        self, writer: Writer, reader: apsw.Connection, evidence: EvidenceStore, clock: Clock, *, origin: str
-    ) -> None:
+    def __init__(self, writer: Writer, reader: apsw.Connection, vault: Vault, clock: Clock, *, origin: str) -> None:
         self._writer = writer
         self._reader = reader
-        self._evidence = evidence
+        self._vault = vault
         self._clock = clock
         self._origin = origin
 
@@ -34,9 +32,9 @@ class Doubts:
         """The doubt of this call; the Reason where it is not in doubt."""
         return doubt(rows.call_of(self._reader, envelope_id))
 
-    def arguments(self, envelope_id: str) -> tuple[Kept, ...] | Missing:
+    async def arguments(self, envelope_id: str) -> tuple[Kept, ...] | Missing:
         """What is kept of the call's arguments. Raises `KeyFault`."""
-        return self._evidence.arguments(self._reader, envelope_id)
+        return (await stored_values(self._vault, self._reader, envelope_id)).arguments()
 
     async def resolve(self, resolution: Resolution) -> Receipt | Reason:
         """Record a verdict; the Reason where it does not count: there is no such doubt, or another verdict came first."""
@@ -45,7 +43,10 @@ class Doubts:
             return row
         record = Record(Kind.RESOLUTION, self._clock.new_id(), self._clock.now(), resolution.body())
         result = resolution.result
-        sealed = None if result is None else self._evidence.seal_told_result(row.subject, row.envelope_id, result)
+        sealed = None
+        if result is not None:
+            key = await self._vault.sealing_key(row.subject)
+            sealed = seal_told_result(key, row.envelope_id, result.disclosure)
 
         def work(transaction: Transaction) -> SealedEntry | Reason:
             now = doubt(rows.call_of(transaction.db, resolution.envelope_id))
@@ -55,7 +56,7 @@ class Doubts:
             if sealed is not None:
                 put_told_result(transaction.db, now.envelope_id, now.subject, sealed)
             entry = transaction.append(record)
-            end_undoing(transaction, now.envelope_id, self._clock, done=resolution.verdict is State.COMPLETED)
+            end_undoing(transaction, now.envelope_id, self._clock, done=resolution.undid)
             return entry
 
         done = await self._writer.submit(work)

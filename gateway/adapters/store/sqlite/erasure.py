@@ -58,13 +58,13 @@ class Erasures:
             GatewayError: nothing was ever stored of it, or nothing since it was erased.
         """
         async with self._one:
-            if not self._vault.knows(subject):
+            if not await self._vault.knows(subject):
                 raise GatewayError(
                     f"nothing was ever stored of {subject!r}",
                     hint="A subject is tenant/principal, such as default/user:alice; sealgate log show tells both.",
                     code="erasure.unknown_subject",
                 )
-            keys = self._vault.numbers(subject)
+            keys = await self._vault.numbers(subject)
             if not keys:
                 raise GatewayError(f"{subject} was erased, and nothing was stored of it since", code="erasure.done")
             told = {"subject": subject, "keys": keys, "reason": reason, "by": by}
@@ -86,7 +86,7 @@ class Erasures:
             return [await self._complete(str(subject), orjson.loads(str(keys)), None) for subject, keys in due]
 
     async def _complete(self, subject: str, keys: list[int], index: int | None) -> Erasure:
-        self._vault.destroy(subject, keys)
+        await self._vault.destroy(subject, keys)
         emptied = 0
         last: str | None = ""
         while last is not None:

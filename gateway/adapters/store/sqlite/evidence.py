@@ -1,7 +1,7 @@
 """The values of calls: arguments, results and the arguments that approvers look at, encrypted under their subject's key.
 
-Sealing happens on the event loop, before the transaction that stores it. What a row holds may be gone later, by retention
-(the row) or by erasure (its values); the call's row in `calls` and its entries stay.
+Sealing happens on the event loop, before the transaction that stores it, with a key that is durable by then. What a row
+holds may be gone later, by retention (the row) or by erasure (its values); the call's row in `calls` and its entries stay.
 """
 
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from gateway.core.commitment import Disclosure, Kept, Missing, read_kept
 from gateway.core.envelope import Answered
 from gateway.core.errors import Erased
 from gateway.core.outcome import Reason
-from gateway.core.ports import Vault
+from gateway.core.ports import OpeningKeys, SealingKey, Vault, VaultFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,80 +54,93 @@ class SealedQuestion:
     messages: bytes
 
 
-class EvidenceStore:
-    """Seals and opens what the `evidence` table holds. Each blob is bound to its envelope and its place in the row."""
+def seal_arguments(key: SealingKey, call: SealedCall) -> bytes:
+    """What is kept of the call's arguments."""
+    kept = orjson.dumps([disclosure.to_keep().decode() for disclosure in call.disclosures])
+    return key.seal(kept, _context(call.envelope_id, "arguments"))
 
-    def __init__(self, vault: Vault) -> None:
-        self._vault = vault
 
-    # --- before a transaction ---
+def seal_result(key: SealingKey, call: SealedCall, answered: Answered) -> bytes:
+    """What is kept of the call's result."""
+    return key.seal(answered.disclosure.to_keep(), _context(call.envelope_id, "result"))
 
-    def seal_arguments(self, call: SealedCall) -> bytes:
-        """What is kept of the call's arguments."""
-        kept = orjson.dumps([disclosure.to_keep().decode() for disclosure in call.disclosures])
-        return self._vault.seal(call.subject, kept, _context(call.envelope_id, "arguments"))
 
-    def seal_result(self, call: SealedCall, answered: Answered) -> bytes:
-        """What is kept of the call's result."""
-        return self._vault.seal(call.subject, answered.disclosure.to_keep(), _context(call.envelope_id, "result"))
+def seal_question(key: SealingKey, call: SealedCall, request: ApprovalRequest) -> SealedQuestion:
+    """What a person is asked about: the arguments, redacted, and policy's sentences, which may quote them."""
+    messages = orjson.dumps([reason.message for reason in request.reasons])
+    return SealedQuestion(
+        key.seal(call.shown_arguments, _context(request.approval_id, "pending")),
+        key.seal(messages, _context(request.approval_id, "reasons")),
+    )
 
-    def seal_question(self, call: SealedCall, request: ApprovalRequest) -> SealedQuestion:
-        """What a person is asked about: the arguments, redacted, and policy's sentences, which may quote them."""
-        messages = orjson.dumps([reason.message for reason in request.reasons])
-        return SealedQuestion(
-            self._vault.seal(call.subject, call.shown_arguments, _context(request.approval_id, "pending")),
-            self._vault.seal(call.subject, messages, _context(request.approval_id, "reasons")),
-        )
 
-    def seal_told_result(self, subject: str, envelope_id: str, result: Disclosure) -> tuple[bytes, bytes]:
-        """What is kept of a result that came with a verdict, and, for where retention took the row: no arguments."""
-        kept = self._vault.seal(subject, result.to_keep(), _context(envelope_id, "result"))
-        return kept, self._vault.seal(subject, b"[]", _context(envelope_id, "arguments"))
+def seal_told_result(key: SealingKey, envelope_id: str, result: Disclosure) -> tuple[bytes, bytes]:
+    """What is kept of a result that came with a verdict, and, for where retention took the row: no arguments."""
+    return key.seal(result.to_keep(), _context(envelope_id, "result")), key.seal(b"[]", _context(envelope_id, "arguments"))
 
-    # --- reading ---
 
-    def arguments(self, db: apsw.Connection, envelope_id: str) -> tuple[Kept, ...] | Missing:
-        """What is kept of a call's arguments, one for each commitment. Raises `KeyFault`."""
-        opened = self._opened(evidence_row(db, envelope_id), "arguments", envelope_id)
+class StoredValues:
+    """What is stored under the id of an envelope or an approval request, and the keys of its subject.
+
+    Each blob is bound to its id and its place in the row. Methods raise `KeyFault` where one was changed.
+    """
+
+    def __init__(self, key: str, row: EvidenceRow | None, keys: OpeningKeys | None) -> None:
+        self._key = key
+        self._row = row
+        self._keys = keys
+
+    def arguments(self) -> tuple[Kept, ...] | Missing:
+        """What is kept of a call's arguments, one for each commitment."""
+        opened = self._opened("arguments")
         return opened if isinstance(opened, Missing) else tuple(read_kept(kept.encode()) for kept in orjson.loads(opened))
 
-    def result(self, db: apsw.Connection, envelope_id: str) -> Kept | Missing:
-        """What is kept of a call's result; its value is an MCP document. Raises `KeyFault`."""
-        opened = self._opened(evidence_row(db, envelope_id), "result", envelope_id)
+    def result(self) -> Kept | Missing:
+        """What is kept of a call's result; its value is an MCP document."""
+        opened = self._opened("result")
         return opened if isinstance(opened, Missing) else read_kept(opened)
 
-    def values(self, db: apsw.Connection, envelope_id: str) -> KeptValues | None:
-        """All that is kept of a call; None where it has no row of values (any more). Raises `KeyFault`."""
-        row = evidence_row(db, envelope_id)
-        if row is None:
-            return None
-        return KeptValues(row.subject, self.arguments(db, envelope_id), self.result(db, envelope_id))
+    def all(self) -> KeptValues | None:
+        """All that is kept of a call; None where it has no row of values (any more)."""
+        return None if self._row is None else KeptValues(self._row.subject, self.arguments(), self.result())
 
-    def pending(self, db: apsw.Connection, approval_id: str) -> bytes | Missing:
-        """The JSON bytes of the arguments a request is about. Raises `KeyFault`."""
-        return self._opened(evidence_row(db, approval_id), "pending", approval_id)
+    def pending(self) -> bytes | Missing:
+        """The JSON bytes of the arguments a request is about."""
+        return self._opened("pending")
 
-    def with_messages(self, db: apsw.Connection, request: ApprovalRequest) -> ApprovalRequest:
-        """The request with policy's sentences, where they are still kept. Raises `KeyFault`."""
-        opened = self._opened(evidence_row(db, request.approval_id), "reasons", request.approval_id)
+    def with_messages(self, request: ApprovalRequest) -> ApprovalRequest:
+        """The request with policy's sentences, where they are still kept."""
+        opened = self._opened("reasons")
         if isinstance(opened, Missing):
             return request
         messages = orjson.loads(opened)
         told = tuple(Reason(reason.code, text) for reason, text in zip(request.reasons, messages, strict=True))
         return replace(request, reasons=told)
 
-    def _opened(self, row: EvidenceRow | None, what: str, key: str) -> bytes | Missing:
-        if row is None:
+    def _opened(self, what: str) -> bytes | Missing:
+        if self._row is None or self._keys is None:
             return Missing.NOT_KEPT
-        sealed = row.result if what in ("result", "reasons") else row.arguments
-        if row.arguments == b"":
+        sealed = self._row.result if what in ("result", "reasons") else self._row.arguments
+        if self._row.arguments == b"":
             return Missing.ERASED
         if sealed is None:
             return Missing.NOT_KEPT
         try:
-            return self._vault.open(row.subject, sealed, _context(key, what))
+            return self._keys.open(sealed, _context(self._key, what))
         except Erased:
             return Missing.ERASED
+
+
+async def stored_values(vault: Vault, db: apsw.Connection, key: str) -> StoredValues:
+    """What is stored under `key`. Raises `StoreFault` where the vault cannot be read."""
+    row = evidence_row(db, key)
+    return StoredValues(key, row, None if row is None else await vault.keys(row.subject))
+
+
+def read_values(vault: VaultFile, db: apsw.Connection, key: str) -> StoredValues:
+    """The same for a command."""
+    row = evidence_row(db, key)
+    return StoredValues(key, row, None if row is None else vault.keys(row.subject))
 
 
 def put_arguments(db: apsw.Connection, key: str, subject: str, sealed: bytes) -> None:

@@ -21,19 +21,22 @@ from gateway.adapters.store.sqlite.compensations import begin_undoing, end_undoi
 from gateway.adapters.store.sqlite.doubts import Doubts
 from gateway.adapters.store.sqlite.erasure import Erasures
 from gateway.adapters.store.sqlite.evidence import (
-    EvidenceStore,
     KeptValues,
     SealedQuestion,
     drop_evidence_before,
     evidence_row,
     put_arguments,
     put_result,
+    seal_arguments,
+    seal_question,
+    seal_result,
+    stored_values,
 )
 from gateway.adapters.store.sqlite.questions import Questions
 from gateway.adapters.store.sqlite.restored import append_boot
 from gateway.adapters.store.sqlite.writer import Transaction, Writer
 from gateway.core.approval import ApprovalRequest, ApprovalState, Approver, Grant
-from gateway.core.call import IdempotencyKey, SealedCall
+from gateway.core.call import Compensated, IdempotencyKey, SealedCall
 from gateway.core.commitment import Missing
 from gateway.core.decision import PolicyDecision
 from gateway.core.entry import Kind, Record, SealedEntry
@@ -48,7 +51,7 @@ from gateway.core.envelope import (
     refusal_envelope,
     result_fields,
 )
-from gateway.core.errors import ApprovalSpent, StoreFault
+from gateway.core.errors import ApprovalSpent, GatewayError, StoreFault
 from gateway.core.idempotency import (
     RESTARTED,
     CallRow,
@@ -60,7 +63,7 @@ from gateway.core.idempotency import (
     key_of,
     lost,
     tombstone,
-    undo_result,
+    undid,
 )
 from gateway.core.outcome import Receipt
 from gateway.core.ports import Clock, Vault
@@ -76,6 +79,7 @@ from gateway.core.reservation import (
     Resumed,
     Verdict,
     Waiting,
+    compensated,
     gone,
     meet,
 )
@@ -111,15 +115,18 @@ class SqliteJournal:
     ) -> None:
         self._writer = writer
         self._reader = reader
-        self._evidence = EvidenceStore(vault)
+        self._vault = vault
         self._clock = clock
         self._origin = origin
         self._claims = Claims(reader, clock, wait_seconds)
-        self.questions = Questions(writer, reader, self._evidence, clock, approvers)
-        self.doubts = Doubts(writer, reader, self._evidence, clock, origin=origin)
+        self.questions = Questions(writer, reader, vault, clock, approvers)
+        self.doubts = Doubts(writer, reader, vault, clock, origin=origin)
         self.erasures = Erasures(writer, reader, vault, self.questions, clock)
 
     # --- the port ---
+
+    def compensated(self, call: SealedCall) -> Compensated | None:
+        return compensated(call, rows.call_of(self._reader, call.compensates or ""))
 
     async def reserve(self, call: SealedCall, decision: PolicyDecision, ask: ApprovalRequest | None) -> Reservation:
         key = call.idempotency
@@ -137,10 +144,11 @@ class SqliteJournal:
 
     async def begin(self, grant: Grant) -> None:
         call = grant.call
+        key = await self._vault.sealing_key(call.subject)  # of a read as well: what could not be kept does not run
         if not grant.needs_intent:
             return
         record = Record(Kind.INTENT, call.envelope_id, self._clock.now(), self._granted(grant))
-        arguments = self._evidence.seal_arguments(call)
+        arguments = seal_arguments(key, call)
 
         def work(transaction: Transaction) -> int:
             approval_id = None if grant.approved is None else grant.approved.request.approval_id
@@ -165,8 +173,11 @@ class SqliteJournal:
         kind = Kind.IN_DOUBT if isinstance(ending, Unknown) else Kind.OUTCOME
         body = {**self._granted(grant), **result_fields(ending, duration_ms)}
         record = Record(kind, call.envelope_id, self._clock.now(), body)
-        arguments = None if grant.needs_intent else self._evidence.seal_arguments(call)
-        result = self._evidence.seal_result(call, ending) if isinstance(ending, Answered) else None
+        arguments = result = None
+        if isinstance(ending, Answered) or not grant.needs_intent:
+            key = await self._vault.sealing_key(call.subject)
+            arguments = None if grant.needs_intent else seal_arguments(key, call)
+            result = seal_result(key, call, ending) if isinstance(ending, Answered) else None
         claim = self._claims.of(call)
         fence = None if claim is None else claim.fence
 
@@ -181,7 +192,8 @@ class SqliteJournal:
             if result is not None:
                 put_result(transaction.db, call.envelope_id, result)
             entry = transaction.append(record)
-            done = undo_result(ending)
+            is_error = isinstance(ending, Answered) and ending.is_error
+            done = undid(end_state(call, ending), is_error=is_error)
             if call.compensates is not None and done is not None:
                 end_undoing(transaction, call.envelope_id, self._clock, done=done)
             return entry
@@ -243,9 +255,18 @@ class SqliteJournal:
             if found < DROP_AT_ONCE:
                 return dropped
 
-    def values(self, envelope_id: str) -> KeptValues | None:
-        """What is kept of a call's arguments and result, for an auditor; None where nothing is. Raises `KeyFault`."""
-        return self._evidence.values(self._reader, envelope_id)
+    async def values(self, envelope_id: str) -> KeptValues | None:
+        """What is kept of a call's arguments and result, for an auditor; None where nothing is.
+
+        Raises `KeyFault`; `GatewayError` where the id is an approval request's.
+        """
+        if rows.approval_row(self._reader, envelope_id) is not None:
+            raise GatewayError(
+                f"{envelope_id} is no call: it is an approval request",
+                hint=f"sealgate approvals show {envelope_id}",
+                code="log.no_values",
+            )
+        return (await stored_values(self._vault, self._reader, envelope_id)).all()
 
     def close(self) -> None:
         """Close reader and writer; the writer commits what it still has."""
@@ -261,7 +282,7 @@ class SqliteJournal:
         asked = Asked(call, decision, ask, self._clock.now(), self._window_began(key))
         verdict = meet(self._found(self._reader, call, key), asked)
         if verdict.change is not None:
-            question = None if ask is None else self._evidence.seal_question(call, ask)
+            question = None if ask is None else seal_question(await self._vault.sealing_key(call.subject), call, ask)
 
             def work(transaction: Transaction) -> Verdict:
                 found = self._found(transaction.db, call, key)
@@ -274,9 +295,10 @@ class SqliteJournal:
                 verdict = await self._writer.submit(work)
         match verdict.answer:
             case Done(row):
-                return self._with_result(row, key)
+                return await self._with_result(row, key)
             case Waiting(request):
-                return Waiting(self._evidence.with_messages(self._reader, request))
+                stored = await stored_values(self._vault, self._reader, request.approval_id)
+                return Waiting(stored.with_messages(request))
             case answer:
                 return answer
 
@@ -300,8 +322,8 @@ class SqliteJournal:
         if change.files is not None and question is not None:
             self.questions.file(transaction, change.files, change.row, question)
 
-    def _with_result(self, row: CallRow, key: IdempotencyKey) -> Prior | Gone:
-        kept = self._evidence.result(self._reader, row.envelope_id)
+    async def _with_result(self, row: CallRow, key: IdempotencyKey) -> Prior | Gone:
+        kept = (await stored_values(self._vault, self._reader, row.envelope_id)).result()
         resolver = resolver_of(row)
         if isinstance(kept, Missing):
             unknown = resolver and kept is Missing.NOT_KEPT and evidence_row(self._reader, row.envelope_id) is not None

@@ -93,7 +93,7 @@ def _migrate(db: apsw.Connection, keys: TrustedKeys, watch: Watch) -> StateRepor
     entries = watch(log.entries(), head[0], "verifying the log")
     found = verify_log(entries, log.checkpoints(), keys, head=head, snapshot=True)
     if not found.ok:
-        raise VerificationFailed(f"the log is not what was written: {found.problems[0]}", hint="sealgate log verify")
+        raise VerificationFailed(f"the log is not what was written: {found.faults[0]}", hint="sealgate log verify")
     with keep_told(db, (read_entry(stored.entry) for stored in watch(log.entries(), head[0], "reading the calls"))):
         db.execute(_ASIDE)
         kept = {str(row[0]) for row in db.execute("SELECT name FROM sqlite_schema")}

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import apsw
 import structlog
 
 from gateway.adapters.store.sqlite import rows
-from gateway.adapters.store.sqlite.evidence import EvidenceStore, SealedQuestion, put_question
+from gateway.adapters.store.sqlite.evidence import SealedQuestion, put_question, stored_values
 from gateway.adapters.store.sqlite.writer import Transaction, Writer
 from gateway.core.approval import (
     Answer,
@@ -21,9 +22,10 @@ from gateway.core.approval import (
 )
 from gateway.core.commitment import Missing
 from gateway.core.entry import Kind, Record
+from gateway.core.errors import GatewayError
 from gateway.core.idempotency import CallRow
 from gateway.core.outcome import Reason
-from gateway.core.ports import Clock
+from gateway.core.ports import Clock, Vault
 
 _log = structlog.get_logger("sealgate.journal")
 
@@ -35,29 +37,32 @@ class Questions:
         self,
         writer: Writer,
         reader: apsw.Connection,
-        evidence: EvidenceStore,
+        vault: Vault,
         clock: Clock,
         approvers: Mapping[str, Approver],
     ) -> None:
         self._writer = writer
         self._reader = reader
-        self._evidence = evidence
+        self._vault = vault
         self._clock = clock
         self._approvers = approvers
 
     # --- for approvers and the daemon ---
 
-    def rows(self, *, pending_only: bool) -> list[ApprovalRow]:
+    async def rows(self, *, pending_only: bool) -> list[ApprovalRow]:
         """Approval requests, oldest first."""
-        return [self._told(row) for row in rows.approval_rows(self._reader, pending_only=pending_only)]
+        found = rows.approval_rows(self._reader, pending_only=pending_only)
+        return [await self._told(row) for row in found]
 
-    def row(self, approval_id: str) -> tuple[ApprovalRow, bytes] | None:
+    async def row(self, approval_id: str) -> tuple[ApprovalRow, bytes] | None:
         """One request with the JSON bytes of the arguments it is about; `null` where they are not kept any more."""
         row = rows.approval_row(self._reader, approval_id)
         if row is None:
             return None
-        pending = self._evidence.pending(self._reader, row.request.approval_id)
-        return self._told(row), b"null" if isinstance(pending, Missing) else pending
+        stored = await stored_values(self._vault, self._reader, row.request.approval_id)
+        pending = stored.pending()
+        told = replace(row, request=stored.with_messages(row.request))
+        return told, b"null" if isinstance(pending, Missing) else pending
 
     async def answer(self, approval_id: str, envelope: dict[str, Any]) -> SignedAnswer | Reason:
         """Check an approver's signed answer and record it; the Reason where it does not count."""
@@ -92,10 +97,20 @@ class Questions:
         return Reason("approval.already_answered", "This request was answered a moment ago; an answer counts once.")
 
     async def expire_due(self) -> int:
-        """Expire pending requests whose time is over, each with its entry; how many."""
+        """Expire pending requests whose time is over, each with its entry; how many.
+
+        Raises:
+            GatewayError: the first that could not be expired; the others were.
+        """
         due = rows.due_approvals(self._reader, self._clock.now())
+        failed: GatewayError | None = None
         for approval_id in due:
-            await self._writer.submit(lambda transaction, due_id=approval_id: self._expire(transaction, due_id))  # type: ignore[misc]
+            try:
+                await self._writer.submit(partial(self._expire, approval_id=approval_id))
+            except GatewayError as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
         return len(due)
 
     # --- for the journal, inside its transactions ---
@@ -125,8 +140,9 @@ class Questions:
         transaction.append(Record(Kind.APPROVAL, self._clock.new_id(), self._clock.now(), body))
         return True
 
-    def _told(self, row: ApprovalRow) -> ApprovalRow:
-        return replace(row, request=self._evidence.with_messages(self._reader, row.request))
+    async def _told(self, row: ApprovalRow) -> ApprovalRow:
+        stored = await stored_values(self._vault, self._reader, row.request.approval_id)
+        return replace(row, request=stored.with_messages(row.request))
 
     def _expire(self, transaction: Transaction, approval_id: str) -> None:
         approval = rows.approval_row(transaction.db, approval_id)

@@ -7,6 +7,7 @@ import orjson
 
 from gateway.core.anchor import Anchor, AnchorKind
 from gateway.core.approval import Answer, ApprovalRequest, ApprovalRow, ApprovalState, SignedAnswer
+from gateway.core.errors import StoreFault
 from gateway.core.idempotency import CallRow, State
 
 _SELECT_CALL = (
@@ -127,12 +128,19 @@ def _call(row: tuple[Any, ...]) -> CallRow:
 
 def _approval(row: tuple[Any, ...]) -> ApprovalRow:
     request, reservation, state, answer = row
-    return ApprovalRow(
-        ApprovalRequest.from_document(orjson.loads(request)),
-        reservation,
-        ApprovalState(state),
-        None if answer is None else _answer(orjson.loads(answer)),
-    )
+    try:
+        return ApprovalRow(
+            ApprovalRequest.from_document(orjson.loads(request)),
+            reservation,
+            ApprovalState(state),
+            None if answer is None else _answer(orjson.loads(answer)),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreFault(
+            f"a stored approval request is damaged: {type(error).__name__}",
+            hint="sealgate state check names it. Restore a backup.",
+            code="store.damaged",
+        ) from error
 
 
 def _answer(document: dict[str, object]) -> SignedAnswer:

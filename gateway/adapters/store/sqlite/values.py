@@ -8,12 +8,13 @@ from collections.abc import Iterator
 
 import apsw
 
-from gateway.adapters.store.sqlite.evidence import EvidenceStore
+from gateway.adapters.store.sqlite.evidence import read_values
 from gateway.core.commitment import Kept, Missing, disclosure_digest
 from gateway.core.errors import KeyFault, StoreFault
+from gateway.core.ports import VaultFile
 
 
-def check_values(db: apsw.Connection, store: EvidenceStore) -> Iterator[str]:
+def check_values(db: apsw.Connection, vault: VaultFile) -> Iterator[str]:
     """Each row of `evidence` that is not what it should be, and each that should be there and is not."""
     rows = db.execute(
         "SELECT e.envelope_id, e.result IS NULL, p.approval_id IS NOT NULL, x.subject IS NOT NULL, t.commitment"
@@ -22,8 +23,9 @@ def check_values(db: apsw.Connection, store: EvidenceStore) -> Iterator[str]:
     )
     for key, no_result, asked, erased, commitment in rows:
         try:
-            told = store.pending(db, key) if asked else store.arguments(db, key)
-            result = Missing.NOT_KEPT if asked or no_result else store.result(db, key)
+            stored = read_values(vault, db, key)
+            told = stored.pending() if asked else stored.arguments()
+            result = Missing.NOT_KEPT if asked or no_result else stored.result()
         except (KeyFault, StoreFault, ValueError, KeyError, TypeError, IndexError) as error:
             yield f"values of {key}: {error}"
             continue

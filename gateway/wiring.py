@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -102,8 +102,8 @@ async def assemble(
     check_purpose(keys, dev=dev)
     approvers = {**settings.approvers(), **{approver.keyid: approver for approver in dev_approvers}}
     async with AsyncExitStack() as stack:
-        journal, anchor_store = _journal(state, keys, clock, approvers, dev=dev, on_death=on_death)
-        stack.callback(journal.close)
+        opened = _journal(state, keys, clock, approvers, dev=dev, on_death=on_death)
+        journal, anchor_store = stack.enter_context(opened)
         anchoring = await stack.enter_async_context(_anchored(settings, state, keys, anchor_store, clock))
         engine = await stack.enter_async_context(_engine(settings, clock, dev=dev))
         catalogue = Catalogue(settings.rules(), Lock(settings.lock_path), _told_of_change)
@@ -159,15 +159,13 @@ def opened_journal(state: StateFolder) -> Iterator[SqliteJournal]:
         raise StoreFault(f"there is no journal at {state.journal}", hint="sealgate up makes one.")
     finish_cut_off(state)
     keys = load_keys(state.keys)
-    journal, anchor_store = _journal(state, keys, SystemClock(), {}, dev=keys.dev, on_death=lambda fault: None)
-    try:
+    opened = _journal(state, keys, SystemClock(), {}, dev=keys.dev, on_death=lambda fault: None)
+    with opened as (journal, anchor_store):
         note = read_kept(state.anchored)
         if note is not None:
             trusted = load_trusted_keys(state.keys / "public.json")
             check_kept(note, str(state.anchored), trusted, anchor_store.size(), anchor_store.root_at)
         yield journal
-    finally:
-        journal.close()
 
 
 def hold_against_anchors(settings: Settings, state: StateFolder) -> None:
@@ -198,6 +196,7 @@ def _writer(state: StateFolder, keys: KeyRing, *, dev: bool, on_death: Callable[
     return Writer(db, origin=keys.origin, entry_signer=keys.entry, log_signer=keys.log, dev=dev, on_death=on_death)
 
 
+@contextmanager
 def _journal(
     state: StateFolder,
     keys: KeyRing,
@@ -206,12 +205,18 @@ def _journal(
     *,
     dev: bool,
     on_death: Callable[[StoreFault], None],
-) -> tuple[SqliteJournal, SqliteAnchors]:
-    writer = _writer(state, keys, dev=dev, on_death=on_death)
-    vault = VaultThread(FileVault(state.vault, keys.vault_key))
-    reader = open_journal_reader(state.journal)
-    journal = SqliteJournal(writer, reader, vault, clock, approvers=approvers, origin=keys.origin)
-    return journal, SqliteAnchors(writer, reader)
+) -> Iterator[tuple[SqliteJournal, SqliteAnchors]]:
+    """The journal, closed when left. Nothing writes to the folder any more then: another process may own it."""
+    with ExitStack() as stack:
+        vault = FileVault(state.vault, keys.vault_key)
+        stack.callback(vault.close)
+        thread = VaultThread(vault)
+        stack.callback(thread.close)
+        writer = _writer(state, keys, dev=dev, on_death=on_death)
+        reader = open_journal_reader(state.journal)
+        journal = SqliteJournal(writer, reader, thread, clock, approvers=approvers, origin=keys.origin)
+        stack.callback(journal.close)
+        yield journal, SqliteAnchors(writer, reader)
 
 
 @asynccontextmanager

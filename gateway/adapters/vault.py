@@ -217,6 +217,7 @@ class VaultThread:
         self._max_waiting = max_waiting
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sealgate-vault")
         self._waiting = 0
+        self._closed = False
 
     async def sealing_key(self, subject: str) -> SubjectKey:
         key = self._vault.sealing.get(subject)
@@ -236,10 +237,13 @@ class VaultThread:
         await self._done(lambda: self._vault.destroy(subject, numbers))
 
     def close(self) -> None:
-        """Wait for what was asked for, and end the thread."""
+        """Wait for what was asked for, however long the disk takes, and end the thread."""
+        self._closed = True
         self._thread.shutdown()
 
     async def _done(self, work: Callable[[], T]) -> T:
+        if self._closed:
+            raise StoreFault("the vault is closed")
         if self._waiting >= self._max_waiting:
             raise Overloaded("the vault's queue is full", hint="Try again shortly.")
         self._waiting += 1

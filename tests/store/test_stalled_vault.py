@@ -2,24 +2,30 @@
 
 import asyncio
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import apsw
 import pytest
 
+from gateway.adapters.keys import make_keys
+from gateway.adapters.state import StateFolder
+from gateway.adapters.store.sqlite.database import open_for_writing
+from gateway.adapters.store.sqlite.journal import SqliteJournal
 from gateway.adapters.vault import FileVault, VaultThread
-from gateway.core.approval import Answer
+from gateway.core.approval import Answer, Grant
 from gateway.core.capability import ApprovalMode
 from gateway.core.commitment import Missing
 from gateway.core.entry import Kind
-from gateway.core.errors import Overloaded, StoreFault
+from gateway.core.errors import ApprovalSpent, Overloaded, StoreFault
 from gateway.core.outcome import Receipt
 from gateway.core.reservation import Prior, Waiting
 from gateway.core.run_context import Principal, PrincipalKind
-from tests.core.calls import ASK, Call, ask_for, envelope_id, person, seal
+from gateway.wiring import opened_journal
+from tests.core.calls import ALLOW, ASK, Call, ask_for, envelope_id, person, seal
 from tests.store.stalled import StallingFile, stalling
-from tests.store.world import SqliteWorld, run, until
+from tests.store.world import ORIGIN, SqliteWorld, answered, run, text, until
 
 pytestmark = pytest.mark.anyio
 
@@ -134,6 +140,49 @@ async def test_a_call_whose_key_cannot_be_made_does_not_run(world: SqliteWorld, 
     assert Kind.IN_DOUBT not in {entry.kind for entry in world.entries()}
 
 
+async def test_the_end_of_an_effect_needs_no_disk_of_the_vault_though_its_subject_was_erased_meanwhile(
+    world: SqliteWorld, disk: StallingFile
+) -> None:
+    call = seal(HERS, random=os.urandom)
+    await world.journal.reserve(call, ALLOW, None)
+    grant = Grant(call, ALLOW)
+    await world.journal.begin(grant)
+    await world.journal.erasures.erase(call.subject, reason="asked", by="user:dpo")
+    disk.stall()
+    others = asyncio.ensure_future(run(world, CAROLS))
+    await until(disk.waiting.is_set)
+    receipt = await world.journal.finish(grant, answered(call, text("done")), 5)
+    world.journal.release(call)
+    assert [entry.kind for entry in world.entries() if entry.id == call.envelope_id] == [Kind.INTENT, Kind.OUTCOME]
+    assert receipt.envelope_id == call.envelope_id
+    disk.go_on()
+    assert isinstance(await others, Receipt)
+    kept = await world.journal.values(call.envelope_id)
+    assert kept is not None
+    assert (kept.arguments, kept.result) == (Missing.ERASED, Missing.ERASED)
+    assert world.verify().ok
+
+
+async def test_a_yes_that_expires_while_the_disk_stands_still_begins_nothing(world: SqliteWorld, disk: StallingFile) -> None:
+    asking = seal(CAROLS, random=os.urandom)
+    request = ask_for(asking, approval_id=envelope_id(60))
+    await world.journal.reserve(asking, ASK, request)
+    await world.journal.questions.answer(request.approval_id, BOB.sign(request, Answer.APPROVE))
+    await world.journal.erasures.erase(asking.subject, reason="asked", by="user:dpo")
+    disk.stall()
+    effects: list[str] = []
+    late = asyncio.ensure_future(
+        run(world, CAROLS.but(envelope=3), decision=ASK, ask=request, effect=lambda: effects.append("carol"))
+    )
+    await until(disk.waiting.is_set)
+    world.clock.advance(3600)
+    disk.go_on()
+    with pytest.raises(ApprovalSpent, match="expired"):
+        await late
+    assert effects == []
+    assert {entry.kind for entry in world.entries()} == {Kind.APPROVAL, Kind.ERASURE}
+
+
 async def test_more_than_may_wait_for_the_disk_are_refused_at_once(disk: StallingFile, tmp_path: Path) -> None:
     vault = FileVault(tmp_path / "vault.db", bytes(32))
     thread = VaultThread(vault, max_waiting=3)
@@ -150,3 +199,37 @@ async def test_more_than_may_wait_for_the_disk_are_refused_at_once(disk: Stallin
     assert await thread.numbers("acme/user:another") == []
     thread.close()
     vault.close()
+
+
+async def test_the_state_folder_stays_owned_until_the_disk_did_what_the_vault_was_asked_for(
+    disk: StallingFile, tmp_path: Path
+) -> None:
+    folder = StateFolder(tmp_path / "state")
+    folder.create()
+    make_keys(folder.keys, origin=ORIGIN, dev=False)
+    made = open_for_writing(folder.journal, ORIGIN)
+
+    async def leave_while_a_key_is_made(journal: SqliteJournal) -> None:
+        call = seal(CAROLS, random=os.urandom)
+        await journal.reserve(call, ALLOW, None)
+        begins = asyncio.ensure_future(journal.begin(Grant(call, ALLOW)))
+        await until(disk.waiting.is_set)
+        begins.cancel()
+        await asyncio.gather(begins, return_exceptions=True)
+
+    def serve() -> None:
+        with folder, opened_journal(folder) as journal:
+            disk.stall()
+            asyncio.run(leave_while_a_key_is_made(journal))
+
+    serving = threading.Thread(target=serve)
+    serving.start()
+    try:
+        await until(disk.waiting.is_set)
+        serving.join(0.5)
+        assert (serving.is_alive(), StateFolder(folder.path).owned()) == (True, True)
+    finally:
+        disk.go_on()
+    await until(lambda: not serving.is_alive())
+    assert not StateFolder(folder.path).owned()
+    made.close()

@@ -7,7 +7,7 @@ import apsw
 
 from gateway.adapters.store.sqlite import rows
 from gateway.core.call import IdempotencyKey, SealedCall
-from gateway.core.ports import Clock
+from gateway.core.ports import Clock, SealingKey
 from gateway.core.reservation import Mismatch, Running, is_same_caller
 
 
@@ -15,12 +15,14 @@ from gateway.core.reservation import Mismatch, Running, is_same_caller
 class Claim:
     """A key held by the call of `envelope_id`.
 
-    `fence` belongs to the row once the call was begun. `target`: the key of the call that this one undoes, held as well.
+    `fence` belongs to the row once the call was begun, and `sealing` is what its arguments were sealed under then.
+    `target`: the key of the call that this one undoes, held as well.
     """
 
     envelope_id: str
     fingerprint: str
     fence: int | None = None
+    sealing: SealingKey | None = None
     target: str | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 

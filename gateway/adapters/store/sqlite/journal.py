@@ -126,7 +126,9 @@ class SqliteJournal:
     # --- the port ---
 
     def compensated(self, call: SealedCall) -> Compensated | None:
-        return compensated(call, rows.call_of(self._reader, call.compensates or ""))
+        if call.compensates is None:
+            return None
+        return compensated(call, rows.call_of(self._reader, call.compensates))
 
     async def reserve(self, call: SealedCall, decision: PolicyDecision, ask: ApprovalRequest | None) -> Reservation:
         key = call.idempotency
@@ -152,6 +154,8 @@ class SqliteJournal:
 
         def work(transaction: Transaction) -> int:
             approval_id = None if grant.approved is None else grant.approved.request.approval_id
+            if grant.approved is not None and self._clock.now() >= grant.approved.request.expires_at:
+                raise ApprovalSpent("this approval expired before the call could begin")
             if approval_id is not None and not rows.move_approval(
                 transaction.db, approval_id, ApprovalState.APPROVED, ApprovalState.CONSUMED
             ):
@@ -166,20 +170,23 @@ class SqliteJournal:
         fence = await self._writer.submit(work)
         claim = self._claims.of(call)
         if claim is not None:
-            claim.fence = fence
+            claim.fence, claim.sealing = fence, key
 
     async def finish(self, grant: Grant, ending: Ending, duration_ms: int) -> Receipt:
         call = grant.call
         kind = Kind.IN_DOUBT if isinstance(ending, Unknown) else Kind.OUTCOME
         body = {**self._granted(grant), **result_fields(ending, duration_ms)}
         record = Record(kind, call.envelope_id, self._clock.now(), body)
-        arguments = result = None
-        if isinstance(ending, Answered) or not grant.needs_intent:
-            key = await self._vault.sealing_key(call.subject)
-            arguments = None if grant.needs_intent else seal_arguments(key, call)
-            result = seal_result(key, call, ending) if isinstance(ending, Answered) else None
         claim = self._claims.of(call)
         fence = None if claim is None else claim.fence
+        arguments = result = None
+        if isinstance(ending, Answered) or not grant.needs_intent:
+            # What was begun is sealed under its own key, with no wait in which its end could be lost.
+            key = claim.sealing if claim is not None else None
+            if key is None:
+                key = await self._vault.sealing_key(call.subject)
+            arguments = None if grant.needs_intent else seal_arguments(key, call)
+            result = seal_result(key, call, ending) if isinstance(ending, Answered) else None
 
         def work(transaction: Transaction) -> SealedEntry:
             if grant.needs_intent:

@@ -192,6 +192,7 @@ TIED: dict[str, tuple[str, ...]] = {
         "tests/store/test_rotation.py::test_a_rotation_that_is_cut_off_anywhere_has_happened_or_not",
         "tests/cli/test_revoked.py::test_it_fails_by_default_and_holds_for_who_names_the_key",
         "tests/core/test_disowned.py::test_who_accepts_what_each_revocation_disowns_finds_that_the_log_holds",
+        "tests/core/test_disowned.py::test_entries_forged_under_the_genuine_rotation_are_not_accepted_where_every_later_checkpoint_was_dropped",
     ),
     "GW-23": (
         "tests/anchors/test_rollback.py::test_a_whole_state_folder_from_an_old_backup_does_not_start",

@@ -1,6 +1,5 @@
 """`sealgate keys`: a deployment's keys and approvers' keys."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +14,7 @@ from gateway.cli.target import JsonOption, StateOption, state_folder
 from gateway.core.errors import ConfigError, KeyFault
 from gateway.core.run_context import PrincipalKind
 from gateway.core.trust import KeyPeriod, KeyRole, TrustedKeys
-from gateway.core.trust_bundle import in_order, verifier_key
+from gateway.core.trust_bundle import in_order, revocation_document, verifier_key
 from gateway.edge.auth import token_digest
 from gateway.settings import Settings, load_settings
 
@@ -189,7 +188,7 @@ def _told(role: KeyRole, period: KeyPeriod) -> dict[str, Any]:
         "since": period.since,
         "until": period.until,
         "state": "in force" if period.in_force else "retired" if revoked is None else "revoked",
-        "revoked": None if revoked is None else asdict(revoked),
+        "revoked": None if revoked is None else revocation_document(revoked),
     }
 
 

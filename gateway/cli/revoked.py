@@ -1,6 +1,7 @@
 """What revocations disown, as commands tell it, and `--accept-revoked`: nothing of it is accepted that nobody named.
 
 Accepted is not trusted: a disowned checkpoint covers no entry and anchors nothing, a disowned entry proves nothing.
+What no checkpoint that counts covers cannot be accepted.
 """
 
 from collections.abc import Iterator
@@ -38,7 +39,7 @@ def accepted_keys(given: list[str] | None, bundle: TrustedKeys) -> frozenset[str
 def revoked_lines(report: Report) -> Iterator[str]:
     """For people: a line for each revoked key that signed something it disowns."""
     for one in report.revoked:
-        yield f"{'accepted' if one.keyid in report.accepted else 'revoked'}: {one.sentence}"
+        yield f"{'accepted' if report.accepts(one) else 'revoked'}: {report.told(one)}"
 
 
 def revoked_documents(report: Report) -> list[dict[str, Any]]:
@@ -53,7 +54,8 @@ def revoked_documents(report: Report) -> list[dict[str, Any]]:
             "count": one.count,
             "first": one.first,
             "last": one.last,
-            "accepted": one.keyid in report.accepted,
+            "covered": report.covers(one),
+            "accepted": report.accepts(one),
         }
         for one in report.revoked
     ]
@@ -61,9 +63,9 @@ def revoked_documents(report: Report) -> list[dict[str, Any]]:
 
 def not_accepted(report: Report, message: str) -> VerificationFailed:
     """The error where nothing is wrong with the log but what revocations disown."""
-    options = " ".join(f"--accept-revoked {one.keyid[:16]}" for one in report.unaccepted)
-    return VerificationFailed(
-        message,
-        hint=f"Find out what was signed there. To go on with exactly this accepted: {options}",
-        code="log.revoked",
-    )
+    if all(report.covers(one) for one in report.unaccepted):
+        options = " ".join(f"--accept-revoked {one.keyid[:16]}" for one in report.unaccepted)
+        hint = f"Find out what was signed there. To go on with exactly this accepted: {options}"
+    else:
+        hint = "What no checkpoint that counts covers cannot be accepted. Check the whole log, with its newest checkpoint."
+    return VerificationFailed(message, hint=hint, code="log.revoked")

@@ -46,15 +46,19 @@ KeptOption = Annotated[list[Path] | None, typer.Option("--checkpoint", help="A c
 
 
 @app.command()
-def migrate(state: StateOption = None) -> None:
+def migrate(state: StateOption = None, accept_revoked: AcceptRevokedOption = None) -> None:
     """Bring the journal and the vault of an older version to this one's form. The gateway must be stopped."""
     folder = state_folder(state)
     is_old(folder.journal)  # a newer one is refused before anything is touched
+    accepted = _accepted(accept_revoked, folder.keys / "public.json")
     with folder:
         vault = migrate_vault(folder.vault)  # first: the journal's schema tells whether all of it was done
         if is_old(folder.journal):
             trusted = load_trusted_keys(folder.keys / "public.json")
-            _tell(migrate_journal(folder.journal, trusted, watch=watched))
+            report = migrate_journal(folder.journal, trusted, accept_revoked=accepted, watch=watched)
+            _tell(report)
+            if not report.ok:
+                raise _failed(report, "the journal was not migrated")
             say(f"migrated to schema {SCHEMA_VERSION}; delete the old journal when all is well: {folder.journal}.v1.bak")
         elif vault:
             say("migrated the vault")

@@ -11,6 +11,9 @@ Several entry keys may be in force at once: one for each replica.
 * What the key signed in between, from S on and before the revocation stood in the log, is disowned: told apart from what is
   wrong (`Disowned`), since who verifies may know of it and go on. Only a revocation that the bundle has disowns: one that
   the log alone tells of may be by whoever copied the key. What the key signs after its revocation is wrong, whoever knows.
+* Of two revocations of a key the one from earlier on counts, and the key signs nothing after the first of them.
+* A place in the log is no proof that an entry was there before the revocation: whoever has the key can sign it anew. Only a
+  checkpoint that counts tells (`Report.covers`).
 """
 
 from base64 import b64decode, b64encode
@@ -42,19 +45,34 @@ class KeyEvent(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """From where on a key counts for nothing, the index of the entry that says so, and why."""
+    """From where on a key counts for nothing, the index of the entry that says so, and why.
+
+    `first_entry`: the key's first revocation, where `entry` is a later one that reaches further back.
+    """
 
     since: int
     entry: int
     reason: str
+    first_entry: int | None = None
+
+    @property
+    def stands(self) -> int:
+        """The index of the entry from which on all know that the key is revoked."""
+        return self.entry if self.first_entry is None else self.first_entry
 
     def disowns_entry(self, index: int) -> bool:
-        """Whether the entry was there when the key was revoked, and counts no longer."""
-        return self.since <= index < self.entry
+        """Whether its place is before the revocation, and it counts no longer."""
+        return self.since <= index < self.stands
 
     def disowns_checkpoint(self, size: int) -> bool:
         """The same for a checkpoint."""
-        return self.since < size <= self.entry
+        return self.since < size <= self.stands
+
+    def joined(self, other: "Revocation") -> "Revocation":
+        """Both revocations of one key: it counts up to where one of them reaches back, and signs nothing after the first."""
+        further = other if other.since < self.since else self
+        first = min(self.stands, other.stands)
+        return replace(further, first_entry=None if first == further.entry else first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,14 +153,15 @@ class TrustedKeys:
         return self._with(role, {**periods, **keyed(KeyPeriod(new, since=place))})
 
     def revoked(self, keyid: str, revocation: Revocation) -> "TrustedKeys":
-        """The same with a key revoked; of two revocations the one from earlier on counts. Raises KeyError."""
+        """The same with a key revoked, perhaps once more. Raises KeyError."""
         role = self.role_of(keyid)
         if role is None:
             raise KeyError(keyid)
         period = self.of(role)[keyid]
-        if period.revoked is not None and period.revoked.since <= revocation.since:
+        joined = revocation if period.revoked is None else period.revoked.joined(revocation)
+        if joined == period.revoked:
             return self
-        return self._with(role, {**self.of(role), keyid: replace(period, revoked=revocation)})
+        return self._with(role, {**self.of(role), keyid: replace(period, revoked=joined)})
 
     def _with(self, role: KeyRole, periods: Mapping[str, KeyPeriod]) -> "TrustedKeys":
         if role is KeyRole.ENTRY:
@@ -158,8 +177,10 @@ def _check_periods(role: KeyRole, periods: Mapping[str, KeyPeriod]) -> None:
             raise ValueError(f"the id {short(keyid)} is not that of its key")
         if period.since < 0 or (period.until is not None and period.until <= period.since):
             raise ValueError(f"the {role} key {short(keyid)} ends before it begins")
-        if revoked is not None and not 0 <= revoked.since <= revoked.entry:
-            raise ValueError(f"the {role} key {short(keyid)} is revoked from {revoked.since} on by entry {revoked.entry}")
+        if revoked is not None and not 0 <= revoked.since <= revoked.stands:
+            raise ValueError(f"the {role} key {short(keyid)} is revoked from {revoked.since} on by entry {revoked.stands}")
+        if revoked is not None and revoked.first_entry is not None and revoked.first_entry >= revoked.entry:
+            raise ValueError(f"the {role} key {short(keyid)} is revoked by entry {revoked.entry}, and not before")
     begun = sorted(period.since for period in periods.values() if period.since)
     ended = sorted(period.until for period in periods.values() if period.until is not None)
     if begun != ended:
@@ -199,6 +220,11 @@ class Disowned:
         if place > self.last:
             self.last = place
             self.count += 1
+
+    @property
+    def reaches(self) -> int:
+        """The size of the smallest checkpoint that covers all of it."""
+        return self.last + 1 if self.role is KeyRole.ENTRY else self.last
 
     @property
     def sentence(self) -> str:
@@ -292,7 +318,8 @@ class KeyHistory:
         self.known = bundle.by_id()
         self.disowned: dict[str, Disowned] = {}
         self._bundle = bundle
-        self._found: set[tuple[KeyEvent, str]] = set()
+        self._rotations: set[str] = set()
+        self._revocations: set[tuple[str, int]] = set()
         self._last_entry: dict[str, int] = {}
         self._last_checkpoint: dict[str, int] = {}
 
@@ -363,11 +390,12 @@ class KeyHistory:
         """What the bundle says of the `size` entries that were read, and the log does not."""
         for role in KeyRole:
             for keyid, period in self._bundle.of(role).items():
-                if 0 < period.since <= size and (KeyEvent.ROTATED, keyid) not in self._found:
+                if 0 < period.since <= size and keyid not in self._rotations:
                     yield f"the {role} key {short(keyid)} is to count from {period.since} on, and no entry introduces it"
-                revoked = period.revoked
-                if revoked is not None and revoked.entry < size and (KeyEvent.REVOKED, keyid) not in self._found:
-                    yield f"the {role} key {short(keyid)} is to be revoked by entry {revoked.entry}, and it is not"
+                told = () if period.revoked is None else sorted({period.revoked.stands, period.revoked.entry})
+                for place in told:
+                    if place < size and (keyid, place) not in self._revocations:
+                        yield f"the {role} key {short(keyid)} is to be revoked by entry {place}, and it is not"
 
     def _rotate(self, entry: Entry, event: Rotated) -> Iterator[str]:
         old, new = (key_id(key.public_bytes_raw()) for key in (event.old, event.new))
@@ -376,8 +404,8 @@ class KeyHistory:
         if set(entry.keyids) != {entry.keyid, old, new}:
             yield "a rotation that is not signed by exactly the gateway's, the old and the new key"
         elif told is not None and told.since == place and ending is not None and ending.until == place:
-            self._found.add((KeyEvent.ROTATED, new))
-        elif told is not None and told.since and (KeyEvent.ROTATED, new) not in self._found:
+            self._rotations.add(new)
+        elif told is not None and told.since and new not in self._rotations:
             yield f"brings the key {short(new)} at {place}, which is to count from {told.since} on"
         elif new in self.known:
             yield f"brings the key {short(new)}, which is known already"
@@ -400,12 +428,20 @@ class KeyHistory:
             yield f"the key {short(event.keyid)} revokes itself"
         elif not 0 <= event.since <= entry.index:
             yield f"revokes the key {short(event.keyid)} from {event.since} on, which is not in the past"
-        elif period.revoked == told:
-            self._found.add((KeyEvent.REVOKED, event.keyid))
+        elif self._bundle_has(event, told):
+            self._revocations.add((event.keyid, entry.index))
         elif not self.keys.entry_keys[entry.keyid].signs_entry(entry.index):
             yield f"revokes the key {short(event.keyid)} on the word of a revoked one"
         else:
             yield from self._learn_revocation(event, told)
+
+    def _bundle_has(self, event: Revoked, told: Revocation) -> bool:
+        """Whether it is the bundle's revocation of that key, or the first one, of which the bundle knows only the place."""
+        period = self._bundle.of(event.role).get(event.keyid)
+        known = None if period is None else period.revoked
+        if known is None:
+            return False
+        return replace(known, first_entry=None) == told or (known.first_entry == told.entry and known.since <= told.since)
 
     def _learn_revocation(self, event: Revoked, told: Revocation) -> Iterator[str]:
         before = self.keys

@@ -64,8 +64,13 @@ def _key_document(period: KeyPeriod) -> dict[str, Any]:
         "public_key": b64encode(period.key.public_bytes_raw()).decode(),
         "since": period.since,
         "until": period.until,
-        "revoked": None if revoked is None else asdict(revoked),
+        "revoked": None if revoked is None else revocation_document(revoked),
     }
+
+
+def revocation_document(revoked: Revocation) -> dict[str, Any]:
+    """The document of a revocation; `first_entry` only where there was an earlier one."""
+    return {name: value for name, value in asdict(revoked).items() if value is not None}
 
 
 def _read_periods(documents: Any) -> dict[str, KeyPeriod]:
@@ -81,7 +86,14 @@ def _read_period(told: Any) -> KeyPeriod:
         _key(told["public_key"]),
         _place(told["since"]),
         None if told["until"] is None else _place(told["until"]),
-        None if revoked is None else Revocation(_place(revoked["since"]), _place(revoked["entry"]), str(revoked["reason"])),
+        None if revoked is None else _read_revocation(revoked),
+    )
+
+
+def _read_revocation(told: Any) -> Revocation:
+    first = told.get("first_entry")
+    return Revocation(
+        _place(told["since"]), _place(told["entry"]), str(told["reason"]), None if first is None else _place(first)
     )
 
 

@@ -1,7 +1,7 @@
 """Is this log what was written? Applied to entries and checkpoints as they are stored; trusts nothing but the keys.
 
-Checked, and every problem names its place. What a revocation disowns is told beside the problems, and the log holds only for
-who accepts exactly that:
+Checked, and every problem names its place. What a revocation disowns is told beside the problems. The log holds only for who
+accepts exactly that, and only where a checkpoint that counts covers it: without one it may have been forged since.
 
 * entries are numbered 0, 1, 2, …, each states its own number, and none comes twice
 * each entry's signature, form and leaf hash, and that its key is in force there (`trust.py`)
@@ -43,7 +43,8 @@ class StoredEntry:
 class Report:
     """What was found: `size` entries, the first `covered` of them under a checkpoint that counts.
 
-    The log holds without problems, and where nothing is `revoked` but by keys that are `accepted`.
+    The log holds without problems, and where nothing is `revoked` but by keys that are `accepted`, and under a checkpoint
+    that counts.
     """
 
     size: int = 0
@@ -55,15 +56,32 @@ class Report:
     revoked: list[Disowned] = field(default_factory=list)
     accepted: frozenset[str] = frozenset()
 
+    def covers(self, one: Disowned) -> bool:
+        """Whether a checkpoint that counts says that all of it was there. Nothing else tells it from a later forgery."""
+        return one.reaches <= self.covered
+
+    def accepts(self, one: Disowned) -> bool:
+        """Whether somebody accepted what a revocation disowns, and could."""
+        return one.keyid in self.accepted and self.covers(one)
+
+    def told(self, one: Disowned) -> str:
+        """What a revocation disowns, for people: also why it cannot be accepted, where it cannot."""
+        if self.covers(one):
+            return one.sentence
+        return (
+            f"{one.sentence}; it cannot be accepted: checkpoints that count cover the first {self.covered} entries only,"
+            " and what they do not cover may have been forged since"
+        )
+
     @property
     def unaccepted(self) -> list[Disowned]:
-        """What a revocation disowns and nobody accepted."""
-        return [one for one in self.revoked if one.keyid not in self.accepted]
+        """What a revocation disowns and nobody accepted, or could."""
+        return [one for one in self.revoked if not self.accepts(one)]
 
     @property
     def faults(self) -> list[str]:
         """Why the log does not hold: the problems, and what is not accepted."""
-        return [*self.problems, *(one.sentence for one in self.unaccepted)]
+        return [*self.problems, *(self.told(one) for one in self.unaccepted)]
 
     @property
     def ok(self) -> bool:
@@ -91,6 +109,7 @@ def verify_log(
         snapshot: head and entries were read at one moment, so the head must state exactly these entries
         tile: reads the log's stored tiles, which then must be those of these entries
         accept_revoked: ids of keys that `keys` says are revoked; what these revocations disown, and no more, is accepted
+            where it is covered
     """
     report = _Pass(keys, notes, head, kept, tile).over(entries, snapshot=snapshot)
     report.accepted = accept_revoked

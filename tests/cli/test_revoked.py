@@ -10,10 +10,13 @@ import apsw
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gateway.adapters.keys import FileSigner
+from gateway.adapters.clock import SystemClock
+from gateway.adapters.keys import FileSigner, load_keys
 from gateway.adapters.state import StateFolder
 from gateway.core.checkpoint import read_checkpoint
 from gateway.core.cosignature import cosign
+from gateway.core.entry import Kind, Record, seal_entry
+from gateway.core.merkle import Frontier
 from gateway.core.verifier_key import SignatureType, VerifierKey
 from tests.core.calls import NOW
 from tests.edge.box import Said, run_cli
@@ -25,7 +28,7 @@ SINCE, PLACES = 5, {"entry": "2 entries, 5 to 6", "log": "checkpoint 6"}
 
 @dataclass(frozen=True)
 class Revoked:
-    """A deployment whose key was revoked from some time ago on. `before`: the trust bundle from then, an export, a proof."""
+    """A deployment whose key was revoked from some time ago on. `before`: the keys from then, an export, a proof."""
 
     state: Path
     keyid: str
@@ -45,9 +48,9 @@ class Revoked:
         assert "Traceback" not in said.stderr
         return said
 
-    def disowned(self, said: Said, *, word: str = "revoked") -> bool:
+    def disowned(self, said: Said, *, word: str = "revoked", places: str | None = None) -> bool:
         """Whether a line tells what is disowned, and why."""
-        told = f"{word}: {PLACES[self.role]}, signed by the {self.role} key {self.keyid[:16]}…"
+        told = f"{word}: {places or PLACES[self.role]}, signed by the {self.role} key {self.keyid[:16]}…"
         return any(line.startswith(told) and line.endswith("on: the laptop was stolen") for line in said.stdout.splitlines())
 
 
@@ -62,6 +65,7 @@ def revoked(request: pytest.FixtureRequest, tmp_path: Path) -> Revoked:
     state, before = deployment(tmp_path / "state", entries=6).path, tmp_path / "before"
     before.mkdir()
     shutil.copy(state / "keys" / "public.json", before)
+    shutil.copytree(state / "keys", before / "keys")
     for command in (("log", "export", str(before / "log")), ("log", "prove", "5", "--out", str(before / "proof"))):
         assert run_cli(*command, state=state).code == 0
     keyid = keyid_in_force(state, request.param)
@@ -74,6 +78,12 @@ def refused(said: Said, revoked: Revoked) -> bool:
     """With the exit code of a failed verification, and the option that would accept it."""
     hint = " ".join(revoked.accept) in said.stderr
     return said.code == 6 and "error[log.revoked]" in said.stderr and hint and "OK" not in said.stdout
+
+
+def beyond_accepting(said: Said, *, covered: int) -> bool:
+    """With the reason, and without an option that would accept it."""
+    why = f"it cannot be accepted: checkpoints that count cover the first {covered} entries only"
+    return said.code == 6 and why in said.stdout and "error[log.revoked]" in said.stderr and "--accept" not in said.stderr
 
 
 @pytest.mark.parametrize("command", [("log", "verify"), ("state", "check")])
@@ -151,6 +161,62 @@ def test_what_is_changed_stays_a_problem_where_the_rest_is_accepted(revoked: Rev
     assert not (tmp_path / "new").exists()
 
 
+def forge(revoked: Revoked) -> None:
+    """Write the entry 5 anew with the copied entry key, and make the rest fit: all later entries are genuine."""
+    keys = load_keys(revoked.before / "keys")
+    record = Record(Kind.BOOT, SystemClock().new_id(), NOW, {"boot": {"by": "the thief"}})
+    sealed = seal_entry(record, 5, keys.entry, dev=keys.dev)
+    frontier = Frontier()
+    with closing(apsw.Connection(str(revoked.state / "journal.db"))) as db:
+        db.execute("UPDATE entries SET entry = ?, leaf = ? WHERE idx = 5", (sealed.data, sealed.leaf))
+        for (leaf,) in db.execute("SELECT leaf FROM entries ORDER BY idx"):
+            assert isinstance(leaf, bytes)
+            frontier.append(leaf)
+        db.execute("UPDATE head SET frontier = ?, root = ?", (frontier.to_bytes(), frontier.root()))
+
+
+@pytest.mark.parametrize("command", [("log", "verify"), ("state", "check"), ("state", "backup", "NEW")])
+def test_what_is_under_no_checkpoint_that_counts_is_accepted_by_nobody(
+    revoked: Revoked, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    """It may have been forged with the copied key, after the revocation: here an entry was."""
+    if revoked.role == "entry":
+        forge(revoked)
+    with closing(apsw.Connection(str(revoked.state / "journal.db"))) as db:
+        db.execute("DELETE FROM checkpoints WHERE size > ?", (SINCE if revoked.role == "entry" else SINCE + 1,))
+        assert db.changes() > 0
+        left = db.execute("SELECT coalesce(max(size), 0) FROM checkpoints WHERE size <= ?", (SINCE,)).get
+        assert isinstance(left, int)
+    arguments = [str(tmp_path / "new") if word == "NEW" else word for word in command]
+    for options in ((), revoked.accept):
+        said = revoked.run(*arguments, *options)
+        assert beyond_accepting(said, covered=left), said
+    assert not (tmp_path / "new").exists()
+
+
+def test_programs_are_told_what_no_checkpoint_that_counts_covers(revoked: Revoked) -> None:
+    told = json.loads(revoked.run("log", "verify", "--json").stdout)["revoked"]
+    assert [one["covered"] for one in told] == [True]
+    with closing(apsw.Connection(str(revoked.state / "journal.db"))) as db:
+        db.execute("DELETE FROM checkpoints WHERE size > 6")
+        db.execute("DELETE FROM checkpoints WHERE size = 6 AND ?", (revoked.role == "entry",))
+    document = json.loads(revoked.run("log", "verify", *revoked.accept, "--json").stdout)
+    assert (document["ok"], document["problems"]) == (False, [])
+    assert [(one["covered"], one["accepted"]) for one in document["revoked"]] == [(False, False)]
+
+
+def test_a_key_that_is_revoked_once_more_is_accepted_up_to_its_first_revocation(revoked: Revoked) -> None:
+    assert revoked.run("keys", "revoke", revoked.keyid, "--since", "3", "--reason", "earlier than thought").code == 0
+    listed = json.loads(revoked.run("keys", "list", "--json").stdout)["keys"]
+    (told,) = (one["revoked"] for one in listed if one["keyid"] == revoked.keyid)
+    assert told == {"since": 3, "entry": 8, "reason": "earlier than thought", "first_entry": 7}
+    for options, code in (((), 6), (revoked.accept, 0)):
+        said = revoked.run("log", "verify", *options)
+        assert (said.code, "which entry 8 revokes from 3 on: earlier than thought" in said.stdout) == (code, True), said
+    said = revoked.run("keys", "revoke", revoked.keyid, "--since", "4", "--reason", "again")
+    assert (said.code, "is revoked from 3 on already" in said.stderr) == (1, True), said
+
+
 # --- offline ---
 
 
@@ -166,12 +232,18 @@ def test_an_export_is_checked_by_the_same_rule(revoked: Revoked, tmp_path: Path)
     assert (said.code, revoked.disowned(said, word="accepted")) == (0, True), said
 
 
-def test_an_export_from_before_holds_with_the_newest_keys_for_who_accepts_it(revoked: Revoked) -> None:
+def test_an_export_from_before_is_accepted_with_the_newest_keys_only_where_its_checkpoint_still_counts(
+    revoked: Revoked,
+) -> None:
+    """Where the log key is the revoked one, all of it could be the thief's: nothing in it says otherwise."""
     checked = ("log", "verify", "--dir", str(revoked.before / "log"), "--keys", revoked.public)
-    assert refused(revoked.run(*checked), revoked)
-    said = revoked.run(*checked, *revoked.accept)
-    assert said.code == 0, said
-    assert ("the newest 6 entries are under no checkpoint" in said.stderr) == (revoked.role == "log")
+    if revoked.role == "log":
+        for options in ((), revoked.accept):
+            assert beyond_accepting(revoked.run(*checked, *options), covered=0)
+    else:
+        assert refused(revoked.run(*checked), revoked)
+        said = revoked.run(*checked, *revoked.accept)
+        assert (said.code, revoked.disowned(said, word="accepted", places="entry 5")) == (0, True), said
     assert revoked.run("log", "verify", "--dir", *checked[3:4], "--keys", str(revoked.before / "public.json")).code == 0
 
 

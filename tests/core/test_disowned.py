@@ -11,6 +11,13 @@ from tests.core.test_trust import begun, disowned, rotated, short
 ENTRY, LOG = KeyRole.ENTRY, KeyRole.LOG
 
 
+def cannot(covered: int) -> str:
+    return (
+        f"; it cannot be accepted: checkpoints that count cover the first {covered} entries only,"
+        " and what they do not cover may have been forged since"
+    )
+
+
 def stolen() -> Story:
     """Both keys are revoked from before the end of their time on."""
     story = begun()
@@ -44,18 +51,23 @@ def test_however_much_is_disowned_the_log_is_read_to_its_end() -> None:
     story.rotate_entry_key("E1")
     story.revoke(ENTRY, "E0", 0)
     story.boots(1)
+    story.checkpoint()
     report = story.verify(accept=["E0"])
     assert (report.ok, report.size, report.revoked[0].count) == (True, story.size, MAX_PROBLEMS + 21)
 
 
-def test_a_disowned_checkpoint_covers_nothing_even_where_it_is_accepted() -> None:
+def test_a_disowned_checkpoint_covers_nothing_and_is_accepted_only_under_one_that_counts() -> None:
     story = begun()
     story.rotation_entry(LOG, "L0", "L1", "E0", "L0", "L1")  # and no checkpoint by the new key
     bundle = story.bundles[0].rotated(LOG, signer("L0").keyid, signer("L1").public(), 5)
     story.bundles.append(bundle)
     story.revoke(LOG, "L0", 3)
     report = story.verify(accept=["L0"])
-    assert (report.ok, report.covered) == (True, 0)
+    assert (report.problems, report.faults) == ([], [disowned("checkpoint 4", LOG, "L0", 3, 5) + cannot(0)])
+    assert (report.ok, report.covered) == (False, 0)
+    story.checkpoint("L1")
+    report = story.verify(accept=["L0"])
+    assert (report.ok, report.covered) == (True, 6)
 
 
 def test_a_bundle_that_does_not_know_of_the_revocation_accepts_nothing() -> None:
@@ -67,11 +79,128 @@ def test_a_bundle_that_does_not_know_of_the_revocation_accepts_nothing() -> None
         assert f"the key {short('E0')}… is revoked from 3 on, and signed entries up to 5" in report.problems[0]
 
 
-def test_a_bundle_ahead_of_the_log_disowns_in_its_beginning_too() -> None:
+def beginning(story: Story, size: int) -> Story:
+    """The log as it was when it had so many entries, or cut there; and the bundles of today."""
+    notes = [note for note in story.notes if note[0] <= size]
+    return Story(entries=story.entries[:size], notes=notes, bundles=story.bundles)
+
+
+def test_what_a_bundle_ahead_of_the_log_disowns_in_its_beginning_is_accepted_under_a_checkpoint_that_counts() -> None:
     story = stolen()
-    part = Story(entries=story.entries[:6], notes=story.notes[:2], bundles=story.bundles)
-    assert part.verify(accept=["E0", "L0"]).ok
+    part = beginning(story, 7)  # up to the checkpoint by both log keys
     assert part.disowned() == story.disowned()
+    assert part.verify(accept=["E0", "L0"]).ok
+
+
+def test_the_beginning_of_a_log_from_before_both_keys_were_rotated_cannot_be_accepted_any_more() -> None:
+    """Nothing in it is by a key that counts: it is as good as what the thief could make."""
+    story = stolen()
+    part = beginning(story, 6)
+    assert part.disowned() == story.disowned()
+    for accept in ([], ["E0", "L0"]):
+        assert part.verify(accept=accept).faults == [line + cannot(4) for line in story.disowned()]
+
+
+# --- forged after the revocation ---
+
+
+def forged(by: str = "genuine") -> Story:
+    """An entry key that is revoked from 3 on by entry 8. Who copied it can sign the entries 3 to 7 anew."""
+    story = Story()
+    story.boots(3)
+    story.checkpoint()
+    for number in range(4):
+        story.append(Kind.BOOT, {"by": by, "number": number}, "E0")
+    story.checkpoint()
+    story.rotate_entry_key("E1")
+    story.checkpoint()
+    story.revoke(ENTRY, "E0", 3)
+    story.boots(2)
+    story.checkpoint()
+    return story
+
+
+def test_entries_forged_under_the_genuine_rotation_are_not_accepted_where_every_later_checkpoint_was_dropped() -> None:
+    genuine, false = forged(), forged("the thief")
+    assert genuine.verify(accept=["E0"]).ok
+    entries = [*genuine.entries[:3], *false.entries[3:7], *genuine.entries[7:]]
+    log = Story(entries=entries, notes=genuine.notes[:1], bundles=genuine.bundles)
+    report = log.verify(accept=["E0"])
+    assert (report.problems, report.covered, report.unaccepted) == ([], 3, report.revoked)
+    assert report.faults == [disowned("5 entries, 3 to 7", ENTRY, "E0", 3, 8) + cannot(3)]
+    log.notes = genuine.notes
+    assert not log.verify(accept=["E0"]).ok, "with the genuine checkpoints its roots are wrong"
+
+
+def test_entries_forged_in_the_place_of_the_revocation_are_not_accepted() -> None:
+    genuine, false = forged(), forged("the thief")
+    for size in range(4, 8):
+        log = Story(entries=false.entries[:size], notes=genuine.notes[:1], bundles=genuine.bundles)
+        report = log.verify(accept=["E0"])
+        assert (report.ok, report.problems, report.covered) == (False, [], 3)
+
+
+def test_a_forged_end_is_not_accepted_on_the_strength_of_a_checkpoint_of_what_is_before_it() -> None:
+    genuine = forged()
+    log = beginning(genuine, 7)
+    assert log.verify(accept=["E0"]).ok, "the log key, which nobody copied, signed all of it"
+    log.boots(1, "E0")
+    report = log.verify(accept=["E0"])
+    assert report.problems == [f"the entry key {short('E1')}… is to count from 8 on, and no entry introduces it"]
+    assert report.faults[1:] == [disowned("5 entries, 3 to 7", ENTRY, "E0", 3, 8) + cannot(7)]
+
+
+def test_a_checkpoint_by_the_copied_log_key_does_not_make_forged_entries_acceptable() -> None:
+    """Both keys were copied, and both are revoked from 3 on."""
+    genuine, false = forged(), Story()
+    genuine.rotate_log_key("L1")
+    genuine.revoke(LOG, "L0", 3)
+    genuine.checkpoint()
+    assert genuine.verify(accept=["E0", "L0"]).ok
+    false.entries, false.notes, false.bundles = genuine.entries[:3], genuine.notes[:1], genuine.bundles
+    for _ in range(3):
+        false.append(Kind.BOOT, {"by": "the thief"}, "E0")
+        false.checkpoint("L0")
+    report = false.verify(accept=["E0", "L0"])
+    assert (report.problems, report.covered) == ([], 3)
+    assert [(one.role, one.last) for one in report.unaccepted] == [(ENTRY, 5), (LOG, 6)]
+
+
+# --- two revocations of one key ---
+
+
+def test_a_second_revocation_does_not_accept_what_the_key_signed_after_the_first_one() -> None:
+    story = Story(bundles=[first_bundle("E0", "R0")])
+    story.boots(2, "R0")
+    story.boots(2)
+    story.revoke(ENTRY, "R0", 4)
+    story.boots(1, "R0")
+    story.revoke(ENTRY, "R0", 1)
+    story.checkpoint()
+    report = story.verify(accept=["R0"])
+    assert report.problems == [f"entry 5: signed by the key {short('R0')}…, which is revoked from 1 on"]
+    assert report.unaccepted == []
+    assert [one.sentence for one in report.revoked] == [disowned("entry 1", ENTRY, "R0", 1, 6)]
+
+
+def test_a_log_without_one_of_two_revocations_that_the_bundle_has_fails() -> None:
+    story = Story(bundles=[first_bundle("E0", "R0")])
+    story.boots(2, "R0")
+    story.revoke(ENTRY, "R0", 2)
+    story.revoke(ENTRY, "R0", 1)
+    story.checkpoint()
+    assert story.verify(accept=["R0"]).ok
+    for place in (2, 3):
+        without = Story(bundles=story.bundles, entries=story.entries[:place])
+        without.boots(1)
+        if place == 2:
+            without.revocation_entry(ENTRY, "R0", 1, "E0")
+        without.checkpoint()
+        problem = f"the entry key {short('R0')}… is to be revoked by entry {place}, and it is not"
+        assert without.verify(accept=["R0"]).problems == [problem]
+
+
+# --- what is accepted by nobody ---
 
 
 def test_what_the_log_does_not_revoke_is_not_accepted_on_the_word_of_the_bundle_alone() -> None:

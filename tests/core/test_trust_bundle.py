@@ -40,6 +40,16 @@ def test_keys_stand_in_the_order_in_which_they_began() -> None:
     assert document["entry_keys"][0]["revoked"] == {"since": 2, "entry": 20, "reason": "stolen: \u00fc"}
 
 
+def test_of_two_revocations_the_one_from_earlier_on_stands_in_it_with_the_place_of_the_first() -> None:
+    bundle = told_with_a_revocation().revoked(signer("E0").keyid, Revocation(1, 22, "stolen before"))
+    document = json.loads(json.dumps(bundle_document(bundle)))
+    told = {"since": 1, "entry": 22, "reason": "stolen before", "first_entry": 20}
+    assert document["entry_keys"][0]["revoked"] == told
+    assert read_bundle(document).entry_keys == bundle.entry_keys
+    later = bundle.revoked(signer("E0").keyid, Revocation(2, 24, "again"))
+    assert later == bundle, "one that reaches back less far says nothing new"
+
+
 def test_a_log_key_has_its_verifier_key_beside_it() -> None:
     for one in bundle_document(told().bundles[-1])["log_keys"]:
         key = parse_verifier_key(one["vkey"])
@@ -88,6 +98,10 @@ CHANGES: list[tuple[list[str | int], Any]] = [
     (["entry_keys", 0, "revoked"], {"since": 2, "entry": 20}),
     (["entry_keys", 0, "revoked"], {"since": 21, "entry": 20, "reason": ""}),
     (["entry_keys", 0, "revoked"], {"since": 2, "entry": 20, "reason": "", "more": 1}),
+    (["entry_keys", 0, "revoked"], {"since": 2, "entry": 20, "reason": "", "first_entry": None}),
+    (["entry_keys", 0, "revoked"], {"since": 2, "entry": 20, "reason": "", "first_entry": "8"}),
+    (["entry_keys", 0, "revoked"], {"since": 2, "entry": 20, "reason": "", "first_entry": 1}),
+    (["entry_keys", 0, "revoked"], {"since": 2, "entry": 20, "reason": "", "first_entry": 20}),
     (["entry_keys", 0, "revoked"], True),
     (["entry_keys", 0, "more"], 1),
     (["log_keys", 0, "vkey"], "test.example/log+00000000+AAAA"),

@@ -35,11 +35,17 @@ VAULT = "CREATE TABLE subject_keys (subject TEXT PRIMARY KEY, wrapped BLOB NOT N
 _OWN = {"dev", "id", "index", "kind", "recorded_at"}
 
 
-def make_schema_1(state: Path) -> None:
-    """Turn a closed state folder of today into one of release 0.1, its log signed anew where entries change."""
+def make_schema_1(state: Path, *, as_signed: bool = False) -> None:
+    """Turn a closed state folder of today into one of release 0.1, its log signed anew where entries change.
+
+    Args:
+        as_signed: only the tables are of release 0.1; log and `public.json` stay as they are
+    """
     keys = load_keys(state / "keys")
-    _journal(state / "journal.db", keys)
+    _journal(state / "journal.db", None if as_signed else keys)
     _vault(state / "vault.db")
+    if as_signed:
+        return
     public = {
         "origin": keys.origin,
         "dev": keys.dev,
@@ -49,7 +55,7 @@ def make_schema_1(state: Path) -> None:
     (state / "keys" / "public.json").write_bytes(orjson.dumps(public))
 
 
-def _journal(path: Path, keys: KeyRing) -> None:
+def _journal(path: Path, keys: KeyRing | None) -> None:
     today = path.with_name("today.db")
     path.rename(today)
     for name in ("journal.db-wal", "journal.db-shm"):
@@ -60,7 +66,11 @@ def _journal(path: Path, keys: KeyRing) -> None:
     db.execute("ATTACH ? AS today", (str(today),))
     with db:
         db.execute("INSERT INTO meta SELECT * FROM today.meta")
-        _log(db, keys)
+        if keys is None:
+            for table in ("entries", "head", "checkpoints"):
+                db.execute(f"INSERT INTO {table} SELECT * FROM today.{table}")  # noqa: S608
+        else:
+            _log(db, keys)
         db.execute(
             "INSERT INTO calls SELECT reservation, state, envelope_id, fingerprint, call_digest, capability_id, subject,"
             " approval_id, 'boot-1', fence, updated_at FROM today.calls"

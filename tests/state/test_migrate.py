@@ -8,7 +8,8 @@ from pathlib import Path
 import apsw
 import pytest
 
-from gateway.adapters.store.sqlite.database import SCHEMA
+from gateway.adapters.keys import load_keys
+from gateway.adapters.store.sqlite.database import SCHEMA, SCHEMA_VERSION
 from tests.running import REPOSITORY, ModernClient, RunningGateway, outcome, text
 from tests.state.schema_1 import make_schema_1
 from tests.state.states import CONFIG, sealgate, state_of
@@ -94,7 +95,8 @@ def test_a_log_that_was_changed_is_not_migrated(old: Path) -> None:
     db.close()
     done = sealgate(old, "state", "migrate")
     assert done.returncode == 6
-    assert "entry 7" in done.stderr
+    assert done.stdout.startswith("entry 7: "), done.stdout
+    assert "error[log.verification_failed]: the journal was not migrated" in done.stderr
     assert version(old / "journal.db") == 1
 
 
@@ -104,8 +106,30 @@ def test_a_row_that_was_changed_before_is_not_carried_over(old: Path) -> None:
     db.close()
     done = sealgate(old, "state", "migrate")
     assert done.returncode == 6
-    assert "stands as failed, and the log says completed" in done.stderr
+    assert "stands as failed, and the log says completed" in done.stdout
     assert version(old / "journal.db") == 1
+
+
+def test_what_a_revocation_disowns_is_migrated_for_who_accepts_it_and_for_nobody_else(
+    original: Original, tmp_path: Path
+) -> None:
+    state = state_of(original, tmp_path / "state")
+    stolen = load_keys(state / "keys").entry.keyid
+    assert sealgate(state, "keys", "revoke", stolen, "--since", "5", "--reason", "stolen").returncode == 0
+    make_schema_1(state, as_signed=True)
+    done = sealgate(state, "state", "migrate")
+    assert (done.returncode, done.stdout.startswith("revoked: ")) == (6, True), done
+    assert "error[log.revoked]: the journal was not migrated" in done.stderr
+    assert f"--accept-revoked {stolen[:16]}" in done.stderr
+    assert version(state / "journal.db") == 1
+    unknown = sealgate(state, "state", "migrate", "--accept-revoked", load_keys(state / "keys").entry.keyid)
+    assert (unknown.returncode, "is not revoked in the trust bundle" in unknown.stderr) == (1, True)
+    assert version(state / "journal.db") == 1
+    accept = ("--accept-revoked", stolen)
+    done = sealgate(state, "state", "migrate", *accept)
+    assert (done.returncode, "accepted: " in done.stdout) == (0, True), done
+    assert version(state / "journal.db") == SCHEMA_VERSION
+    assert sealgate(state, "state", "check", *accept).returncode == 0
 
 
 def test_a_key_that_was_released_for_a_caller_who_went_away_is_carried_over(old: Path) -> None:

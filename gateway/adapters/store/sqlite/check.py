@@ -82,9 +82,9 @@ def check_file(
         db.close()
 
 
-def check_migrated(db: apsw.Connection, keys: TrustedKeys, watch: Watch) -> StateReport:
+def check_migrated(db: apsw.Connection, keys: TrustedKeys, accept_revoked: frozenset[str], watch: Watch) -> StateReport:
     """Check what `db` sees inside its transaction."""
-    return _checked(db, _Means(keys, (), None, watch))
+    return _checked(db, _Means(keys, (), None, watch, accept_revoked))
 
 
 def database_problems(path: Path) -> list[str]:

@@ -1,7 +1,7 @@
 """Journals of an older schema, brought to this program's. Only `sealgate state migrate` does this, never a start.
 
 Everything happens in one transaction: the log is verified, the tables are made anew, and what came of it is checked whole
-before it is committed. So a crash leaves the old schema or the new one, and a journal that does not verify stays as it was.
+before it is committed. So a crash leaves the old schema or the new one, and a journal that does not hold stays as it was.
 """
 
 import re
@@ -16,7 +16,7 @@ from gateway.adapters.store.sqlite.database import SCHEMA, SCHEMA_VERSION, check
 from gateway.adapters.store.sqlite.reader import LogTables
 from gateway.adapters.store.sqlite.tiles import put_tile
 from gateway.adapters.store.sqlite.told import keep_told
-from gateway.core.errors import StoreFault, VerificationFailed
+from gateway.core.errors import StoreFault
 from gateway.core.tiles import TileEdge
 from gateway.core.trust import TrustedKeys
 from gateway.core.verify import verify_log
@@ -62,14 +62,20 @@ def is_old(path: Path) -> bool:
     return False
 
 
-def migrate_journal(path: Path, keys: TrustedKeys, *, watch: Watch = unwatched) -> StateReport:
+def migrate_journal(
+    path: Path, keys: TrustedKeys, *, accept_revoked: frozenset[str] = frozenset(), watch: Watch = unwatched
+) -> StateReport:
     """Bring the old journal at `path`, which no other process may use, to this program's schema.
 
     A copy of it stays beside it as `<name>.v1.bak`.
 
+    Args:
+        accept_revoked: ids of revoked keys; what their revocations disown is accepted, as by `verify_log`
+
+    Returns: what was checked. The journal is as it was where this is not ok.
+
     Raises:
         StoreFault: it cannot be read or written. It is as it was.
-        VerificationFailed: its log is not what was written. It is as it was.
     """
     copy_database(path, path.with_name(f"{path.name}.v1.bak"))
     try:
@@ -77,8 +83,9 @@ def migrate_journal(path: Path, keys: TrustedKeys, *, watch: Watch = unwatched) 
             db.pragma("synchronous", "full")
             db.execute("BEGIN IMMEDIATE")
             try:
-                report = _migrate(db, keys, watch)
-                db.execute("COMMIT")
+                report = _migrate(db, keys, accept_revoked, watch)
+                if report.ok:
+                    db.execute("COMMIT")
             finally:
                 if db.in_transaction:
                     db.execute("ROLLBACK")
@@ -87,13 +94,13 @@ def migrate_journal(path: Path, keys: TrustedKeys, *, watch: Watch = unwatched) 
     return report
 
 
-def _migrate(db: apsw.Connection, keys: TrustedKeys, watch: Watch) -> StateReport:
+def _migrate(db: apsw.Connection, keys: TrustedKeys, accept_revoked: frozenset[str], watch: Watch) -> StateReport:
     log = LogTables(db)
     head = log.head()
     entries = watch(log.entries(), head[0], "verifying the log")
-    found = verify_log(entries, log.checkpoints(), keys, head=head, snapshot=True)
+    found = verify_log(entries, log.checkpoints(), keys, head=head, snapshot=True, accept_revoked=accept_revoked)
     if not found.ok:
-        raise VerificationFailed(f"the log is not what was written: {found.faults[0]}", hint="sealgate log verify")
+        return StateReport(problems=found.problems, log=found)
     with keep_told(db, (read_entry(stored.entry) for stored in watch(log.entries(), head[0], "reading the calls"))):
         db.execute(_ASIDE)
         kept = {str(row[0]) for row in db.execute("SELECT name FROM sqlite_schema")}
@@ -107,7 +114,4 @@ def _migrate(db: apsw.Connection, keys: TrustedKeys, watch: Watch) -> StateRepor
         for tile in edge.append(stored.leaf):
             put_tile(db, tile)
     db.pragma("user_version", SCHEMA_VERSION)
-    report = check_migrated(db, keys, watch)
-    if not report.ok:
-        raise VerificationFailed(f"the migrated journal is not what the log says: {report.problems[0]}")
-    return report
+    return check_migrated(db, keys, accept_revoked, watch)

@@ -236,7 +236,7 @@ async def test_a_caller_that_goes_away_does_not_keep_an_endless_policy_alive(tro
 
 
 async def test_a_caller_that_goes_away_does_not_shift_the_answers(trouble: PolicyBundle) -> None:
-    async with engine(trouble) as running:
+    async with engine(trouble, deadline_seconds=WAIT_SECONDS) as running:
         first = asyncio.create_task(running.decide(sealed(Case(tool="text")), 0))
         second = asyncio.create_task(running.decide(sealed(Case()), 0))
         await asyncio.sleep(0)

@@ -1,6 +1,7 @@
 """Processes under test: started on a core of their own, with their CPU time read from the kernel. Linux only."""
 
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -15,11 +16,15 @@ _CPUCLOCK_SCHED = 2
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A loopback port that nobody listens on right now, below those that Linux gives to outgoing connections (32768 on)."""
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def cpu_seconds(pid: int) -> float:

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from gateway.adapters.policy.bundle import default_policies
+from tests.running import free_port
 
 START_SECONDS = 20.0
 
@@ -73,7 +73,7 @@ class OpaServer:
 @pytest.fixture
 def opa_server(opa_binary: str, policies_folder: Path) -> Iterator[OpaServer]:
     """A running server with the packaged policies in a folder of the test's own."""
-    server = OpaServer(opa_binary, policies_folder, _free_port())
+    server = OpaServer(opa_binary, policies_folder, free_port())
     server.start()
     try:
         yield server
@@ -89,10 +89,3 @@ def policies_folder(tmp_path: Path) -> Path:
     settings = {"egress_allow": ["api.example.com", "cdn.example.com"], "network_calls_per_minute": 60}
     (folder / "data.json").write_text(json.dumps({"sealgate": {"settings": settings}}))
     return folder
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

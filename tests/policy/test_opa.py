@@ -22,6 +22,7 @@ from gateway.core.errors import ConfigError
 from gateway.core.run_context import Delegation, PrincipalKind
 from tests.policy.calls import FAR_FUTURE, PAST, READ_ONLY, Case, sealed
 from tests.policy.conftest import OpaServer
+from tests.running import free_port
 
 pytestmark = pytest.mark.anyio
 
@@ -130,7 +131,7 @@ async def test_both_engines_see_which_call_is_undone_and_decide_by_it(opa_binary
     folder = tmp_path / "policy"
     folder.mkdir()
     (folder / "authz.rego").write_text(UNDO)
-    server = OpaServer(opa_binary, folder, _free_port())
+    server = OpaServer(opa_binary, folder, free_port())
     server.start()
     known, unknown = Compensated("e-1", "mail__send", "hmac-sha256:00"), Compensated("e-1")
     try:
@@ -223,7 +224,7 @@ async def test_what_is_no_decision_is_a_deny(opa_binary: str, tmp_path: Path, ru
     folder = tmp_path / "policy"
     folder.mkdir()
     (folder / "authz.rego").write_text(f"package sealgate.authz\n\n{rule}\n")
-    server = OpaServer(opa_binary, folder, _free_port())
+    server = OpaServer(opa_binary, folder, free_port())
     server.start()
     try:
         async with OpaEngine(server.url, SystemClock(), dev=False, deadline_seconds=0.5) as engine:
@@ -290,10 +291,3 @@ async def _put(server: OpaServer, path: str, body: bytes) -> None:
     writer.close()
     await writer.wait_closed()
     assert answer.split()[1] in {b"200", b"204"}, answer
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

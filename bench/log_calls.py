@@ -39,7 +39,7 @@ def call_body() -> dict[str, Any]:
     call = Sealer(CommitmentKey(os.urandom(32)), os.urandom).seal(run, capability, request)
     if not isinstance(call, SealedCall):
         raise TypeError(f"the call was refused: {call}")
-    return call_envelope(call, PolicyDecision(_id(1), "embedded", "sha256:" + "a" * 64, Effect.ALLOW, (), {}))
+    return call_envelope(call, PolicyDecision(_id(1), "embedded", "sha256:" + "a" * 64, Effect.ALLOW, ()))
 
 
 def call_records(body: Mapping[str, Any], number: int) -> tuple[Record, Record]:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import orjson
 
 from gateway.core.approval import Grant
-from gateway.core.capability import ApprovalMode, Capability, Classification, IdempotencyRule, ToolDefinition, TrustLevel
+from gateway.core.call import SealedCall
+from gateway.core.capability import ApprovalMode, Classification, IdempotencyRule, ToolDefinition, TrustLevel
 from gateway.core.catalog import Catalog, build_catalog
 from gateway.core.outcome import Reason
 from gateway.core.reply import NoAnswer, NotSent, ToolReply, UpstreamReply
@@ -52,7 +53,7 @@ class World:
         """Keys whose effect happened more than once."""
         return [key for key, count in Counter(effect.key for effect in self.effects).items() if count > 1]
 
-    async def ready(self, capability: Capability) -> Reason | None:
+    async def ready(self, call: SealedCall) -> Reason | None:
         return None
 
     async def run(self, grant: Grant) -> UpstreamReply:

@@ -18,6 +18,7 @@ from gateway.core.approval import ApprovalRequest, Grant
 from gateway.core.call import Compensated, SealedCall, Sealer, ToolRequest
 from gateway.core.canonical import NotCanonical
 from gateway.core.capability import Capability
+from gateway.core.circumstances import Circumstances
 from gateway.core.decision import Effect, PolicyDecision
 from gateway.core.envelope import Answered, Ending, NotDone, Refusal, Replay, Unknown
 from gateway.core.evidence import EvidenceRef
@@ -100,7 +101,7 @@ class Gateway:
         with step("decide"):
             earlier = self.recent.add(run.subject, self.clock.monotonic())
             compensated = self.journal.compensated(call)
-            decision = await self.policy.decide(call, earlier, compensated)
+            decision = await self.policy.decide(call, Circumstances(earlier, compensated))
         refused = _Refusals(run, request, call, decision)
         if decision.effect is Effect.DENY:
             return Denied(decision.reasons, await refuse(refused.because(*decision.reasons)))
@@ -136,7 +137,7 @@ class Gateway:
         try:
             grant = Grant(call, decision, approved)
             with step("ready"):
-                unready = await self.executor.ready(capability)
+                unready = await self.executor.ready(call)
             if unready is not None:
                 return Denied((unready,), await refuse(refused.because(unready)))
 

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from gateway.core.call import Compensated, SealedCall
 from gateway.core.canonical import canonical, digest
-from gateway.core.decision import APPROVER, Effect, PolicyDecision
+from gateway.core.decision import Effect, PolicyDecision
 from gateway.core.dsse import NotVerified, open_envelope
 from gateway.core.outcome import Reason
 from gateway.core.secret_formats import without_secrets
@@ -90,7 +90,7 @@ class ApprovalRequest:
             tenant_id=call.run.tenant_id,
             principal_chain=tuple(call.run.principal_chain),
             policy_revision=decision.bundle_revision,
-            required_approver=decision.obligations.get(APPROVER),
+            required_approver=decision.obligations.approver,
             reasons=tuple(Reason(reason.code, call.told(reason.message)) for reason in decision.reasons),
             requested_at=now,
             expires_at=expires_at,
@@ -104,7 +104,7 @@ class ApprovalRequest:
             self.call_digest == call.call_digest
             and self.mode == call.capability.mode.value
             and self.policy_revision == decision.bundle_revision
-            and self.required_approver == decision.obligations.get(APPROVER)
+            and self.required_approver == decision.obligations.approver
         )
 
     @property

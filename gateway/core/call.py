@@ -6,7 +6,7 @@ definition digest, arguments, idempotency scope and key, and the call that this 
 trace, so that a retry has the same digest.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ import orjson
 from gateway.core.canonical import NotCanonical, canonical
 from gateway.core.capability import Capability, IdempotencyRule
 from gateway.core.commitment import SALT_BYTES, CommitmentKey, Disclosure, disclose
+from gateway.core.fields import BadField, FieldRole, read_fields
 from gateway.core.outcome import Reason
 from gateway.core.redaction import Redacted, Redaction, hidden_result, redacted_text
 from gateway.core.run_context import RunContext
@@ -64,7 +65,8 @@ class SealedCall:
     """See the module. `fingerprint` compares arguments under one key; both it and `call_digest` are keyed digests.
 
     `redacted_arguments` are set where the arguments hold something that must not be stored; `repeated` are the sensitive
-    values among them that must not be stored with the result either.
+    values among them that must not be stored with the result either. `fields` are the values of the declared fields, in the
+    one form that policy compares and the guards check.
     """
 
     envelope_id: str
@@ -79,6 +81,7 @@ class SealedCall:
     compensates: str | None = None
     redacted_arguments: bytes | None = None
     repeated: tuple[str, ...] = field(default=(), repr=False)
+    fields: Mapping[FieldRole, list[Any]] = field(default_factory=dict, repr=False)
 
     @property
     def shown_arguments(self) -> bytes:
@@ -140,6 +143,9 @@ class Sealer:
             arguments = canonical(request.arguments)
         except NotCanonical as error:
             return (Reason("arguments.invalid", f"arguments have no canonical form: {error}"),)
+        fields = read_fields(request.arguments, capability.classification.fields)
+        if isinstance(fields, BadField):
+            return (Reason(f"arguments.{fields.role}", f"The argument at {fields.pointer} cannot be used: {fields.why}."),)
         if request.compensates is not None and not capability.mode.has_effect:
             return (Reason("compensation.no_effect", "A read_only tool has no effect, so it can undo none."),)
         done = arguments  # what is done, as far as the caller says it
@@ -181,6 +187,7 @@ class Sealer:
             compensates=request.compensates,
             redacted_arguments=None if redacted is None else canonical(redacted.value),
             repeated=redaction.repeated_values(request.arguments),
+            fields=fields,
         )
 
     def disclose_result(self, call: SealedCall, document: dict[str, Any]) -> Disclosure:

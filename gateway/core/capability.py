@@ -1,10 +1,11 @@
 """A tool as the gateway offers it: name, pinned definition, approval mode."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from gateway.core.canonical import digest
+from gateway.core.fields import Fields
 from gateway.core.schema import ArgumentSchema
 
 SEPARATOR = "__"
@@ -52,7 +53,8 @@ class IdempotencyRule(StrEnum):
 class Classification:
     """What the operator says of a tool in `gateway.yaml`.
 
-    `reconcile`: the capability id of a read_only tool of the same upstream that can tell how a lost call ended.
+    `reconcile`: the capability id of a read_only tool of the same upstream that can tell how a lost call ended. `fields`:
+    which arguments are paths, hosts, amounts, recipients or mere content. `roots`: folders that its paths must lie in.
     """
 
     mode: ApprovalMode
@@ -61,6 +63,8 @@ class Classification:
     idempotency: IdempotencyRule
     egress: tuple[str, ...] = ()
     reconcile: str | None = None
+    fields: Fields = field(default_factory=dict)
+    roots: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

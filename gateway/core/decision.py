@@ -9,29 +9,24 @@ approver that of a principal. All it says is looked at for secrets as arguments 
 """
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 import orjson
 
-from gateway.core.call import Compensated, SealedCall
+from gateway.core.call import SealedCall
+from gateway.core.circumstances import Circumstances
+from gateway.core.obligations import NONE, BadObligation, Obligations, read_obligations
 from gateway.core.outcome import Reason
-from gateway.core.run_context import PrincipalKind
 
 ENTRY_POINT = "data.sealgate.authz.decision"
-
-APPROVER = "approver"
-"""Obligation: only this principal's approval counts (`user:alice`)."""
-
-KNOWN_OBLIGATIONS = frozenset({APPROVER})
 
 REDACTED_CODE = "policy.redacted"
 """Stands for a reason code that held a sensitive value or a secret."""
 
 _CODE = re.compile(r"[a-z0-9_.-]{1,64}")
-_PRINCIPAL = re.compile(rf"({'|'.join(PrincipalKind)}):[A-Za-z0-9][A-Za-z0-9._@=/|:-]{{0,127}}")
 
 POLICY_ERROR = Reason("policy.error", "Policy could not decide this call, so it is denied. Tell the operator.")
 
@@ -51,7 +46,7 @@ class PolicyDecision:
     bundle_revision: str
     effect: Effect
     reasons: tuple[Reason, ...]
-    obligations: Mapping[str, Any] = field(default_factory=dict)
+    obligations: Obligations = NONE
     cause: str | None = None
 
 
@@ -61,7 +56,7 @@ class Verdict:
 
     effect: Effect
     reasons: tuple[Reason, ...]
-    obligations: Mapping[str, Any] = field(default_factory=dict)
+    obligations: Obligations = NONE
     cause: str | None = None
 
 
@@ -82,14 +77,11 @@ def read_verdict(document: Any, told: Callable[[str], str]) -> Verdict:
         return failed_verdict(f"not a decision document: {error!r}")
     if effect is Effect.DENY:  # it binds nobody to anything, and stays a deny whatever it carries
         return Verdict(effect, reasons)
-    if obligations.keys() - KNOWN_OBLIGATIONS:
-        return failed_verdict("unknown obligation: this gateway knows " + ", ".join(sorted(KNOWN_OBLIGATIONS)))
-    approver = obligations.get(APPROVER)
-    if APPROVER in obligations and not (isinstance(approver, str) and _PRINCIPAL.fullmatch(approver)):
-        return failed_verdict("obligation approver is no principal such as user:alice")
-    if approver is not None and told(approver) != approver:
-        return failed_verdict("obligation approver holds a sensitive argument or a secret")
-    return Verdict(effect, reasons, obligations)
+    try:
+        read = read_obligations(obligations, told, asks=effect is Effect.ASK)
+    except BadObligation as error:
+        return failed_verdict(str(error))
+    return Verdict(effect, reasons, read)
 
 
 def _reason(code: Any, message: Any, told: Callable[[str], str]) -> Reason:
@@ -105,10 +97,10 @@ def failed_verdict(cause: str) -> Verdict:
     return Verdict(Effect.DENY, (POLICY_ERROR,), cause=cause)
 
 
-def policy_input(call: SealedCall, *, dev: bool, recent_calls: int, compensated: Compensated | None, now: str) -> bytes:
+def policy_input(call: SealedCall, around: Circumstances, *, dev: bool, now: str) -> bytes:
     """The input document as JSON bytes. `arguments` are the very bytes that were digested and will be forwarded.
 
-    `compensated` is the call that this one undoes; where it undoes none, the document has no such member.
+    A call that undoes none has no member `compensates`.
     """
     capability, run = call.capability, call.run
     delegation = run.delegation
@@ -149,11 +141,20 @@ def policy_input(call: SealedCall, *, dev: bool, recent_calls: int, compensated:
                     "key": call.idempotency is not None,
                     "derived": call.idempotency is not None and call.idempotency.derived,
                 },
-                "run": {"id": run.run_id, "mode_ceiling": run.mode_ceiling},
-                "recent_calls": recent_calls,
+                "fields": call.fields,
+                "run": {
+                    "id": run.run_id,
+                    "mode_ceiling": run.mode_ceiling,
+                    "calls": around.run_calls,
+                    "effects": around.run_effects,
+                },
+                "recent_calls": around.recent_calls,
+                "provenance": around.provenance.document(),
+                "intent": around.intent and around.intent.document(),
+                "cited": around.cited,
                 "dev": dev,
                 "time": now,
-                **({} if compensated is None else {"compensates": compensated.document()}),
+                **({} if around.compensated is None else {"compensates": around.compensated.document()}),
             },
         }
     )

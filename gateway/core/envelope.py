@@ -177,7 +177,7 @@ def _policy(decision: PolicyDecision) -> dict[str, Any]:
         "bundle_revision": decision.bundle_revision,
         "effect": decision.effect.value,
         "reasons": [reason.code for reason in decision.reasons],
-        "obligations": sorted(decision.obligations),
+        "obligations": list(decision.obligations.names),
     }
 
 

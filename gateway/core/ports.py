@@ -10,8 +10,8 @@ from typing import Protocol
 from gateway.core.anchor import Anchor, AnchoredCheckpoint
 from gateway.core.approval import ApprovalRequest, Grant
 from gateway.core.call import Compensated, SealedCall
-from gateway.core.capability import Capability
 from gateway.core.catalog import Catalog
+from gateway.core.circumstances import Circumstances
 from gateway.core.decision import PolicyDecision
 from gateway.core.envelope import Ending, Refusal, Replay
 from gateway.core.outcome import Reason, Receipt
@@ -51,13 +51,8 @@ class PolicyEngine(Protocol):
     `policy.error`. It answers within its deadline.
     """
 
-    async def decide(self, call: SealedCall, recent_calls: int, compensated: Compensated | None) -> PolicyDecision:
-        """The decision on one call.
-
-        Args:
-            recent_calls: the principal's calls of the last minute
-            compensated: the call that this one undoes, if it undoes one
-        """
+    async def decide(self, call: SealedCall, around: Circumstances) -> PolicyDecision:
+        """The decision on one call, in its circumstances."""
 
 
 class Journal(Protocol):
@@ -96,8 +91,8 @@ class Journal(Protocol):
 class Executor(Protocol):
     """Runs granted calls at upstreams. Implementations: `adapters.upstream.Upstreams`."""
 
-    async def ready(self, capability: Capability) -> Reason | None:
-        """Why a call of `capability` cannot be sent now: its upstream is down, or lists another definition."""
+    async def ready(self, call: SealedCall) -> Reason | None:
+        """Why `call` cannot be sent now: its upstream is down, or lists another definition."""
 
     async def run(self, grant: Grant) -> UpstreamReply:
         """Send the call once and wait for its end, within the upstream's deadline. Never retries, never raises."""

@@ -16,7 +16,7 @@ from gateway.core.catalog import Rule
 from gateway.core.dsse import key_id
 from gateway.settings.layers import Layers, Source
 from gateway.settings.mistakes import spelled
-from gateway.settings.model import Configuration, McpServer
+from gateway.settings.model import Configuration, McpServer, ToolRule
 from gateway.settings.yaml_source import Loc
 
 HIDDEN = "(hidden)"
@@ -65,11 +65,12 @@ class Settings:
 
     def rules(self) -> tuple[Rule, ...]:
         """The classification of each glob, in the order of the file: the first match counts."""
-        return tuple(
-            (glob, Classification(rule.mode, rule.trust, rule.owner, rule.idempotency, rule.egress, rule.reconcile))
-            for rule in self.configuration.tools
-            for glob in rule.match
-        )
+        return tuple((glob, self._classification(rule)) for rule in self.configuration.tools for glob in rule.match)
+
+    def _classification(self, rule: ToolRule) -> Classification:
+        roots = tuple(str(self.folder / root) for root in rule.roots)
+        told = (rule.mode, rule.trust, rule.owner, rule.idempotency, rule.egress, rule.reconcile)
+        return Classification(*told, fields=rule.fields, roots=roots)
 
     def approvers(self) -> dict[str, Approver]:
         """Who may approve, by key id."""

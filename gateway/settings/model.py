@@ -21,14 +21,17 @@ from pydantic import (
 
 from gateway.adapters.upstream.spec import MAX_RESULT_BYTES, Limits
 from gateway.core.capability import ApprovalMode, IdempotencyRule, TrustLevel
+from gateway.core.fields import FieldRole
 from gateway.settings.words import (
     GLOB_SCHEMA,
+    POINTER_SCHEMA,
     Ed25519Base64,
     EgressHost,
     HeaderName,
     HeaderValue,
     HostHeader,
     HttpUrl,
+    JsonPointer,
     ListenHost,
     LogOrigin,
     OwnerName,
@@ -180,6 +183,14 @@ OneOrMoreGlobs = Annotated[
 ]
 
 
+OneOrMorePointers = Annotated[
+    tuple[JsonPointer, ...],
+    BeforeValidator(_listed),
+    Field(min_length=1),
+    WithJsonSchema({"anyOf": [POINTER_SCHEMA, {"type": "array", "items": POINTER_SCHEMA, "minItems": 1}]}),
+]
+
+
 def _usual_idempotency(block: dict[str, Any]) -> IdempotencyRule:
     return IdempotencyRule.DERIVED if block["mode"].has_effect else IdempotencyRule.NONE
 
@@ -212,6 +223,15 @@ class ToolRule(Block):
         default=None,
         description="A read_only tool of the same server that can tell whether a call in doubt was done.",
         examples=["shop__order_status"],
+    )
+    fields: dict[FieldRole, OneOrMorePointers] = Field(
+        default_factory=dict,
+        description="Which arguments are paths, hosts, amounts or recipients, and which are mere `content`: JSON pointers, "
+        "`*` for each of a list. Policy and guards see their values in one form.",
+        examples=[{"recipient": ["/to", "/cc/*"], "content": ["/body"]}],
+    )
+    roots: tuple[PathText, ...] = Field(
+        default=(), description="Folders that the tool's `path` fields must lie in. Relative to this file."
     )
 
     @field_validator("idempotency")

@@ -178,6 +178,12 @@ ToolName = Annotated[
         "is not the name of a tool. Write server__tool, for example: shop__order_status",
     ),
 ]
+_POINTER = r"(/[^/]{1,128}){1,16}"
+POINTER_SCHEMA = {"type": "string", "pattern": f"^({_POINTER})$"}
+JsonPointer = Annotated[
+    str,
+    Shape(_POINTER, "is not a JSON pointer into the arguments. Write for example: /to, or /to/* for each of a list"),
+]
 VariableName = Annotated[str, Shape(r"[^=\s\x00]+", "is not the name of a variable. Write for example: API_KEY")]
 # RFC 9110 sections 5.1 and 5.5
 HeaderName = Annotated[str, Shape(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", "is not a header name. Write for example: Authorization")]

@@ -21,6 +21,7 @@ from gateway.core.commitment import CommitmentKey
 from gateway.core.decision import Effect, PolicyDecision
 from gateway.core.dsse import envelop
 from gateway.core.ids import uuid7
+from gateway.core.obligations import read_obligations
 from gateway.core.outcome import Reason
 from gateway.core.run_context import Principal, PrincipalKind, RunContext
 from gateway.core.schema import ArgumentSchema
@@ -95,7 +96,8 @@ def seal(call: Call, *, key: bytes = KEY, random: Callable[[int], bytes] = bytes
 def decide(effect: Effect, *, revision: str = "policy-1", obligations: dict[str, Any] | None = None) -> PolicyDecision:
     """A decision of that effect."""
     reasons = () if effect is Effect.ALLOW else (Reason("because", "It is so."),)
-    return PolicyDecision("decision-1", "embedded", revision, effect, reasons, obligations or {})
+    read = read_obligations(obligations or {}, str, asks=effect is Effect.ASK)
+    return PolicyDecision("decision-1", "embedded", revision, effect, reasons, read)
 
 
 ALLOW, ASK, DENY = decide(Effect.ALLOW), decide(Effect.ASK), decide(Effect.DENY)

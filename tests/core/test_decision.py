@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 
 from gateway.core.call import Compensated
+from gateway.core.circumstances import Circumstances
 from gateway.core.decision import POLICY_ERROR, REDACTED_CODE, Effect, policy_input, read_verdict
+from gateway.core.obligations import NONE, Obligations
 from gateway.core.outcome import Reason
 from tests.core.calls import NOW, Call, seal
 from tests.core.documents import acceptable, sealable
@@ -22,7 +24,7 @@ def test_a_decision_document_is_read(effect: Effect) -> None:
 
 def test_a_known_obligation_is_kept() -> None:
     verdict = read_verdict({"effect": "ask", "reasons": [], "obligations": {"approver": "user:bob"}}, str)
-    assert verdict.obligations == {"approver": "user:bob"}
+    assert verdict.obligations == Obligations(approver="user:bob")
 
 
 @pytest.mark.parametrize(
@@ -94,14 +96,14 @@ def test_what_must_not_be_stored_is_taken_out_of_codes_and_messages(effect: Effe
 @pytest.mark.parametrize("obligations", [{"approver": "user:hunter22"}, {"hunter22": True}, {"approver": ["hunter22"]}])
 def test_an_obligation_that_quotes_what_must_not_be_stored_is_no_decision(obligations: dict[str, Any]) -> None:
     verdict = read_verdict({"effect": "ask", "reasons": [], "obligations": obligations}, without_hunter)
-    assert (verdict.effect, verdict.reasons, verdict.obligations) == (Effect.DENY, (POLICY_ERROR,), {})
+    assert (verdict.effect, verdict.reasons, verdict.obligations) == (Effect.DENY, (POLICY_ERROR,), NONE)
     assert "hunter22" not in str(verdict.cause)
 
 
 def test_a_deny_stays_a_deny_whatever_obligations_it_carries() -> None:
     verdict = read_verdict({"effect": "deny", "reasons": [{"code": "no", "message": "No."}], "obligations": {"x": 1}}, str)
     assert (verdict.effect, verdict.reasons[0].code) == (Effect.DENY, "no")
-    assert verdict.obligations == {}
+    assert verdict.obligations == NONE
 
 
 @given(acceptable)
@@ -112,13 +114,13 @@ def test_no_document_makes_reading_fail(document: Any) -> None:
         {"effect": "ask", "reasons": document},
     ):
         verdict = read_verdict(told, str)
-        assert verdict.effect is Effect.DENY or verdict.obligations in ({}, document) or not verdict.reasons
+        assert verdict.effect is Effect.DENY or not verdict.obligations.names or not verdict.reasons
 
 
 @given(sealable)
 def test_policy_sees_the_very_arguments_that_were_digested(value: Any) -> None:
     call = seal(Call(arguments={"text": value}))
-    seen = policy_input(call, dev=False, recent_calls=3, compensated=None, now=NOW)
+    seen = policy_input(call, Circumstances(recent_calls=3), dev=False, now=NOW)
     assert b'"arguments":' + call.arguments in seen
     assert orjson.loads(seen)["context"]["recent_calls"] == 3
 
@@ -136,8 +138,19 @@ def test_policy_sees_the_very_arguments_that_were_digested(value: Any) -> None:
 def test_policy_sees_which_call_is_undone_as_one_more_member(compensated: Compensated, told: dict[str, str]) -> None:
     call = seal(Call())
     seen, without = (
-        orjson.loads(policy_input(call, dev=False, recent_calls=0, compensated=one, now=NOW)) for one in (compensated, None)
+        orjson.loads(policy_input(call, Circumstances(0, one), dev=False, now=NOW)) for one in (compensated, None)
     )
     assert seen["context"].pop("compensates") == told
     assert seen == without
-    assert without["context"].keys() == {"arguments", "idempotency", "run", "recent_calls", "dev", "time"}
+    assert without["context"].keys() == {
+        "arguments",
+        "fields",
+        "idempotency",
+        "run",
+        "recent_calls",
+        "provenance",
+        "intent",
+        "cited",
+        "dev",
+        "time",
+    }

@@ -17,8 +17,10 @@ from gateway.adapters.policy.bundle import PolicyBundle, default_policies, load_
 from gateway.adapters.policy.embedded import EmbeddedEngine
 from gateway.adapters.policy.process import MAX_WAITING
 from gateway.adapters.policy.worker import FRAME
+from gateway.core.circumstances import Circumstances
 from gateway.core.decision import POLICY_ERROR, Effect, PolicyDecision
 from gateway.core.errors import ConfigError
+from gateway.core.obligations import Obligations
 from tests.policy.calls import (
     DELEGATED,
     DESTRUCTIVE,
@@ -123,7 +125,7 @@ async def until(condition: Callable[[], bool]) -> None:
 async def recovered(running: EmbeddedEngine, former: int | None) -> PolicyDecision:
     """The decision on a harmless call once another process decides."""
     await until(lambda: running.pid not in (None, former))
-    return await running.decide(sealed(Case()), 0)
+    return await running.decide(sealed(Case()), Circumstances())
 
 
 @pytest.mark.parametrize(
@@ -147,15 +149,15 @@ async def recovered(running: EmbeddedEngine, former: int | None) -> PolicyDecisi
 async def test_each_tier_has_its_default(policies_folder: Path, case: Case, effect: Effect, code: str) -> None:
     bundle = load_bundle(policies_folder)
     async with engine(bundle) as running:
-        decision = await running.decide(sealed(case), case.recent_calls)
+        decision = await running.decide(sealed(case), Circumstances(case.recent_calls))
     assert (decision.effect, codes(decision)) == (effect, [code])
     assert (decision.engine, decision.bundle_revision, decision.cause) == ("embedded", bundle.revision, None)
 
 
 async def test_a_delegated_call_names_its_principal_as_approver(policies_folder: Path) -> None:
     async with engine(load_bundle(policies_folder)) as running:
-        decision = await running.decide(sealed(Case(DELEGATED, delegation=OWN_DELEGATION)), 0)
-    assert decision.obligations == {"approver": "user:alice"}
+        decision = await running.decide(sealed(Case(DELEGATED, delegation=OWN_DELEGATION)), Circumstances())
+    assert decision.obligations == Obligations(approver="user:alice")
 
 
 async def test_many_decisions_in_flight_each_get_their_own_answer(policies_folder: Path) -> None:
@@ -163,7 +165,7 @@ async def test_many_decisions_in_flight_each_get_their_own_answer(policies_folde
     expected = ["read_only.allowed", "local_write.allowed", "network.egress_undeclared", "delegation.missing"]
     expected = [*expected, "destructive.approval_required"] * 40
     async with engine(load_bundle(policies_folder), deadline_seconds=WAIT_SECONDS) as running:
-        decisions = await asyncio.gather(*(running.decide(sealed(case), 0) for case in cases))
+        decisions = await asyncio.gather(*(running.decide(sealed(case), Circumstances()) for case in cases))
     assert [codes(decision) for decision in decisions] == [[code] for code in expected]
     assert len({decision.decision_id for decision in decisions}) == len(cases)
 
@@ -172,7 +174,7 @@ async def test_a_policy_that_does_not_end_is_killed_and_the_next_call_decided(tr
     async with engine(trouble) as running:
         former = running.pid
         started = time.monotonic()
-        decision = await running.decide(sealed(Case(tool="endless")), 0)
+        decision = await running.decide(sealed(Case(tool="endless")), Circumstances())
         took = time.monotonic() - started
         assert is_denied(decision)
         assert "did not end" in str(decision.cause)
@@ -189,7 +191,7 @@ async def test_calls_behind_a_policy_that_does_not_end_are_denied_not_hung(troub
         former = running.pid
         calls = [sealed(Case(tool="endless")), *(sealed(Case()) for _ in range(20))]
         async with asyncio.timeout(WAIT_SECONDS):
-            decisions = await asyncio.gather(*(running.decide(call, 0) for call in calls))
+            decisions = await asyncio.gather(*(running.decide(call, Circumstances()) for call in calls))
         assert all(is_denied(decision) for decision in decisions)
         assert codes(await recovered(running, former)) == ["test.allowed"]
 
@@ -200,9 +202,9 @@ async def test_more_calls_than_can_wait_are_denied_at_once(trouble: PolicyBundle
         assert former is not None
         os.kill(former, signal.SIGSTOP)
         call = sealed(Case())
-        waiting = [asyncio.create_task(running.decide(call, 0)) for _ in range(MAX_WAITING)]
+        waiting = [asyncio.create_task(running.decide(call, Circumstances())) for _ in range(MAX_WAITING)]
         await asyncio.sleep(0)
-        refused = await running.decide(call, 0)
+        refused = await running.decide(call, Circumstances())
         os.kill(former, signal.SIGCONT)
         decisions = await asyncio.gather(*waiting)
     assert is_denied(refused)
@@ -215,7 +217,7 @@ async def test_a_call_during_the_restart_waits_within_its_deadline(slow_start: P
         assert running.pid is not None
         os.kill(running.pid, signal.SIGKILL)
         await until(lambda: running.pid is None)
-        assert codes(await running.decide(sealed(Case()), 0)) == ["test.allowed"]
+        assert codes(await running.decide(sealed(Case()), Circumstances())) == ["test.allowed"]
 
 
 async def test_a_call_that_waits_too_long_for_the_restart_is_denied(slow_start: PolicyBundle) -> None:
@@ -223,13 +225,13 @@ async def test_a_call_that_waits_too_long_for_the_restart_is_denied(slow_start: 
         assert running.pid is not None
         os.kill(running.pid, signal.SIGKILL)
         await until(lambda: running.pid is None)
-        assert is_denied(await running.decide(sealed(Case()), 0))
+        assert is_denied(await running.decide(sealed(Case()), Circumstances()))
 
 
 async def test_a_caller_that_goes_away_does_not_keep_an_endless_policy_alive(trouble: PolicyBundle) -> None:
     async with engine(trouble) as running:
         former = running.pid
-        asking = asyncio.create_task(running.decide(sealed(Case(tool="endless")), 0))
+        asking = asyncio.create_task(running.decide(sealed(Case(tool="endless")), Circumstances()))
         await asyncio.sleep(0)
         asking.cancel()
         assert codes(await recovered(running, former)) == ["test.allowed"]
@@ -237,8 +239,8 @@ async def test_a_caller_that_goes_away_does_not_keep_an_endless_policy_alive(tro
 
 async def test_a_caller_that_goes_away_does_not_shift_the_answers(trouble: PolicyBundle) -> None:
     async with engine(trouble, deadline_seconds=WAIT_SECONDS) as running:
-        first = asyncio.create_task(running.decide(sealed(Case(tool="text")), 0))
-        second = asyncio.create_task(running.decide(sealed(Case()), 0))
+        first = asyncio.create_task(running.decide(sealed(Case(tool="text")), Circumstances()))
+        second = asyncio.create_task(running.decide(sealed(Case()), Circumstances()))
         await asyncio.sleep(0)
         first.cancel()
         assert codes(await second) == ["test.allowed"]
@@ -250,7 +252,7 @@ async def test_a_process_that_dies_denies_what_it_had_and_is_replaced(trouble: P
         former = running.pid
         assert former is not None
         os.kill(former, signal.SIGSTOP)  # so that the calls are in flight when it dies
-        asking = [asyncio.create_task(running.decide(sealed(Case()), 0)) for _ in range(5)]
+        asking = [asyncio.create_task(running.decide(sealed(Case()), Circumstances())) for _ in range(5)]
         await asyncio.sleep(0)
         os.kill(former, sent)
         if sent is not signal.SIGKILL:
@@ -274,10 +276,10 @@ async def test_a_process_that_dies_denies_what_it_had_and_is_replaced(trouble: P
 async def test_what_is_no_decision_is_a_deny_and_the_engine_goes_on(trouble: PolicyBundle, tool: str, cause: str) -> None:
     async with engine(trouble) as running:
         former = running.pid
-        decision = await running.decide(sealed(Case(tool=tool)), 0)
+        decision = await running.decide(sealed(Case(tool=tool)), Circumstances())
         assert is_denied(decision)
         assert cause in str(decision.cause)
-        assert codes(await running.decide(sealed(Case()), 0)) == ["test.allowed"]
+        assert codes(await running.decide(sealed(Case()), Circumstances())) == ["test.allowed"]
         assert running.pid == former
 
 
@@ -286,7 +288,7 @@ async def test_a_reload_decides_with_the_new_policies(trouble: PolicyBundle, pol
         former = running.pid
         bundle = load_bundle(policies_folder)
         await running.reload(bundle)
-        decision = await running.decide(sealed(Case()), 0)
+        decision = await running.decide(sealed(Case()), Circumstances())
         assert (codes(decision), decision.bundle_revision) == (["read_only.allowed"], bundle.revision)
         assert running.revision == bundle.revision
         assert running.pid != former
@@ -299,7 +301,7 @@ async def test_calls_during_reloads_are_all_decided(trouble: PolicyBundle, polic
         reloading = asyncio.create_task(_reload_each(running, [other, trouble, other]))
         decisions: list[PolicyDecision] = []
         while not reloading.done():
-            decisions.extend(await asyncio.gather(*(running.decide(sealed(Case()), 0) for _ in range(8))))
+            decisions.extend(await asyncio.gather(*(running.decide(sealed(Case()), Circumstances()) for _ in range(8))))
         await reloading
     assert all(codes(decision) == said[decision.bundle_revision] for decision in decisions)
     assert {decision.bundle_revision for decision in decisions} == set(said)
@@ -331,7 +333,7 @@ async def test_a_reload_with_a_broken_policy_keeps_the_old_one(
         assert said in raised.value.message
         assert raised.value.hint
         assert (running.revision, running.pid) == (trouble.revision, former)
-        assert codes(await running.decide(sealed(Case()), 0)) == ["test.allowed"]
+        assert codes(await running.decide(sealed(Case()), Circumstances())) == ["test.allowed"]
 
 
 async def test_data_cannot_stand_in_for_a_rule(tmp_path: Path) -> None:

@@ -17,8 +17,10 @@ from gateway.adapters.policy.embedded import EmbeddedEngine
 from gateway.adapters.policy.opa import OpaEngine
 from gateway.core.call import Compensated
 from gateway.core.capability import ApprovalMode
+from gateway.core.circumstances import Circumstances
 from gateway.core.decision import POLICY_ERROR, Effect, PolicyDecision
 from gateway.core.errors import ConfigError
+from gateway.core.obligations import Obligations
 from gateway.core.run_context import Delegation, PrincipalKind
 from tests.policy.calls import FAR_FUTURE, PAST, READ_ONLY, Case, sealed
 from tests.policy.conftest import OpaServer
@@ -68,8 +70,8 @@ def a_case(chance: random.Random) -> Case:
     )
 
 
-def said(decision: PolicyDecision) -> tuple[Effect, list[str], dict[str, object]]:
-    return decision.effect, [reason.code for reason in decision.reasons], dict(decision.obligations)
+def said(decision: PolicyDecision) -> tuple[Effect, list[str], Obligations]:
+    return decision.effect, [reason.code for reason in decision.reasons], decision.obligations
 
 
 def is_denied(decision: PolicyDecision) -> bool:
@@ -97,8 +99,8 @@ async def test_both_engines_decide_alike(opa_server: OpaServer, policies_folder:
     ):
         for start in range(0, INPUTS, BATCH):
             batch = cases[start : start + BATCH]
-            ours = await asyncio.gather(*(embedded.decide(sealed(case), case.recent_calls) for case in batch))
-            theirs = await asyncio.gather(*(opa.decide(sealed(case), case.recent_calls) for case in batch))
+            ours = await asyncio.gather(*(embedded.decide(sealed(case), Circumstances(case.recent_calls)) for case in batch))
+            theirs = await asyncio.gather(*(opa.decide(sealed(case), Circumstances(case.recent_calls)) for case in batch))
             for case, one, other in zip(batch, ours, theirs, strict=True):
                 assert said(one) == said(other), case
                 assert (one.cause, other.cause) == (None, None), case
@@ -140,7 +142,7 @@ async def test_both_engines_see_which_call_is_undone_and_decide_by_it(opa_binary
             OpaEngine(server.url, SystemClock(), dev=False, deadline_seconds=5) as opa,
         ):
             for engine in (embedded, opa):
-                decided = [await engine.decide(sealed(Case()), 0, one) for one in (known, unknown, None)]
+                decided = [await engine.decide(sealed(Case()), Circumstances(0, one)) for one in (known, unknown, None)]
                 assert [said(one)[:2] for one in decided] == [
                     (Effect.ASK, ["undo.asked"]),
                     (Effect.DENY, ["undo.unknown"]),
@@ -155,13 +157,13 @@ async def test_both_engines_see_which_call_is_undone_and_decide_by_it(opa_binary
 @pytest.mark.opa
 async def test_a_stopped_server_denies_and_a_restarted_one_decides_again(opa_server: OpaServer) -> None:
     async with OpaEngine(opa_server.url, SystemClock(), dev=False, deadline_seconds=2) as engine:
-        before = await engine.decide(sealed(Case()), 0)
+        before = await engine.decide(sealed(Case()), Circumstances())
         assert (said(before)[:2], before.engine) == ((Effect.ALLOW, ["read_only.allowed"]), "opa")
         opa_server.stop()
         for _ in range(3):
-            assert is_denied(await engine.decide(sealed(Case()), 0))
+            assert is_denied(await engine.decide(sealed(Case()), Circumstances()))
         opa_server.start()
-        after = await until(lambda decision: not is_denied(decision), lambda: engine.decide(sealed(Case()), 0))
+        after = await until(lambda decision: not is_denied(decision), lambda: engine.decide(sealed(Case()), Circumstances()))
         assert (said(after), after.bundle_revision) == (said(before), before.bundle_revision)
 
 
@@ -169,11 +171,11 @@ async def test_a_stopped_server_denies_and_a_restarted_one_decides_again(opa_ser
 async def test_a_server_that_comes_later_is_used_when_it_is_there(opa_server: OpaServer) -> None:
     opa_server.stop()
     async with OpaEngine(opa_server.url, SystemClock(), dev=False, deadline_seconds=2) as engine:
-        decision = await engine.decide(sealed(Case()), 0)
+        decision = await engine.decide(sealed(Case()), Circumstances())
         assert is_denied(decision)
         assert decision.bundle_revision == "unknown"
         opa_server.start()
-        assert said(await engine.decide(sealed(Case()), 0))[0] is Effect.ALLOW
+        assert said(await engine.decide(sealed(Case()), Circumstances()))[0] is Effect.ALLOW
 
 
 @pytest.mark.opa
@@ -181,11 +183,11 @@ async def test_a_server_restarted_with_other_policies_has_another_revision_at_on
     opa_server: OpaServer, policies_folder: Path
 ) -> None:
     async with OpaEngine(opa_server.url, SystemClock(), dev=False, deadline_seconds=5) as engine:
-        before = await engine.decide(sealed(Case()), 0)
+        before = await engine.decide(sealed(Case()), Circumstances())
         opa_server.stop()
         (policies_folder / "extra.rego").write_text("package sealgate.extra\n\nx := 1\n")
         opa_server.start()
-        after = await until(lambda decision: not is_denied(decision), lambda: engine.decide(sealed(Case()), 0))
+        after = await until(lambda decision: not is_denied(decision), lambda: engine.decide(sealed(Case()), Circumstances()))
         assert after.bundle_revision.startswith("sha256:")
         assert after.bundle_revision != before.bundle_revision
 
@@ -228,7 +230,7 @@ async def test_what_is_no_decision_is_a_deny(opa_binary: str, tmp_path: Path, ru
     server.start()
     try:
         async with OpaEngine(server.url, SystemClock(), dev=False, deadline_seconds=0.5) as engine:
-            decision = await engine.decide(sealed(Case()), 0)
+            decision = await engine.decide(sealed(Case()), Circumstances())
     finally:
         server.stop()
     assert is_denied(decision)
@@ -241,7 +243,7 @@ async def test_a_server_that_accepts_and_never_answers_is_a_deny_within_the_dead
         engine = OpaEngine(f"http://127.0.0.1:{port}", SystemClock(), dev=False, deadline_seconds=0.2)
         async with engine:
             started = time.monotonic()
-            decision = await engine.decide(sealed(Case()), 0)
+            decision = await engine.decide(sealed(Case()), Circumstances())
             took = time.monotonic() - started
     assert is_denied(decision)
     assert took < 1.0
@@ -272,7 +274,7 @@ async def test_something_that_is_no_opa_is_a_deny(answer: bytes) -> None:
         await asyncio.start_server(reply, "127.0.0.1", 0) as server,
         OpaEngine(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", SystemClock(), dev=False) as engine,
     ):
-        assert is_denied(await engine.decide(sealed(Case(READ_ONLY)), 0))
+        assert is_denied(await engine.decide(sealed(Case(READ_ONLY)), Circumstances()))
 
 
 @pytest.mark.parametrize(

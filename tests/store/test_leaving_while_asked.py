@@ -10,7 +10,8 @@ import pytest
 
 from gateway.adapters.store.sqlite.check import check_file
 from gateway.core.approval import ApprovalState
-from gateway.core.call import Compensated, SealedCall
+from gateway.core.call import SealedCall
+from gateway.core.circumstances import Circumstances
 from gateway.core.decision import PolicyDecision
 from gateway.core.entry import Kind
 from gateway.core.outcome import AwaitingApproval, Completed, Outcome
@@ -29,7 +30,7 @@ BOB = person("user:bob")
 class AskAlways:
     """A policy that wants a person for every call."""
 
-    async def decide(self, call: SealedCall, recent_calls: int, compensated: Compensated | None) -> PolicyDecision:
+    async def decide(self, call: SealedCall, around: Circumstances) -> PolicyDecision:
         return ASK
 
 

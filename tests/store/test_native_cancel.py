@@ -9,9 +9,10 @@ import pytest
 
 from gateway.adapters.observer import NoObserver
 from gateway.core.approval import Grant
-from gateway.core.call import Compensated, SealedCall, Sealer
-from gateway.core.capability import ApprovalMode, Capability
+from gateway.core.call import SealedCall, Sealer
+from gateway.core.capability import ApprovalMode
 from gateway.core.catalog import Catalog
+from gateway.core.circumstances import Circumstances
 from gateway.core.commitment import CommitmentKey
 from gateway.core.decision import PolicyDecision
 from gateway.core.entry import Kind
@@ -40,7 +41,7 @@ class OneTool:
 class AllowAll:
     """A policy that allows."""
 
-    async def decide(self, call: SealedCall, recent_calls: int, compensated: Compensated | None) -> PolicyDecision:
+    async def decide(self, call: SealedCall, around: Circumstances) -> PolicyDecision:
         return ALLOW
 
 
@@ -52,7 +53,7 @@ class Sent:
         self.reached = asyncio.Event()
         self.answer = asyncio.Event()
 
-    async def ready(self, capability: Capability) -> Reason | None:
+    async def ready(self, call: SealedCall) -> Reason | None:
         return None
 
     async def run(self, grant: Grant) -> UpstreamReply:

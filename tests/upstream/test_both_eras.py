@@ -54,7 +54,7 @@ async def test_each_negotiates_lists_and_answers(world: World) -> None:
         status = world.status(name)
         assert (status.state, status.protocol, status.reason, status.restarts) == ("up", protocol, None, 0)
         assert status.tools == len(world.tools(name))
-        assert await world.upstreams.ready(world.capability(name, "echo", ApprovalMode.DESTRUCTIVE)) is None
+        assert await world.ready(world.capability(name, "echo", ApprovalMode.DESTRUCTIVE)) is None
         reply = await world.run(name, "echo", {"x": 1})
         assert isinstance(reply, ToolReply)
         assert reply.protocol == protocol
@@ -114,7 +114,7 @@ async def test_a_changed_definition_is_noticed_through_the_notification(world: W
     capability = world.capability(name, "echo", ApprovalMode.DESTRUCTIVE)
     await world.text(name, "change")
     await eventually(lambda: world.tools(name)["echo"].digest != before)
-    reason = await world.upstreams.ready(capability)
+    reason = await world.ready(capability)
     assert reason is not None
     assert reason.code == "tool.drifted"
 

@@ -140,7 +140,7 @@ async def test_a_refused_connection_is_not_sent_and_it_is_up_again_when_the_serv
             reply = await world.run_sealed(sealed)
             assert isinstance(reply, NotSent)
             assert reply.reason.code == "upstream.unavailable"
-            unready = await world.upstreams.ready(destructive)
+            unready = await world.ready(destructive)
             assert unready is not None
             assert unready.code == "upstream.unavailable"
             await eventually(functools.partial(is_down, world))

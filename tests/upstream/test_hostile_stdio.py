@@ -74,7 +74,7 @@ async def test_while_it_is_down_nothing_is_sent() -> None:
         reply = await world.run_sealed(sealed)
         assert isinstance(reply, NotSent)
         assert reply.reason.code == "upstream.unavailable"
-        unready = await world.upstreams.ready(sealed.capability)
+        unready = await world.ready(sealed.capability)
         assert unready is not None
         assert unready.code == "upstream.unavailable"
 
@@ -155,15 +155,15 @@ async def test_a_change_without_notification_is_caught_before_a_destructive_call
     async with running(raw_stdio()) as world:
         reading = world.capability("raw", "echo", ApprovalMode.READ_ONLY)
         for mode in (ApprovalMode.DELEGATED, ApprovalMode.DESTRUCTIVE):
-            assert await world.upstreams.ready(world.capability("raw", "echo", mode)) is None
+            assert await world.ready(world.capability("raw", "echo", mode)) is None
         destructive = world.capability("raw", "echo", ApprovalMode.DESTRUCTIVE)
         await world.text("raw", "change_quietly")
         assert len(world.listed) == 1
-        reason = await world.upstreams.ready(destructive)
+        reason = await world.ready(destructive)
         assert reason is not None
         assert reason.code == "tool.drifted"
         assert world.tools("raw")["echo"].document["description"] == "changed quietly"
-        assert await world.upstreams.ready(reading) is None
+        assert await world.ready(reading) is None
 
 
 async def test_a_change_without_notification_is_found_by_the_refresh() -> None:

@@ -20,6 +20,7 @@ from gateway.core.capability import ApprovalMode, Capability, Classification, Id
 from gateway.core.catalog import build_catalog
 from gateway.core.commitment import CommitmentKey
 from gateway.core.decision import Effect, PolicyDecision
+from gateway.core.outcome import Reason
 from gateway.core.reply import ToolReply, UpstreamReply
 from gateway.core.run_context import Principal, PrincipalKind, RunContext
 
@@ -78,7 +79,9 @@ class World:
         assert isinstance(capability, Capability), capability
         return capability
 
-    def call(self, name: str, tool: str, arguments: dict[str, Any] | None = None) -> SealedCall:
+    def call(
+        self, name: str, tool: str, arguments: dict[str, Any] | None = None, *, capability: Capability | None = None
+    ) -> SealedCall:
         """A sealed call."""
         run = RunContext(
             tenant_id="t",
@@ -90,9 +93,14 @@ class World:
             tracestate="vendor=1",
         )
         request = ToolRequest("e", f"{name}__{tool}", arguments or {}, None, "2026-11-22T10:00:00.000Z")
-        sealed = self._sealer.seal(run, self.capability(name, tool), request)
+        sealed = self._sealer.seal(run, capability or self.capability(name, tool), request)
         assert isinstance(sealed, SealedCall), sealed
         return sealed
+
+    async def ready(self, capability: Capability) -> Reason | None:
+        """Why a call of it cannot be sent now."""
+        name, _, tool = capability.id.partition("__")
+        return await self.upstreams.ready(self.call(name, tool, capability=capability))
 
     async def run(self, name: str, tool: str, arguments: dict[str, Any] | None = None) -> UpstreamReply:
         """Seal, grant, run."""

@@ -18,7 +18,8 @@ import structlog
 from gateway.adapters.policy.bundle import PolicyBundle
 from gateway.adapters.policy.process import Fault, PolicyProcess
 from gateway.adapters.policy.smoke import smoke
-from gateway.core.call import Compensated, SealedCall
+from gateway.core.call import SealedCall
+from gateway.core.circumstances import Circumstances
 from gateway.core.decision import PolicyDecision, Verdict, failed_verdict, policy_input, read_verdict
 from gateway.core.errors import ConfigError
 from gateway.core.ports import Clock
@@ -75,12 +76,10 @@ class EmbeddedEngine:
         """Whether a process is there to decide."""
         return self._process is not None
 
-    async def decide(self, call: SealedCall, recent_calls: int, compensated: Compensated | None = None) -> PolicyDecision:
+    async def decide(self, call: SealedCall, around: Circumstances) -> PolicyDecision:
         """See `ports.PolicyEngine`."""
         deadline = asyncio.get_running_loop().time() + self._deadline_seconds
-        document = policy_input(
-            call, dev=self._dev, recent_calls=recent_calls, compensated=compensated, now=self._clock.now()
-        )
+        document = policy_input(call, around, dev=self._dev, now=self._clock.now())
         process = self._process or await self._replacement(deadline)
         revision = self._bundle.revision  # of this very process: both change together
         if process is None:

@@ -21,8 +21,9 @@ import orjson
 import structlog
 from opa_client import AsyncOpaClient
 
-from gateway.core.call import Compensated, SealedCall
+from gateway.core.call import SealedCall
 from gateway.core.canonical import NotCanonical, digest
+from gateway.core.circumstances import Circumstances
 from gateway.core.decision import ENTRY_POINT, PolicyDecision, Verdict, failed_verdict, policy_input, read_verdict
 from gateway.core.errors import ConfigError
 from gateway.core.ports import Clock
@@ -74,11 +75,9 @@ class OpaEngine:
         """Whether the server told its policies when it was last asked."""
         return self._known is not None
 
-    async def decide(self, call: SealedCall, recent_calls: int, compensated: Compensated | None = None) -> PolicyDecision:
+    async def decide(self, call: SealedCall, around: Circumstances) -> PolicyDecision:
         """See `ports.PolicyEngine`."""
-        document = policy_input(
-            call, dev=self._dev, recent_calls=recent_calls, compensated=compensated, now=self._clock.now()
-        )
+        document = policy_input(call, around, dev=self._dev, now=self._clock.now())
         decision_id, revision = self._clock.new_id(), self.revision
         try:
             async with asyncio.timeout(self._deadline_seconds):

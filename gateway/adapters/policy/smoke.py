@@ -13,6 +13,7 @@ import orjson
 from gateway.adapters.policy.process import Fault, PolicyProcess
 from gateway.core.call import Compensated, SealedCall, Sealer, ToolRequest
 from gateway.core.capability import ApprovalMode, Capability, Classification, IdempotencyRule, ToolDefinition, TrustLevel
+from gateway.core.circumstances import Circumstances
 from gateway.core.commitment import CommitmentKey
 from gateway.core.decision import policy_input, read_verdict
 from gateway.core.errors import ConfigError
@@ -74,4 +75,4 @@ def _sealed(mode: ApprovalMode, egress: tuple[str, ...], run: RunContext) -> Sea
 
 
 def _input(call: SealedCall, recent_calls: int, compensated: Compensated | None = None) -> bytes:
-    return policy_input(call, dev=False, recent_calls=recent_calls, compensated=compensated, now=NOW)
+    return policy_input(call, Circumstances(recent_calls, compensated), dev=False, now=NOW)

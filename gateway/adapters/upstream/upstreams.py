@@ -15,7 +15,7 @@ from gateway.adapters.upstream.session import Wire
 from gateway.adapters.upstream.spec import HttpSpec, UpstreamSpec
 from gateway.adapters.upstream.status import UpstreamStatus, say
 from gateway.core.approval import Grant
-from gateway.core.capability import Capability
+from gateway.core.call import SealedCall
 from gateway.core.errors import ConfigError
 from gateway.core.outcome import Reason
 from gateway.core.reply import NotSent, UpstreamReply
@@ -64,10 +64,11 @@ class Upstreams:
         """Each upstream as it is now, in the order of the specs."""
         return [upstream.status() for upstream in self._upstreams.values()]
 
-    async def ready(self, capability: Capability) -> Reason | None:
+    async def ready(self, call: SealedCall) -> Reason | None:
         """See `Executor`."""
-        upstream = self._upstreams.get(capability.upstream)
-        return await upstream.ready(capability) if upstream is not None else say(UNAVAILABLE, capability.upstream)
+        name = call.capability.upstream
+        upstream = self._upstreams.get(name)
+        return await upstream.ready(call.capability) if upstream is not None else say(UNAVAILABLE, name)
 
     async def run(self, grant: Grant) -> UpstreamReply:
         """See `Executor`."""

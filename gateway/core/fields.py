@@ -1,0 +1,80 @@
+"""Which arguments mean what: the fields an operator declares of a tool, and their values in one form.
+
+A field is a JSON pointer (RFC 6901) into the arguments, in which `*` stands for every element of a list. Its values are
+brought to one form here, once: what policy compares and what the guards check is the same text. A value that has no such
+form is refused, so that no two readers of it can disagree.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+EVERY = "*"
+
+
+class FieldRole(StrEnum):
+    """What a field means. Only `content` may hold text of any origin: the others decide what a call does."""
+
+    PATH = "path"
+    HOST = "host"
+    AMOUNT = "amount"
+    RECIPIENT = "recipient"
+    CONTENT = "content"
+
+
+Fields = Mapping[FieldRole, tuple[str, ...]]
+"""Pointers by role."""
+
+
+@dataclass(frozen=True, slots=True)
+class BadField:
+    """A value that has no one form. `pointer` is the declared one; `why` quotes no value."""
+
+    role: FieldRole
+    pointer: str
+    why: str
+
+
+def values_at(document: Any, pointer: str) -> Iterator[tuple[str, Any]]:
+    """The values that `pointer` names, each with its own pointer; none where the document has no such place."""
+    places: list[tuple[str, Any]] = [("", document)]
+    for token in pointer.split("/")[1:]:
+        name = token.replace("~1", "/").replace("~0", "~")
+        places = [found for place in places for found in _below(place, token, name)]
+    yield from places
+
+
+def _below(place: tuple[str, Any], token: str, name: str) -> Iterable[tuple[str, Any]]:
+    path, value = place
+    if isinstance(value, dict):
+        return [(f"{path}/{token}", value[name])] if name in value else []
+    if isinstance(value, list) and token == EVERY:
+        return [(f"{path}/{index}", element) for index, element in enumerate(value)]
+    if isinstance(value, list) and token.isascii() and token.isdigit() and int(token) < len(value):
+        return [(f"{path}/{token}", value[int(token)])]
+    return []
+
+
+def read_fields(arguments: dict[str, Any], fields: Fields) -> dict[FieldRole, list[Any]] | BadField:
+    """The values of every declared field but `content`, by role, in the one form of their role."""
+    found: dict[FieldRole, list[Any]] = {}
+    for role, pointers in fields.items():
+        if role is FieldRole.CONTENT:
+            continue
+        for pointer in pointers:
+            for _, value in values_at(arguments, pointer):
+                for item in value if isinstance(value, list) else [value]:
+                    read = _read(role, item)
+                    if read is None:
+                        return BadField(role, pointer, f"it is no {role} in a form that means one thing only")
+                    found.setdefault(role, []).append(read)
+    return found
+
+
+def _read(role: FieldRole, value: Any) -> Any:
+    match role:
+        case FieldRole.AMOUNT:
+            return value if type(value) in (int, float) else None
+        case _:
+            return value if isinstance(value, str) and value else None

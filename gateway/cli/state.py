@@ -23,7 +23,7 @@ from gateway.adapters.store.sqlite.backup import (
 )
 from gateway.adapters.store.sqlite.check import StateReport, check_file, database_problems
 from gateway.adapters.store.sqlite.database import SCHEMA_VERSION, open_for_reading
-from gateway.adapters.store.sqlite.migrations import is_old, migrate_journal
+from gateway.adapters.store.sqlite.migrations import kept_copy, migrate_journal, old_version
 from gateway.adapters.store.sqlite.restored import mark_restored
 from gateway.adapters.vault import FileVault, migrate_vault
 from gateway.cli.render import one_line, print_json, say, stdout, watched
@@ -38,7 +38,7 @@ app = typer.Typer(help="What a gateway keeps: migrate, backup, check, restore.",
 
 MAX_REASON = 500
 _KEY_FILES = ("entry.pem", "log.pem", "commitment.key", "vault.key")
-_NO_VALUES = "DELETE FROM evidence"
+_NO_VALUES = "DELETE FROM evidence; DELETE FROM decisions"
 _NO_KEYS = "UPDATE subject_keys SET wrapped = NULL"
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="gateway.yaml. Default: ./gateway.yaml.")]
@@ -49,17 +49,19 @@ KeptOption = Annotated[list[Path] | None, typer.Option("--checkpoint", help="A c
 def migrate(state: StateOption = None, accept_revoked: AcceptRevokedOption = None) -> None:
     """Bring the journal and the vault of an older version to this one's form. The gateway must be stopped."""
     folder = state_folder(state)
-    is_old(folder.journal)  # a newer one is refused before anything is touched
+    old_version(folder.journal)  # a newer one is refused before anything is touched
     accepted = _accepted(accept_revoked, folder.keys / "public.json")
     with folder:
         vault = migrate_vault(folder.vault)  # first: the journal's schema tells whether all of it was done
-        if is_old(folder.journal):
+        version = old_version(folder.journal)
+        if version is not None:
             trusted = load_trusted_keys(folder.keys / "public.json")
-            report = migrate_journal(folder.journal, trusted, accept_revoked=accepted, watch=watched)
+            report = migrate_journal(folder.journal, version, trusted, accept_revoked=accepted, watch=watched)
             _tell(report)
             if not report.ok:
                 raise _failed(report, "the journal was not migrated")
-            say(f"migrated to schema {SCHEMA_VERSION}; delete the old journal when all is well: {folder.journal}.v1.bak")
+            old = kept_copy(folder.journal, version)
+            say(f"migrated to schema {SCHEMA_VERSION}; delete the old journal when all is well: {old}")
         elif vault:
             say("migrated the vault")
         else:

@@ -89,6 +89,25 @@ def test_the_old_journal_stays_beside_the_new_one_and_a_second_time_does_nothing
     assert (old / "journal.db").read_bytes() == data
 
 
+def test_a_journal_of_schema_2_gets_the_tables_it_lacks_and_keeps_the_rest(original: Original, tmp_path: Path) -> None:
+    state = state_of(original, tmp_path / "state")
+    wanted = schema(state / "journal.db")
+    db = apsw.Connection(str(state / "journal.db"))
+    db.execute("DROP TABLE flows; DROP TABLE decisions")
+    db.pragma("user_version", 2)
+    calls = db.execute("SELECT count(*) FROM calls").get
+    db.close()
+    assert "sealgate state migrate" in sealgate(state, "log", "verify").stderr
+    done = sealgate(state, "state", "migrate")
+    assert done.returncode == 0, done.stderr
+    assert version(state / "journal.db.v2.bak") == 2
+    assert schema(state / "journal.db") == wanted
+    db = apsw.Connection(str(state / "journal.db"))
+    assert db.execute("SELECT count(*) FROM calls").get == calls > 0
+    db.close()
+    assert sealgate(state, "state", "check").returncode == 0
+
+
 def test_a_log_that_was_changed_is_not_migrated(old: Path) -> None:
     db = apsw.Connection(str(old / "journal.db"))
     db.execute("UPDATE entries SET entry = zeroblob(100) WHERE idx = 7")
@@ -161,7 +180,7 @@ def watch(entries, total, doing):
         yield entry
 
 migrate_vault(state / "vault.db")
-migrate_journal(state / "journal.db", load_trusted_keys(state / "keys" / "public.json"), watch=watch)
+migrate_journal(state / "journal.db", 1, load_trusted_keys(state / "keys" / "public.json"), watch=watch)
 """
 
 

@@ -13,7 +13,7 @@ import apsw
 
 from gateway.core.errors import StoreFault
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _OLDEST_SQLITE = 3_051_003
 
 SCHEMA = """
@@ -42,6 +42,11 @@ CREATE TABLE approvals (
 CREATE INDEX approvals_pending ON approvals (expires_at) WHERE state = 'pending';
 CREATE TABLE evidence (
     envelope_id TEXT PRIMARY KEY, subject TEXT NOT NULL, arguments BLOB NOT NULL, result BLOB) WITHOUT ROWID;
+CREATE TABLE flows (
+    scope TEXT PRIMARY KEY, subject TEXT NOT NULL, tainted_at TEXT, effects INTEGER NOT NULL, intent TEXT,
+    updated_at TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE decisions (
+    envelope_id TEXT PRIMARY KEY, subject TEXT NOT NULL, input BLOB NOT NULL) WITHOUT ROWID;
 """
 
 

@@ -47,27 +47,36 @@ DROP TABLE evidence_1;
 """
 
 
-def is_old(path: Path) -> bool:
-    """Whether the journal at `path` is of a schema that can be migrated. Raises `StoreFault` for none or a newer one."""
+def old_version(path: Path) -> int | None:
+    """The schema of the journal at `path` where it can be migrated; None: it is this program's already.
+
+    Raises `StoreFault` where there is no journal, or a newer one.
+    """
     check_library()
     if not path.exists():
         raise StoreFault(f"there is no journal at {path}", hint="sealgate up makes one.")
     try:
         with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as db:
-            if db.pragma("user_version") == 1:
-                return True
+            version = int(db.pragma("user_version"))
+            if 1 <= version < SCHEMA_VERSION:
+                return version
     except apsw.Error as error:
         raise StoreFault(f"cannot read the journal {path}: {error}") from error
     open_for_reading(path).close()  # its schema is this program's, or it says what is wrong
-    return False
+    return None
+
+
+def kept_copy(path: Path, version: int) -> Path:
+    """Where migrating the journal at `path` leaves the old one."""
+    return path.with_name(f"{path.name}.v{version}.bak")
 
 
 def migrate_journal(
-    path: Path, keys: TrustedKeys, *, accept_revoked: frozenset[str] = frozenset(), watch: Watch = unwatched
+    path: Path, version: int, keys: TrustedKeys, *, accept_revoked: frozenset[str] = frozenset(), watch: Watch = unwatched
 ) -> StateReport:
-    """Bring the old journal at `path`, which no other process may use, to this program's schema.
+    """Bring the journal at `path`, of that older schema, which no other process may use, to this program's schema.
 
-    A copy of it stays beside it as `<name>.v1.bak`.
+    A copy of it stays at `kept_copy`.
 
     Args:
         accept_revoked: ids of revoked keys; what their revocations disown is accepted, as by `verify_log`
@@ -77,13 +86,13 @@ def migrate_journal(
     Raises:
         StoreFault: it cannot be read or written. It is as it was.
     """
-    copy_database(path, path.with_name(f"{path.name}.v1.bak"))
+    copy_database(path, kept_copy(path, version))
     try:
         with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)) as db:
             db.pragma("synchronous", "full")
             db.execute("BEGIN IMMEDIATE")
             try:
-                report = _migrate(db, keys, accept_revoked, watch)
+                report = _migrate(db, version, keys, accept_revoked, watch)
                 if report.ok:
                     db.execute("COMMIT")
             finally:
@@ -94,24 +103,39 @@ def migrate_journal(
     return report
 
 
-def _migrate(db: apsw.Connection, keys: TrustedKeys, accept_revoked: frozenset[str], watch: Watch) -> StateReport:
+def _migrate(
+    db: apsw.Connection, version: int, keys: TrustedKeys, accept_revoked: frozenset[str], watch: Watch
+) -> StateReport:
     log = LogTables(db)
     head = log.head()
     entries = watch(log.entries(), head[0], "verifying the log")
     found = verify_log(entries, log.checkpoints(), keys, head=head, snapshot=True, accept_revoked=accept_revoked)
     if not found.ok:
         return StateReport(problems=found.problems, log=found)
-    with keep_told(db, (read_entry(stored.entry) for stored in watch(log.entries(), head[0], "reading the calls"))):
-        db.execute(_ASIDE)
-        kept = {str(row[0]) for row in db.execute("SELECT name FROM sqlite_schema")}
-        for statement in SCHEMA.split(";"):
-            made = _OBJECT.search(statement)
-            if made is not None and made[1] not in kept:
-                db.execute(statement)
-        db.execute(_BACK)
-    edge = TileEdge()
-    for stored in watch(log.entries(), head[0], "making the tiles"):
-        for tile in edge.append(stored.leaf):
-            put_tile(db, tile)
+    if version == 1:
+        _from_schema_1(db, log, head[0], watch)
+    else:
+        _make_missing(db)
     db.pragma("user_version", SCHEMA_VERSION)
     return check_migrated(db, keys, accept_revoked, watch)
+
+
+def _from_schema_1(db: apsw.Connection, log: LogTables, size: int, watch: Watch) -> None:
+    """Calls and values in tables of another form, and no tiles."""
+    with keep_told(db, (read_entry(stored.entry) for stored in watch(log.entries(), size, "reading the calls"))):
+        db.execute(_ASIDE)
+        _make_missing(db)
+        db.execute(_BACK)
+    edge = TileEdge()
+    for stored in watch(log.entries(), size, "making the tiles"):
+        for tile in edge.append(stored.leaf):
+            put_tile(db, tile)
+
+
+def _make_missing(db: apsw.Connection) -> None:
+    """Make what this program's schema has and the file has not. Schema 2 knew neither flows nor decisions."""
+    kept = {str(row[0]) for row in db.execute("SELECT name FROM sqlite_schema")}
+    for statement in SCHEMA.split(";"):
+        made = _OBJECT.search(statement)
+        if made is not None and made[1] not in kept:
+            db.execute(statement)

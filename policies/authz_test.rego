@@ -99,6 +99,61 @@ test_a_tier_that_is_undefined_is_denied_by_default if {
 	fixture.codes(decision) == ["policy.no_rule"]
 }
 
+test_a_refusal_of_any_concern_is_named_with_the_others if {
+	settings := object.union(fixture.settings, {
+		"tenants": {"default": {"roles": {"agent": {"max_mode": "read_only"}}}},
+		"budgets": {"run_calls": 0},
+		"windows": {"network": []},
+		"constraints": {"mail__send": {"paths": ["/srv"]}},
+		"results": {"mail__send": null},
+		"downgrades": null,
+		"approvals": null,
+		"flow": {"tainted": "deny"},
+	})
+	call := fixture.with_changes("network", {
+		"/context/provenance/tainted": true,
+		"/context/intent": {"tools": [], "fulfilled": false},
+	})
+	said := fixture.decision(call, settings)
+	said.effect == "deny"
+	said.obligations == {}
+	fixture.codes(said) == [
+		"approvals.unreadable", "arguments.path_missing", "budget.run_calls", "downgrades.unreadable", "flow.not_fulfilled",
+		"intent.not_fulfilled", "intent.tool_not_named", "results.unreadable", "role.not_granted", "window.closed",
+	]
+}
+
+test_the_doubts_of_every_concern_are_named_together if {
+	settings := object.union(fixture.settings, {"constraints": {"mail__send": {"ask_above": 1}}})
+	call := fixture.with_changes("network", {
+		"/context/provenance/tainted": true,
+		"/context/fields": {"amount": [2], "host": ["x.example"]},
+		"/context/recent_calls": 60,
+	})
+	said := fixture.decision(call, settings)
+	said.effect == "ask"
+	fixture.codes(said) == ["arguments.amount_above", "flow.no_intent", "network.argument_not_allowed", "network.rate_exceeded"]
+}
+
+test_the_obligations_of_every_concern_bind_together if {
+	settings := object.union(fixture.settings, {
+		"pin_egress": true,
+		"results": {"mail__*": {"redact": ["/a"], "max_bytes": 9}},
+		"downgrades": {"mail__send": {"/to": "eve"}},
+		"approvals": {"routes": {"delegated": ["cli"]}},
+		"delegated_evidence": 1,
+	})
+	fixture.decision(fixture.call("delegated"), settings).obligations == {
+		"approver": "user:alice",
+		"egress": ["api.example.com"],
+		"evidence": {"count": 1},
+		"max_result_bytes": 9,
+		"modify": {"/to": "eve"},
+		"redact": ["/a"],
+		"routes": ["cli"],
+	}
+}
+
 test_every_decision_has_reasons_that_are_sentences if {
 	every mode in ["read_only", "local_write", "network", "delegated", "destructive", "root"] {
 		decision := decide(fixture.call(mode))

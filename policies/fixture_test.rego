@@ -6,6 +6,17 @@ package sealgate.fixture
 settings := {
 	"egress_allow": ["api.example.com", "cdn.example.com"],
 	"network_calls_per_minute": 60,
+	"delegated_evidence": 0,
+}
+
+# METADATA
+# title: The settings with one more
+under(name, value) := object.union(settings, {name: value})
+
+# METADATA
+# title: What the policy says of a call under these settings
+decision(call, settings) := said if {
+	said := data.sealgate.authz.decision with input as call with data.sealgate.settings as settings
 }
 
 call(mode) := {
@@ -40,8 +51,12 @@ call(mode) := {
 	"context": {
 		"arguments": {"to": "bob"},
 		"idempotency": {"key": true, "derived": false},
-		"run": {"id": "run-1", "mode_ceiling": "destructive"},
+		"run": {"id": "run-1", "mode_ceiling": "destructive", "calls": 0, "effects": 0},
+		"fields": {},
 		"recent_calls": 0,
+		"provenance": {"tainted": false, "complete": true, "leaves": []},
+		"intent": null,
+		"cited": [],
 		"dev": false,
 		"time": "2026-11-22T10:00:00.000Z",
 	},
@@ -54,6 +69,12 @@ changed(mode, path, value) := json.patch(call(mode), [{"op": "replace", "path": 
 # METADATA
 # title: The call with the member at one JSON pointer taken out
 without(mode, path) := json.patch(call(mode), [{"op": "remove", "path": path}])
+
+# METADATA
+# title: The call with the values at several JSON pointers replaced
+with_changes(mode, changes) := json.patch(call(mode), [{"op": "replace", "path": path, "value": value} |
+	some path, value in changes
+])
 
 # METADATA
 # title: The codes of a decision, in order

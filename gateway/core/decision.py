@@ -141,7 +141,7 @@ def policy_input(call: SealedCall, around: Circumstances, *, dev: bool, now: str
                     "key": call.idempotency is not None,
                     "derived": call.idempotency is not None and call.idempotency.derived,
                 },
-                "fields": call.fields,
+                "fields": {role.value: values for role, values in call.fields.items()},  # orjson takes no enum as a key
                 "run": {
                     "id": run.run_id,
                     "mode_ceiling": run.mode_ceiling,

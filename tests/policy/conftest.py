@@ -86,6 +86,7 @@ def policies_folder(tmp_path: Path) -> Path:
     """A copy of the packaged policies, with two hosts on the egress allow-list."""
     folder = tmp_path / "policies"
     shutil.copytree(default_policies(), folder)
-    settings = {"egress_allow": ["api.example.com", "cdn.example.com"], "network_calls_per_minute": 60}
+    hosts = ["api.example.com", "cdn.example.com"]
+    settings = {"egress_allow": hosts, "network_calls_per_minute": 60, "delegated_evidence": 0}
     (folder / "data.json").write_text(json.dumps({"sealgate": {"settings": settings}}))
     return folder

@@ -1,22 +1,25 @@
 """Calls that every policy must be able to decide before it is put to work.
 
 regorus finds an unknown function, a bad pattern or a rule that calls itself only when it evaluates the rule. So each
-bundle first decides, for every approval mode, a call that has all it could need and calls that lack something.
+bundle first decides, for every approval mode, a call that has all it could need and calls that lack something, in a clean
+run and in one that has read what is not to be believed.
 """
 
 import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import orjson
 
 from gateway.adapters.policy.process import Fault, PolicyProcess
 from gateway.core.call import Compensated, SealedCall, Sealer, ToolRequest
 from gateway.core.capability import ApprovalMode, Capability, Classification, IdempotencyRule, ToolDefinition, TrustLevel
-from gateway.core.circumstances import Circumstances
+from gateway.core.circumstances import Circumstances, IntentTold, Leaf, Origin, Provenance
 from gateway.core.commitment import CommitmentKey
 from gateway.core.decision import policy_input, read_verdict
 from gateway.core.errors import ConfigError
+from gateway.core.fields import FieldRole
 from gateway.core.run_context import Delegation, Principal, PrincipalKind, RunContext
 from gateway.core.schema import ArgumentSchema
 
@@ -33,6 +36,37 @@ COMPLETE = RunContext(
 BARE = replace(COMPLETE, actors=(), roles=frozenset(), run_id=None, delegation=None)
 UNDELEGATED = replace(COMPLETE, delegation=None)
 OUTDATED = replace(COMPLETE, delegation=Delegation("other", (), "2025-01-01T00:00:00.000Z"))
+UNKNOWN_TENANT = replace(COMPLETE, tenant_id="other", roles=frozenset({"agent", "approver", "auditor", "admin"}))
+
+ARGUMENTS = {"path": "/srv/smoke/a", "host": "host.example", "amount": 1.5, "recipient": ["a@host.example"], "text": "smoke"}
+FIELDS = {
+    FieldRole.PATH: ("/path",),
+    FieldRole.HOST: ("/host",),
+    FieldRole.AMOUNT: ("/amount",),
+    FieldRole.RECIPIENT: ("/recipient/*",),
+    FieldRole.CONTENT: ("/text",),
+}
+VOUCHED = (
+    Leaf("/path", FieldRole.PATH, frozenset({Origin.INTENT})),
+    Leaf("/host", FieldRole.HOST, frozenset({Origin.DEFINITION, Origin.UNTRUSTED})),
+    Leaf("/amount", FieldRole.AMOUNT, frozenset({Origin.TRUSTED})),
+    Leaf("/text", FieldRole.CONTENT, frozenset({Origin.UNTRUSTED})),
+)
+FROM_NOWHERE = (*VOUCHED, Leaf("/recipient/0", FieldRole.RECIPIENT, frozenset()), Leaf("/other", None, frozenset()))
+NAMED = IntentTold(("smoke__test",), fulfilled=True)
+RUNS = {
+    "first": Circumstances(),
+    "late": Circumstances(
+        recent_calls=1_000_000, run_calls=1_000_000, run_effects=1_000_000, cited=("untrusted", "trusted")
+    ),
+    "tainted": Circumstances(provenance=Provenance(tainted=True, leaves=VOUCHED)),
+    "covered": Circumstances(provenance=Provenance(tainted=True, leaves=VOUCHED), intent=NAMED),
+    "covered by its task": Circumstances(provenance=Provenance(tainted=True), intent=IntentTold(None, fulfilled=True)),
+    "doubtful": Circumstances(provenance=Provenance(tainted=True, leaves=FROM_NOWHERE), intent=NAMED),
+    "half known": Circumstances(provenance=Provenance(tainted=True, complete=False, leaves=VOUCHED), intent=NAMED),
+    "unnamed": Circumstances(intent=IntentTold(("smoke__other",), fulfilled=True)),
+    "unfulfilled": Circumstances(intent=IntentTold(("smoke__test",), fulfilled=False)),
+}
 
 
 async def smoke(process: PolicyProcess, seconds: float) -> None:
@@ -53,26 +87,34 @@ def smoke_inputs() -> Iterator[tuple[str, bytes]]:
     """What is tried, and the input document."""
     for mode in ApprovalMode:
         for what, run in (("complete", COMPLETE), ("bare", BARE), ("undelegated", UNDELEGATED), ("outdated", OUTDATED)):
-            yield f"a {what} {mode} call", _input(_sealed(mode, ("host.example",), run), 0)
+            yield f"a {what} {mode} call", _input(_sealed(mode, ("host.example",), run), Circumstances())
         keyless = replace(_sealed(mode, (), COMPLETE), idempotency=None)
-        yield f"a {mode} call without key and egress", _input(keyless, 1_000_000)
+        yield f"a {mode} call without key and egress", _input(keyless, Circumstances(recent_calls=1_000_000))
+        full = _sealed(mode, ("host.example",), COMPLETE, ARGUMENTS)
+        for what, around in RUNS.items():
+            yield f"a {mode} call with fields in a run that is {what}", _input(full, around)
+        unknown = _sealed(mode, ("host.example",), UNKNOWN_TENANT, ARGUMENTS)
+        yield f"a {mode} call of another tenant", _input(unknown, Circumstances())
         if mode.has_effect:
             undone = Compensated("undone", "smoke__test", "hmac-sha256:00")
-            yield f"a {mode} call that undoes another", _input(_sealed(mode, (), COMPLETE), 0, undone)
+            yield f"a {mode} call that undoes another", _input(_sealed(mode, (), COMPLETE), Circumstances(0, undone))
 
 
-def _sealed(mode: ApprovalMode, egress: tuple[str, ...], run: RunContext) -> SealedCall:
-    schema = {"type": "object"}
+def _sealed(
+    mode: ApprovalMode, egress: tuple[str, ...], run: RunContext, arguments: dict[str, Any] | None = None
+) -> SealedCall:
+    schema = {"type": "object", "additionalProperties": True}
     definition = ToolDefinition.from_document("smoke", {"name": "test", "inputSchema": schema})
-    classification = Classification(mode, TrustLevel.UNTRUSTED, "smoke", IdempotencyRule.DERIVED, egress)
+    declared = FIELDS if arguments else {}
+    classification = Classification(mode, TrustLevel.UNTRUSTED, "smoke", IdempotencyRule.DERIVED, egress, fields=declared)
     capability = Capability(definition, classification, ArgumentSchema(schema))
     sealed = Sealer(CommitmentKey(bytes(32)), bytes).seal(
-        run, capability, ToolRequest("smoke", capability.id, {}, None, NOW)
+        run, capability, ToolRequest("smoke", capability.id, arguments or {}, None, NOW)
     )
     if not isinstance(sealed, SealedCall):
         raise TypeError(f"the smoke call cannot be sealed: {sealed}")
     return sealed
 
 
-def _input(call: SealedCall, recent_calls: int, compensated: Compensated | None = None) -> bytes:
-    return policy_input(call, Circumstances(recent_calls, compensated), dev=False, now=NOW)
+def _input(call: SealedCall, around: Circumstances) -> bytes:
+    return policy_input(call, around, dev=False, now=NOW)

@@ -105,6 +105,8 @@ def _reference(node: dict[str, Any]) -> list[str]:
     ((kind, value),) = node.items()
     if kind == "Var":
         return [value["value"]]
+    if kind == "RefBrack":  # a[b]: what stands in the brackets is no part of the name
+        return _reference(value["refr"])
     return [*_reference(value["refr"]), value["field"][1]]
 
 

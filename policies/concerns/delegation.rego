@@ -1,24 +1,12 @@
 # METADATA
-# title: delegated
-# description: Needs a valid delegation by the principal that covers this tool, and then that principal's own approval.
-package sealgate.tiers.delegated
+# title: Delegation
+# description: Whether the principal gave the caller the right to act in their name, for this tool, at this time.
+package sealgate.concerns.delegation
+
+import data.sealgate.configured
+import data.sealgate.moment
 
 delegation := input.subject.properties.delegation
-
-decision := {
-	"effect": "deny",
-	"reasons": [reason | some reason in refusals],
-	"obligations": {},
-} if {
-	count(refusals) > 0
-} else := {
-	"effect": "ask",
-	"reasons": [{
-		"code": "delegated.own_approval",
-		"message": "This acts in the name of the person who delegated it. That person must approve.",
-	}],
-	"obligations": {"approver": concat(":", [input.subject.type, input.subject.id])},
-}
 
 # METADATA
 # title: Why the delegation does not carry this call
@@ -58,17 +46,11 @@ delegated if is_object(delegation)
 own if delegation.subject == input.subject.id
 
 unexpired if {
-	# Text sorts like time only when both have the same shape (RFC 3339, UTC, milliseconds).
-	is_moment(delegation.expires_at)
-	is_moment(input.context.time)
+	moment.is_moment(delegation.expires_at)
+	moment.is_moment(input.context.time)
 	input.context.time < delegation.expires_at
-}
-
-is_moment(text) if {
-	is_string(text)
-	regex.match(`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[.][0-9]{3}Z$`, text)
 }
 
 covered if input.resource.id in delegation.scopes
 
-covered if concat("", [input.resource.properties.upstream, "__*"]) in delegation.scopes
+covered if configured.upstream_key in delegation.scopes

@@ -3,9 +3,10 @@
 # description: Allowed, and recorded like every call.
 package sealgate.tiers.read_only
 
-decision := {
-	"effect": "allow",
-	"reasons": [{
+verdict := {
+	"refusals": set(),
+	"doubts": set(),
+	"grounds": [{
 		"code": "read_only.allowed",
 		"message": "Reading is allowed.",
 	}],

@@ -1,11 +1,10 @@
 package sealgate.tiers.delegated_test
 
-import data.sealgate.authz
 import data.sealgate.fixture
 
-decide(call) := decision if {
-	decision := authz.decision with input as call
-}
+decide(call) := fixture.decision(call, fixture.settings)
+
+under_evidence(count) := fixture.decision(fixture.call("delegated"), fixture.under("delegated_evidence", count))
 
 delegation(member, value) := fixture.changed("delegated", concat("", ["/subject/properties/delegation", member]), value)
 
@@ -81,4 +80,25 @@ test_another_scope_is_denied if {
 test_every_fault_is_named_in_order if {
 	decision := decide(delegation("", {"subject": "mallory", "scopes": [], "expires_at": "2020-01-01T00:00:00.000Z"}))
 	fixture.codes(decision) == ["delegation.expired", "delegation.not_covered", "delegation.wrong_subject"]
+}
+
+test_the_call_must_cite_what_the_settings_want if {
+	said := under_evidence(2)
+	said.effect == "ask"
+	said.obligations == {"approver": "user:alice", "evidence": {"count": 2}}
+}
+
+test_none_wanted_is_none if {
+	under_evidence(0).obligations == {"approver": "user:alice"}
+}
+
+test_without_the_setting_one_is_wanted if {
+	said := fixture.decision(fixture.call("delegated"), object.remove(fixture.settings, ["delegated_evidence"]))
+	said.obligations == {"approver": "user:alice", "evidence": {"count": 1}}
+}
+
+test_what_is_no_count_is_left_for_the_gateway_to_refuse if {
+	every odd in [null, "0", false, -1] {
+		under_evidence(odd).obligations.evidence == {"count": odd}
+	}
 }

@@ -11,7 +11,7 @@ endif
 PARALLEL := -n 2 --dist loadfile
 OPA := .ci/with "$(or $(OPA_BIN),opa)" 'build it: .ci/opa'
 
-.PHONY: help run demo test test-long check style types policy dockerfile bench bench-log faults fuzz lock clean
+.PHONY: help run demo test test-long check style types policy dockerfile bench bench-log bench-policy faults fuzz lock clean
 
 help: ## List the targets
 	@awk -F ': .*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,7 +41,7 @@ types: .venv/dev.stamp ## Strict types on code, tests, examples and the benchmar
 policy: .venv/dev.stamp ## Check and test the policies with the embedded engine, and with a real OPA where there is one
 	.venv/bin/sealgate policy check
 	.venv/bin/sealgate policy test
-	@$(OPA) check --strict policies
+	@$(OPA) check --strict --capabilities tests/opa/capabilities.json policies
 	@$(OPA) fmt --list --fail policies
 	@$(OPA) test policies
 
@@ -53,6 +53,9 @@ bench: .venv/bench.stamp ## Measure what governing a call costs
 
 bench-log: .venv/dev.stamp ## Measure the log as it grows: appending, proofs, verification
 	@$(PY) -m bench.log_growth $(ARGS)
+
+bench-policy: .venv/dev.stamp ## Measure what a decision costs with 10 registered tools and with 10,000
+	@$(PY) -m bench.policy_cost $(ARGS)
 
 faults: .venv/dev.stamp ## Break disk, process, clock and network under a gateway and count what was lost (ARGS)
 	@$(PY) -m faults.run $(ARGS)

@@ -7,22 +7,12 @@
 #   undefined, and that is a deny.
 package sealgate.authz
 
-# One import per package: an engine that meets `data.sealgate.tiers` evaluates every tier in it.
 import data.sealgate.concerns.approvals
-import data.sealgate.concerns.arguments
-import data.sealgate.concerns.budgets
-import data.sealgate.concerns.egress
-import data.sealgate.concerns.flow
-import data.sealgate.concerns.intent
-import data.sealgate.concerns.results
-import data.sealgate.concerns.roles
-import data.sealgate.concerns.windows
-import data.sealgate.modes
-import data.sealgate.tiers.delegated
-import data.sealgate.tiers.destructive
-import data.sealgate.tiers.local_write
-import data.sealgate.tiers.network
-import data.sealgate.tiers.read_only
+
+# Rules of other packages are written in full: of a package that is imported, the embedded engine evaluates every rule.
+mode := input.resource.properties.mode
+
+ranks := data.sealgate.modes.ranks
 
 default decision := {
 	"effect": "deny",
@@ -61,25 +51,45 @@ decision := {
 	count(every_doubt) == 0
 }
 
-every_refusal := (((((refusals | tier.refusals) | roles.refusals) | arguments.refusals) | budgets.refusals) | windows.refusals) | (((intent.refusals | flow.refusals) | results.refusals) | approvals.refusals)
+every_refusal := union({
+	refusals,
+	tier.refusals,
+	data.sealgate.concerns.approvals.refusals,
+	data.sealgate.concerns.arguments.refusals,
+	data.sealgate.concerns.budgets.refusals,
+	data.sealgate.concerns.flow.refusals,
+	data.sealgate.concerns.intent.refusals,
+	data.sealgate.concerns.results.refusals,
+	data.sealgate.concerns.roles.refusals,
+	data.sealgate.concerns.windows.refusals,
+})
 
-every_doubt := ((doubts | tier.doubts) | arguments.doubts) | flow.doubts
+every_doubt := union({
+	doubts,
+	tier.doubts,
+	data.sealgate.concerns.arguments.doubts,
+	data.sealgate.concerns.flow.doubts,
+})
 
-every_obligation := object.union_n([tier.obligations, egress.obligations, results.obligations, obligations])
+every_obligation := object.union_n([
+	obligations,
+	data.sealgate.concerns.egress.obligations,
+	data.sealgate.concerns.results.obligations,
+])
 
 # METADATA
 # title: What the call's approval mode says
 # description: "{refusals: set, doubts: set, grounds: [reason], obligations: object}"
-tier := read_only.verdict if {
-	modes.mode == "read_only"
-} else := local_write.verdict if {
-	modes.mode == "local_write"
-} else := network.verdict if {
-	modes.mode == "network"
-} else := delegated.verdict if {
-	modes.mode == "delegated"
-} else := destructive.verdict if {
-	modes.mode == "destructive"
+tier := data.sealgate.tiers.read_only.verdict if {
+	mode == "read_only"
+} else := data.sealgate.tiers.local_write.verdict if {
+	mode == "local_write"
+} else := data.sealgate.tiers.network.verdict if {
+	mode == "network"
+} else := data.sealgate.tiers.delegated.verdict if {
+	mode == "delegated"
+} else := data.sealgate.tiers.destructive.verdict if {
+	mode == "destructive"
 } else := {"refusals": set(), "doubts": set(), "grounds": [], "obligations": {}} if {
 	not known_mode # refused below
 }
@@ -119,8 +129,8 @@ doubts contains doubt if some doubt in tier.doubts
 # description: Rules of your own in this package add to it; two that give one name different values are an error, so a deny.
 obligations[name] := value if some name, value in tier.obligations
 
-known_mode if modes.ranks[modes.mode] >= 0
+known_mode if ranks[mode] >= 0
 
-within_ceiling if modes.ranks[modes.mode] <= modes.ranks[input.context.run.mode_ceiling]
+within_ceiling if ranks[mode] <= ranks[input.context.run.mode_ceiling]
 
 is_agent if "agent" in input.subject.properties.roles

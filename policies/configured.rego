@@ -8,8 +8,9 @@
 #   be there. Before any other call it is a trap: where an argument is undefined, OPA finds the whole rule undefined and the
 #   embedded engine finds it true.
 #
-#   Functions write `data.sealgate.settings` in full. In a function that another package calls, the embedded engine does not
-#   always find what an import names.
+#   Packages are imported for their functions and settings only, and rules of other packages written in full: of an imported
+#   package whose rule is named the embedded engine evaluates every rule. Functions write the settings in full, too: in a
+#   function that another package calls, it does not always find what an import names.
 package sealgate.configured
 
 # METADATA

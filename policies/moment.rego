@@ -5,5 +5,7 @@ package sealgate.moment
 
 is_moment(text) if {
 	is_string(text)
-	regex.match(`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[.][0-9]{3}Z$`, text)
+
+	# No leap second: engines differ in whether that is a time.
+	regex.match(`^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3])(:[0-5][0-9]){2}[.][0-9]{3}Z$`, text)
 }

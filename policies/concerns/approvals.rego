@@ -4,7 +4,6 @@
 package sealgate.concerns.approvals
 
 import data.sealgate.configured
-import data.sealgate.modes
 import data.sealgate.settings
 
 # METADATA
@@ -29,8 +28,8 @@ refusals contains {
 
 readable if {
 	configured.formed(settings.approvals, {"quorum", "routes", "run"})
-	configured.formed(object.get(settings.approvals, "quorum", {}), modes.names)
-	configured.formed(object.get(settings.approvals, "routes", {}), modes.names)
+	configured.formed(object.get(settings.approvals, "quorum", {}), data.sealgate.modes.names)
+	configured.formed(object.get(settings.approvals, "routes", {}), data.sealgate.modes.names)
 }
 
 # METADATA
@@ -38,16 +37,16 @@ readable if {
 obligations(doubts) := object.union_n([quorum, routes, reach(doubts)])
 
 quorum := {"quorum": found} if {
-	found := settings.approvals.quorum[modes.mode]
+	found := settings.approvals.quorum[data.sealgate.modes.mode]
 } else := {}
 
 routes := {"routes": found} if {
-	found := settings.approvals.routes[modes.mode]
+	found := settings.approvals.routes[data.sealgate.modes.mode]
 } else := {}
 
 offered if {
 	settings.approvals.run == true
-	modes.mode in {"local_write", "network"}
+	data.sealgate.modes.mode in {"local_write", "network"}
 }
 
 reach(doubts) := {"approve_for": "run"} if {

@@ -6,7 +6,6 @@
 package sealgate.concerns.budgets
 
 import data.sealgate.configured
-import data.sealgate.modes
 import data.sealgate.settings
 
 budgets := settings.budgets
@@ -33,7 +32,7 @@ refusals contains {
 	"code": "budget.run_effects",
 	"message": "This run has changed as much as it may. It may still read; a person may start another one.",
 } if {
-	modes.has_effect
+	data.sealgate.modes.has_effect
 	configured.exists(budgets.run_effects)
 	not effects_left
 }

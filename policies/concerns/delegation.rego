@@ -3,7 +3,6 @@
 # description: Whether the principal gave the caller the right to act in their name, for this tool, at this time.
 package sealgate.concerns.delegation
 
-import data.sealgate.configured
 import data.sealgate.moment
 
 delegation := input.subject.properties.delegation
@@ -53,4 +52,4 @@ unexpired if {
 
 covered if input.resource.id in delegation.scopes
 
-covered if configured.upstream_key in delegation.scopes
+covered if data.sealgate.configured.upstream_key in delegation.scopes

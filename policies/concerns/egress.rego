@@ -6,7 +6,6 @@
 package sealgate.concerns.egress
 
 import data.sealgate.configured
-import data.sealgate.modes
 import data.sealgate.settings
 
 # METADATA
@@ -22,16 +21,16 @@ doubts contains {
 	"code": "network.host_not_allowed",
 	"message": "This tool reaches a host that is not on the egress allow-list. Ask the operator to add it, or have a person approve.",
 } if {
-	some host in input.resource.properties.egress
-	not allowed(host)
+	declared
+	not declared_allowed
 }
 
 doubts contains {
 	"code": "network.argument_not_allowed",
 	"message": "An argument names a host that is not on the egress allow-list. Use another host, or have a person approve.",
 } if {
-	some host in input.context.fields.host
-	not allowed(host)
+	named
+	not named_allowed
 }
 
 # METADATA
@@ -49,18 +48,43 @@ refusals contains {
 # description: Of an allowed call all are on the allow-list; of one that a person approved, that person was shown them.
 obligations := {"egress": [host | some host in hosts]} if {
 	pinned
-	modes.has_effect
+	data.sealgate.modes.has_effect
 	count(hosts) > 0
 } else := {}
 
-hosts contains host if some host in input.resource.properties.egress
+hosts contains host if {
+	is_array(input.resource.properties.egress)
+	some host in input.resource.properties.egress
+}
 
-hosts contains host if some host in input.context.fields.host
+hosts contains host if {
+	is_array(input.context.fields.host)
+	some host in input.context.fields.host
+}
+
+declared_allowed if {
+	is_array(input.resource.properties.egress)
+	every host in input.resource.properties.egress {
+		allowed(host)
+	}
+}
+
+named if configured.exists(input.context.fields.host)
+
+named_allowed if {
+	is_array(input.context.fields.host)
+	every host in input.context.fields.host {
+		allowed(host)
+	}
+}
 
 # A rule of its own: `not host in settings.egress_allow` is undefined, and so no doubt, when there is no such setting.
 allowed(host) if host in data.sealgate.settings.egress_allow
 
-declared if count(input.resource.properties.egress) > 0
+declared if {
+	is_array(input.resource.properties.egress)
+	count(input.resource.properties.egress) > 0
+}
 
 # Whatever is neither missing nor false pins.
 pinned if {

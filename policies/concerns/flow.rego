@@ -5,9 +5,7 @@
 #   decides what the call does was seen in the intent, in the tool's definition or in a trusted result.
 package sealgate.concerns.flow
 
-import data.sealgate.concerns.intent
 import data.sealgate.configured
-import data.sealgate.modes
 import data.sealgate.settings
 
 vouching := {"intent", "definition", "trusted"}
@@ -31,7 +29,7 @@ causes contains {
 	"message": "This run has read text that is not to be believed and registered no intent before. Have a person approve.",
 } if {
 	doubtful
-	not intent.registered
+	not data.sealgate.concerns.intent.registered
 }
 
 causes contains {
@@ -39,7 +37,7 @@ causes contains {
 	"message": "This run has read text that is not to be believed, and its intent does not cover this call. Have a person approve.",
 } if {
 	doubtful
-	intent.registered
+	data.sealgate.concerns.intent.registered
 	not covered_by_intent
 }
 
@@ -48,7 +46,7 @@ causes contains {
 	"message": "An argument came neither from the run's intent nor from anything trusted. Use such values, or have a person approve.",
 } if {
 	doubtful
-	intent.registered
+	data.sealgate.concerns.intent.registered
 	not vouched
 }
 
@@ -58,9 +56,9 @@ doubtful if {
 }
 
 covered_by_intent if {
-	modes.has_effect # where the arguments come from is told of calls with an effect only
+	data.sealgate.modes.has_effect # where the arguments come from is told of calls with an effect only
 	input.context.intent.fulfilled == true
-	intent.names_tool
+	data.sealgate.concerns.intent.names_tool
 }
 
 vouched if {
@@ -79,7 +77,7 @@ harmless(leaf) if {
 	origin in vouching
 }
 
-gated if modes.mode in gated_modes
+gated if data.sealgate.modes.mode in gated_modes
 
 # METADATA
 # title: The modes that a tainted run is asked about
@@ -87,9 +85,9 @@ gated if modes.mode in gated_modes
 gated_modes := settings.flow.gated_modes if {
 	is_array(settings.flow.gated_modes)
 	every name in settings.flow.gated_modes {
-		name in modes.names
+		name in data.sealgate.modes.names
 	}
-} else := modes.with_effect
+} else := data.sealgate.modes.with_effect
 
 # What is neither missing nor `ask` denies.
 asks if not configured.given("flow")

@@ -5,8 +5,6 @@
 #   not name, or whose arguments it rules out, is denied.
 package sealgate.concerns.intent
 
-import data.sealgate.modes
-
 intent := input.context.intent
 
 # METADATA
@@ -15,7 +13,7 @@ refusals contains {
 	"code": "intent.tool_not_named",
 	"message": "This run registered which tools it may change things with, and this is none of them. Start a run whose intent names it.",
 } if {
-	modes.has_effect
+	data.sealgate.modes.has_effect
 	registered
 	not names_tool
 }
@@ -24,7 +22,7 @@ refusals contains {
 	"code": "intent.not_fulfilled",
 	"message": "The arguments are not those this run registered for this tool. Use the registered ones, or start another run.",
 } if {
-	modes.has_effect
+	data.sealgate.modes.has_effect
 	registered
 	not intent.fulfilled == true
 }

@@ -6,8 +6,9 @@
 package sealgate.concerns.roles
 
 import data.sealgate.configured
-import data.sealgate.modes
 import data.sealgate.settings
+
+ranks := data.sealgate.modes.ranks
 
 tenant := settings.tenants[input.subject.properties.tenant]
 
@@ -36,7 +37,7 @@ granted if {
 	some role in input.subject.properties.roles
 	grant := tenant.roles[role]
 	configured.formed(grant, {"max_mode", "upstreams"})
-	modes.ranks[modes.mode] <= modes.ranks[grant.max_mode]
+	ranks[data.sealgate.modes.mode] <= ranks[grant.max_mode]
 	grants_upstream(grant)
 }
 

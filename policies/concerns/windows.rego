@@ -6,7 +6,6 @@
 package sealgate.concerns.windows
 
 import data.sealgate.configured
-import data.sealgate.modes
 import data.sealgate.moment
 import data.sealgate.settings
 
@@ -28,11 +27,11 @@ refusals contains {
 	not open(windows)
 }
 
-keys contains modes.mode
+keys contains data.sealgate.modes.mode
 
 keys contains input.resource.id
 
-keys contains configured.upstream_key
+keys contains data.sealgate.configured.upstream_key
 
 open(windows) if {
 	is_array(windows)

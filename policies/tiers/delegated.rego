@@ -5,12 +5,11 @@
 #   own approval.
 package sealgate.tiers.delegated
 
-import data.sealgate.concerns.delegation
 import data.sealgate.configured
 import data.sealgate.settings
 
 verdict := {
-	"refusals": delegation.refusals,
+	"refusals": data.sealgate.concerns.delegation.refusals,
 	"doubts": {{
 		"code": "delegated.own_approval",
 		"message": "This acts in the name of the person who delegated it. That person must approve.",

@@ -5,12 +5,11 @@
 #   allow-list and the caller is within its rate; otherwise a person is asked.
 package sealgate.tiers.network
 
-import data.sealgate.concerns.egress
 import data.sealgate.settings
 
 verdict := {
-	"refusals": egress.refusals,
-	"doubts": egress.doubts | doubts,
+	"refusals": data.sealgate.concerns.egress.refusals,
+	"doubts": data.sealgate.concerns.egress.doubts | doubts,
 	"grounds": [{
 		"code": "network.allowed",
 		"message": "Every host this call reaches is on the egress allow-list, and the caller is within its rate.",

@@ -6,6 +6,7 @@ from typing import Any
 from gateway.core.call import SealedCall, Sealer, ToolRequest
 from gateway.core.capability import ApprovalMode, Capability, Classification, IdempotencyRule, ToolDefinition, TrustLevel
 from gateway.core.commitment import CommitmentKey
+from gateway.core.fields import Fields
 from gateway.core.run_context import Delegation, Principal, PrincipalKind, RunContext
 from gateway.core.schema import ArgumentSchema
 
@@ -20,6 +21,7 @@ class Case:
     """What a policy test varies; the rest is the same in every call."""
 
     mode: ApprovalMode = READ_ONLY
+    upstream: str = "mail"
     tool: str = "send"
     arguments: dict[str, Any] = field(default_factory=dict)
     egress: tuple[str, ...] = ()
@@ -29,24 +31,27 @@ class Case:
     ceiling: ApprovalMode = DESTRUCTIVE
     delegation: Delegation | None = None
     recent_calls: int = 0
+    tenant: str = "default"
+    fields: Fields = field(default_factory=dict)
 
 
 def sealed(case: Case) -> SealedCall:
     """The call that `case` describes."""
     schema = {"type": "object", "additionalProperties": True}
     capability = Capability(
-        ToolDefinition.from_document("mail", {"name": case.tool, "inputSchema": schema}),
+        ToolDefinition.from_document(case.upstream, {"name": case.tool, "inputSchema": schema}),
         Classification(
             case.mode,
             TrustLevel.UNTRUSTED,
             "mail-team",
             IdempotencyRule.DERIVED,
             case.egress,
+            fields=case.fields,
         ),
         ArgumentSchema(schema),
     )
     run = RunContext(
-        tenant_id="default",
+        tenant_id=case.tenant,
         principal=Principal(case.kind, "alice"),
         actors=(Principal(PrincipalKind.AGENT, "assistant"),),
         roles=frozenset(case.roles),

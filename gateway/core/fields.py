@@ -1,14 +1,16 @@
 """Which arguments mean what: the fields an operator declares of a tool, and their values in one form.
 
 A field is a JSON pointer (RFC 6901) into the arguments, in which `*` stands for every element of a list. Its values are
-brought to one form here, once: what policy compares and what the guards check is the same text. A value that has no such
-form is refused, so that no two readers of it can disagree.
+brought to one form here, once (`normal_forms.py`): what policy compares and what the guards check is the same text. A value
+that has no such form is refused, so that no two readers of it can disagree.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+from gateway.core.normal_forms import amount_form, host_form, path_form, recipient_form
 
 EVERY = "*"
 
@@ -57,7 +59,7 @@ def _below(place: tuple[str, Any], token: str, name: str) -> Iterable[tuple[str,
 
 
 def read_fields(arguments: dict[str, Any], fields: Fields) -> dict[FieldRole, list[Any]] | BadField:
-    """The values of every declared field but `content`, by role, in the one form of their role."""
+    """The values of every declared field but `content`, by role, in the one form of their role. A null is no value."""
     found: dict[FieldRole, list[Any]] = {}
     for role, pointers in fields.items():
         if role is FieldRole.CONTENT:
@@ -65,16 +67,30 @@ def read_fields(arguments: dict[str, Any], fields: Fields) -> dict[FieldRole, li
         for pointer in pointers:
             for _, value in values_at(arguments, pointer):
                 for item in value if isinstance(value, list) else [value]:
+                    if item is None:
+                        continue
                     read = _read(role, item)
                     if read is None:
-                        return BadField(role, pointer, f"it is no {role} in a form that means one thing only")
+                        return BadField(role, pointer, NO_FORM[role])
                     found.setdefault(role, []).append(read)
     return found
 
 
-def _read(role: FieldRole, value: Any) -> Any:
-    match role:
-        case FieldRole.AMOUNT:
-            return value if type(value) in (int, float) else None
-        case _:
-            return value if isinstance(value, str) and value else None
+NO_FORM = {
+    FieldRole.HOST: "it is no host in a form that means one thing only. Send a name such as api.example.com, or an https:// "
+    "address without a user name",
+    FieldRole.PATH: "it is no path in a form that means one thing only. Send a plain path without .., ~, % codes and "
+    "backslashes",
+    FieldRole.AMOUNT: "it is no amount. Send a number that is not negative, or such a number as plain decimal text",
+    FieldRole.RECIPIENT: "it is no recipient in a form that means one thing only. Send one address, account or name, "
+    "without invisible characters",
+}
+
+
+def _read(role: FieldRole, value: Any) -> str | int | float | None:
+    if role is FieldRole.AMOUNT:
+        return amount_form(value)
+    return _TEXT_FORMS[role](value) if isinstance(value, str) else None
+
+
+_TEXT_FORMS = {FieldRole.HOST: host_form, FieldRole.PATH: path_form, FieldRole.RECIPIENT: recipient_form}

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import orjson
 
 from gateway.core.approval import Grant
-from gateway.core.call import SealedCall
 from gateway.core.capability import ApprovalMode, Classification, IdempotencyRule, ToolDefinition, TrustLevel
 from gateway.core.catalog import Catalog, build_catalog
 from gateway.core.outcome import Reason
@@ -53,7 +52,7 @@ class World:
         """Keys whose effect happened more than once."""
         return [key for key, count in Counter(effect.key for effect in self.effects).items() if count > 1]
 
-    async def ready(self, call: SealedCall) -> Reason | None:
+    async def ready(self, grant: Grant) -> Reason | None:
         return None
 
     async def run(self, grant: Grant) -> UpstreamReply:

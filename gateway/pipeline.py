@@ -137,7 +137,7 @@ class Gateway:
         try:
             grant = Grant(call, decision, approved)
             with step("ready"):
-                unready = await self.executor.ready(call)
+                unready = await self.executor.ready(grant)
             if unready is not None:
                 return Denied((unready,), await refuse(refused.because(unready)))
 

@@ -8,7 +8,7 @@
 | approve_for | once, run | the widest yes an approver may give; once without it |
 | redact | list of JSON pointers into the result | these are taken out before the result is stored and answered |
 | max_result_bytes | a number | a larger result is withheld |
-| egress | list of hosts | the call may reach these hosts only |
+| egress | list of hosts | every host the call names, and an HTTP upstream's own, is one of these |
 | modify | {JSON pointer: value} | the arguments are changed so, and the changed call is decided anew |
 | evidence | {"count": n, "trust": level} | the call must cite that many results of its run, of that trust at least |
 
@@ -23,6 +23,7 @@ from enum import StrEnum
 from typing import Any
 
 from gateway.core.capability import TrustLevel
+from gateway.core.normal_forms import host_form
 from gateway.core.run_context import PrincipalKind
 
 MAX_LISTED = 64
@@ -82,7 +83,7 @@ class Obligations:
 
 
 NONE = Obligations()
-HONOURED = frozenset({"approver"})
+HONOURED = frozenset({"approver", "egress"})
 """What this gateway honours so far; every other name makes the decision none."""
 
 FOR_APPROVERS = frozenset({"approver", "quorum", "routes", "approve_for"})
@@ -153,10 +154,10 @@ def _pointer(value: Any) -> str:
 
 
 def _hosts(value: Any) -> tuple[str, ...]:
-    hosts = tuple(_listed(value))
-    if not all(isinstance(host, str) and host for host in hosts):
-        raise BadObligation("obligation egress is a list of hosts")
-    return hosts
+    hosts = tuple(host_form(one) if isinstance(one, str) and "/" not in one else None for one in _listed(value))
+    if None in hosts:
+        raise BadObligation("obligation egress is a list of hosts such as api.example.com")
+    return tuple(host for host in hosts if host is not None)
 
 
 def _modify(value: Any) -> dict[str, Any]:

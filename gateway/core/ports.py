@@ -91,8 +91,8 @@ class Journal(Protocol):
 class Executor(Protocol):
     """Runs granted calls at upstreams. Implementations: `adapters.upstream.Upstreams`."""
 
-    async def ready(self, call: SealedCall) -> Reason | None:
-        """Why `call` cannot be sent now: its upstream is down, or lists another definition."""
+    async def ready(self, grant: Grant) -> Reason | None:
+        """Why the call cannot be sent now: its upstream is down, lists another definition, or may not get such fields."""
 
     async def run(self, grant: Grant) -> UpstreamReply:
         """Send the call once and wait for its end, within the upstream's deadline. Never retries, never raises."""

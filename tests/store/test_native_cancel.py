@@ -53,7 +53,7 @@ class Sent:
         self.reached = asyncio.Event()
         self.answer = asyncio.Event()
 
-    async def ready(self, call: SealedCall) -> Reason | None:
+    async def ready(self, grant: Grant) -> Reason | None:
         return None
 
     async def run(self, grant: Grant) -> UpstreamReply:

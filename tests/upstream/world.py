@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
+from gateway.adapters.upstream.addresses import Resolve, system_resolve
 from gateway.adapters.upstream.spec import HttpSpec, Limits, StdioSpec, UpstreamSpec
 from gateway.adapters.upstream.status import State, UpstreamStatus
 from gateway.adapters.upstream.upstreams import Upstreams
@@ -20,6 +21,7 @@ from gateway.core.capability import ApprovalMode, Capability, Classification, Id
 from gateway.core.catalog import build_catalog
 from gateway.core.commitment import CommitmentKey
 from gateway.core.decision import Effect, PolicyDecision
+from gateway.core.obligations import NONE, Obligations
 from gateway.core.outcome import Reason
 from gateway.core.reply import ToolReply, UpstreamReply
 from gateway.core.run_context import Principal, PrincipalKind, RunContext
@@ -61,19 +63,19 @@ def at(port: int, name: str = "web", limits: Limits = QUICK, **headers: str) -> 
 class World:
     """Running upstreams and what they listed."""
 
-    def __init__(self, specs: tuple[UpstreamSpec, ...]) -> None:
+    def __init__(self, specs: tuple[UpstreamSpec, ...], resolve: Resolve = system_resolve) -> None:
         self.listed: list[tuple[str, list[ToolDefinition]]] = []
-        self.upstreams = Upstreams(specs, lambda name, tools: self.listed.append((name, tools)))
+        self.upstreams = Upstreams(specs, lambda name, tools: self.listed.append((name, tools)), resolve)
         self._sealer = Sealer(CommitmentKey(bytes(32)), os.urandom)
 
     def tools(self, name: str) -> dict[str, ToolDefinition]:
         """The newest list of that upstream."""
         return next({tool.name: tool for tool in tools} for listed, tools in reversed(self.listed) if listed == name)
 
-    def capability(self, name: str, tool: str, mode: ApprovalMode = ApprovalMode.READ_ONLY) -> Capability:
-        """The tool as now listed, pinned and classified."""
+    def capability(self, name: str, tool: str, mode: ApprovalMode = ApprovalMode.READ_ONLY, **declared: Any) -> Capability:
+        """The tool as now listed, pinned and classified; `declared` are its egress, fields and roots."""
         definition = self.tools(name)[tool]
-        what = Classification(mode, TrustLevel.UNTRUSTED, "test", IdempotencyRule.DERIVED)
+        what = Classification(mode, TrustLevel.UNTRUSTED, "test", IdempotencyRule.DERIVED, **declared)
         catalog = build_catalog([definition], [("*", what)], {definition.capability_id: definition.digest})
         capability = catalog.resolve(definition.capability_id)
         assert isinstance(capability, Capability), capability
@@ -100,7 +102,11 @@ class World:
     async def ready(self, capability: Capability) -> Reason | None:
         """Why a call of it cannot be sent now."""
         name, _, tool = capability.id.partition("__")
-        return await self.upstreams.ready(self.call(name, tool, capability=capability))
+        return await self.ready_sealed(self.call(name, tool, capability=capability))
+
+    async def ready_sealed(self, call: SealedCall, obligations: Obligations = NONE) -> Reason | None:
+        """Why this call cannot be sent now, allowed under these obligations."""
+        return await self.upstreams.ready(Grant(call, PolicyDecision("d", "test", "r", Effect.ALLOW, (), obligations)))
 
     async def run(self, name: str, tool: str, arguments: dict[str, Any] | None = None) -> UpstreamReply:
         """Seal, grant, run."""
@@ -127,9 +133,9 @@ class World:
 
 
 @asynccontextmanager
-async def running(*specs: UpstreamSpec) -> AsyncIterator[World]:
+async def running(*specs: UpstreamSpec, resolve: Resolve = system_resolve) -> AsyncIterator[World]:
     """Upstreams that have settled."""
-    world = World(specs)
+    world = World(specs, resolve)
     async with world.upstreams:
         await world.upstreams.settled(PATIENCE_SECONDS)
         yield world

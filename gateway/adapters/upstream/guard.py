@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 
 import httpx2
 
+from gateway.adapters.upstream.addresses import Addresses
+
 logger = logging.getLogger("sealgate.upstream")
 
 SESSION_HEADER = "mcp-session-id"
@@ -26,10 +28,12 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
     An answer outside an event stream may have `max_bytes`. The SDK caps single events itself; here all event streams of the
     session together may bring `WINDOW_LINES` and `WINDOW_BYTES` (or `max_bytes`, if more) in `WINDOW_SECONDS`. A stream that
     brings more is cut, and a listening GET refused until the window is over; the SDK gives up after two. A redirect or a
-    compressed answer becomes a 502: the first could lead anywhere, the second could be a bomb.
+    compressed answer becomes a 502: the first could lead anywhere, the second could be a bomb. Connections go where
+    `addresses` lets them.
     """
 
-    def __init__(self, name: str, max_bytes: int, tls: ssl.SSLContext | bool) -> None:
+    def __init__(self, name: str, max_bytes: int, tls: ssl.SSLContext | bool, addresses: Addresses) -> None:
+        self._addresses = addresses
         self._inner = httpx2.AsyncHTTPTransport(verify=tls, trust_env=False)
         self._max_bytes = max_bytes
         self._rate = _Rate(name, max(WINDOW_BYTES, max_bytes))
@@ -38,7 +42,7 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         if request.method == "GET":
             self._rate.spend(0, OPENING_LINES)
-        response = await self._inner.handle_async_request(request)
+        response = await self._sent(request)
         headers = response.headers
         if 300 <= response.status_code < 400 or headers.get("content-encoding", "identity").lower() != "identity":
             await response.aclose()
@@ -51,6 +55,26 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         else:
             response.stream = _Capped(response.stream, self._max_bytes)
         return response
+
+    async def _sent(self, request: httpx2.Request) -> httpx2.Response:
+        """Send it to an address that was checked, the first that takes the connection. TLS still wants the host's name."""
+        host = request.url.raw_host.decode().strip("[]")
+        port = request.url.port or (443 if request.url.scheme == "https" else 80)
+        addresses = await self._addresses.of(host, port)
+        for address in addresses:
+            pinned = httpx2.Request(
+                request.method,
+                request.url.copy_with(host=address),
+                headers=request.headers,
+                stream=request.stream,
+                extensions={**request.extensions, "sni_hostname": host},
+            )
+            try:
+                return await self._inner.handle_async_request(pinned)
+            except (httpx2.ConnectError, httpx2.ConnectTimeout):
+                if address == addresses[-1]:
+                    raise
+        raise httpx2.ConnectError("no address")
 
     async def aclose(self) -> None:
         await self._inner.aclose()

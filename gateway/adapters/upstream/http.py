@@ -16,6 +16,7 @@ from typing import Any
 import aiohttp
 import orjson
 
+from gateway.adapters.upstream.addresses import Addresses, CheckedResolver
 from gateway.adapters.upstream.rpc import (
     CLIENT_INFO,
     FLOOD,
@@ -51,13 +52,22 @@ SIDE_POST_SECONDS = 5.0
 TOOLS_CHANGED = "notifications/tools/list_changed"
 
 
-def http_session(tls: ssl.SSLContext | bool) -> aiohttp.ClientSession:
-    """The session that all links share. No cookies, no proxy of the environment, no decompression."""
+def http_session(tls: ssl.SSLContext | bool, addresses: Addresses) -> aiohttp.ClientSession:
+    """The session that all links share. No cookies, no proxy of the environment, no decompression.
+
+    A name is resolved once for each connection, which goes to one of the addresses that were checked then.
+    """
     connecting = aiohttp.TraceConfig()
     connecting.on_connection_create_start.append(_mark_sent(False))
     connecting.on_connection_create_end.append(_mark_sent(True))
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS, ssl=tls),
+        connector=aiohttp.TCPConnector(
+            limit=0,
+            keepalive_timeout=KEEP_ALIVE_SECONDS,
+            ssl=tls,
+            resolver=CheckedResolver(addresses),
+            use_dns_cache=False,
+        ),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         headers={"user-agent": f"{CLIENT_INFO.name}/{CLIENT_INFO.version}"},

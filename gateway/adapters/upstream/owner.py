@@ -14,6 +14,7 @@ import orjson
 from mcp.shared.inbound import find_invalid_x_mcp_header, mcp_param_headers, x_mcp_header_map
 
 from gateway.adapters.upstream.child import StderrTail
+from gateway.adapters.upstream.field_guard import field_refusal
 from gateway.adapters.upstream.listing import ListingRefused, list_tools
 from gateway.adapters.upstream.result import call_result
 from gateway.adapters.upstream.rpc import LOST, TIMEOUT, UNAVAILABLE, Fault, Outgoing, tools_call
@@ -103,11 +104,15 @@ class Upstream:
 
     # -- calls, from any task
 
-    async def ready(self, capability: Capability) -> Reason | None:
-        """See `Executor.ready`."""
+    async def ready(self, grant: Grant) -> Reason | None:
+        """See `Executor.ready`. The fields are looked at last, as shortly before the call as can be."""
         session = self._usable()
         if session is None:
             return say(UNAVAILABLE, self._name)
+        drifted = await self._drifted(session, grant.call.capability)
+        return drifted or await field_refusal(grant, self._spec, self._wire.resolve)
+
+    async def _drifted(self, session: Session, capability: Capability) -> Reason | None:
         if capability.mode not in CHECKED_MODES:
             return None
         try:

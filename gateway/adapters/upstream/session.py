@@ -16,6 +16,7 @@ from mcp.client.subscriptions import SubscriptionLost
 from mcp.shared.exceptions import MCPError
 from mcp_types import METHOD_NOT_FOUND, ToolListChangedNotification
 
+from gateway.adapters.upstream.addresses import Addresses, Resolve
 from gateway.adapters.upstream.child import StderrTail
 from gateway.adapters.upstream.guard import GuardedTransport
 from gateway.adapters.upstream.http import HttpLink
@@ -33,6 +34,8 @@ class Wire:
 
     http: aiohttp.ClientSession
     tls: ssl.SSLContext | bool
+    addresses: Addresses
+    resolve: Resolve
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ async def _open_stdio(spec: StdioSpec, tail: StderrTail, on_changed: Notice, on_
 @asynccontextmanager
 async def _open_http(spec: HttpSpec, wire: Wire, on_changed: Notice, on_end: Notice) -> AsyncIterator[Session]:
     limits = spec.limits
-    guard = GuardedTransport(spec.name, limits.max_result_bytes, wire.tls)
+    guard = GuardedTransport(spec.name, limits.max_result_bytes, wire.tls, wire.addresses)
     headers = {**spec.headers, "accept-encoding": "identity"}
     timeout = httpx2.Timeout(None, connect=limits.connect_seconds)  # a stream may be silent for long
     async with httpx2.AsyncClient(transport=guard, headers=headers, timeout=timeout) as http:

@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from gateway.core.addresses import is_local
 
 MAX_RESULT_BYTES = 64 << 20
 """The most that an upstream's `max_result_bytes` may be."""
@@ -25,6 +28,23 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Sandbox:
+    """What a process may use of this machine: its own programs, private temporary files, and besides only what is here.
+
+    `read` and `write` are absolute paths that the process sees where they are. The bounds hold for all its processes
+    together (`processes`) or for each of them; bytes.
+    """
+
+    network: bool = False
+    read: tuple[str, ...] = ()
+    write: tuple[str, ...] = ()
+    processes: int = 128
+    memory_bytes: int = 4 << 30
+    file_bytes: int = 1 << 30
+    open_files: int = 1024
+
+
+@dataclass(frozen=True, slots=True)
 class StdioSpec:
     """A process the gateway starts. `env` is all the environment it gets besides PATH, HOME, TERM and locale."""
 
@@ -34,16 +54,37 @@ class StdioSpec:
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: str | None = None
     limits: Limits = field(default_factory=Limits)
+    sandbox: Sandbox | None = None
+
+    @property
+    def offline(self) -> bool:
+        """Whether it has no network."""
+        return self.sandbox is not None and not self.sandbox.network
 
 
 @dataclass(frozen=True, slots=True)
 class HttpSpec:
-    """A streamable HTTP endpoint. `headers` carry the gateway's own credentials, never a caller's."""
+    """A streamable HTTP endpoint. `headers` carry the gateway's own credentials, never a caller's.
+
+    `private_addresses`: its name may lead to an address that is not public.
+    """
 
     name: str
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
+    private_addresses: bool = False
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Its host and port."""
+        parts = urlsplit(self.url)
+        return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+    @property
+    def may_be_private(self) -> bool:
+        """Who writes `localhost` or a private address itself has said what they mean."""
+        return self.private_addresses or is_local(self.place[0])
 
 
 UpstreamSpec = StdioSpec | HttpSpec

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from gateway.adapters.upstream.addresses import PrivateAddress
 from gateway.adapters.upstream.rpc import FLOOD, LOST, MALFORMED, TIMEOUT, UNAVAILABLE, Fault
 from gateway.core.outcome import Reason
 
@@ -63,6 +64,8 @@ def leaf(error: BaseException) -> BaseException:
 def why_down(error: BaseException) -> str:
     """A fixed sentence for what ended a session or an attempt."""
     match leaf(error):
+        case PrivateAddress():
+            return "Its name leads to an address that is not public. If that is meant, write private_addresses: true."
         case Fault(code=code) if code in ENDED:
             return ENDED[code]
         case FileNotFoundError() | PermissionError():

@@ -8,6 +8,7 @@ from typing import Self
 
 import aiohttp
 
+from gateway.adapters.upstream.addresses import Addresses, Resolve, system_resolve
 from gateway.adapters.upstream.http import http_session
 from gateway.adapters.upstream.owner import OnListed, Upstream
 from gateway.adapters.upstream.rpc import UNAVAILABLE
@@ -15,7 +16,6 @@ from gateway.adapters.upstream.session import Wire
 from gateway.adapters.upstream.spec import HttpSpec, UpstreamSpec
 from gateway.adapters.upstream.status import UpstreamStatus, say
 from gateway.core.approval import Grant
-from gateway.core.call import SealedCall
 from gateway.core.errors import ConfigError
 from gateway.core.outcome import Reason
 from gateway.core.reply import NotSent, UpstreamReply
@@ -28,20 +28,23 @@ class Upstreams:
     differs from the one before. Raises `ConfigError` where two upstreams have one name.
     """
 
-    def __init__(self, specs: Sequence[UpstreamSpec], on_listed: OnListed) -> None:
+    def __init__(self, specs: Sequence[UpstreamSpec], on_listed: OnListed, resolve: Resolve = system_resolve) -> None:
         names = [spec.name for spec in specs]
         if len(set(names)) != len(names):
             raise ConfigError("two upstreams have the same name", hint="give each upstream its own name")
         self._specs = tuple(specs)
         self._on_listed = on_listed
+        self._resolve = resolve
         self._upstreams: dict[str, Upstream] = {}
         self._http: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         secure = any(isinstance(spec, HttpSpec) and spec.url.startswith("https") for spec in self._specs)
         tls: ssl.SSLContext | bool = ssl.create_default_context() if secure else True
-        self._http = http_session(tls)
-        wire = Wire(self._http, tls if secure else False)
+        private = [spec.place for spec in self._specs if isinstance(spec, HttpSpec) and spec.may_be_private]
+        addresses = Addresses(self._resolve, private)
+        self._http = http_session(tls, addresses)
+        wire = Wire(self._http, tls if secure else False, addresses, self._resolve)
         self._upstreams = {spec.name: Upstream(spec, wire, self._on_listed) for spec in self._specs}
         return self
 
@@ -64,11 +67,11 @@ class Upstreams:
         """Each upstream as it is now, in the order of the specs."""
         return [upstream.status() for upstream in self._upstreams.values()]
 
-    async def ready(self, call: SealedCall) -> Reason | None:
+    async def ready(self, grant: Grant) -> Reason | None:
         """See `Executor`."""
-        name = call.capability.upstream
+        name = grant.call.capability.upstream
         upstream = self._upstreams.get(name)
-        return await upstream.ready(call.capability) if upstream is not None else say(UNAVAILABLE, name)
+        return await upstream.ready(grant) if upstream is not None else say(UNAVAILABLE, name)
 
     async def run(self, grant: Grant) -> UpstreamReply:
         """See `Executor`."""

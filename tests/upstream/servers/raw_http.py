@@ -165,7 +165,8 @@ async def call(
             await exchange.more(notice)
             return False
         case "redirect":
-            await exchange.send(b"", "307 Temporary Redirect", extra="location: /elsewhere\r\n")
+            location = message["params"].get("arguments", {}).get("location", "/elsewhere")
+            await exchange.send(b"", "307 Temporary Redirect", extra=f"location: {location}\r\n")
         case "redirected":
             await exchange.send(answer(request_id, str(redirected)))
         case "no_json":

@@ -378,6 +378,7 @@ def _status(
                 "protocol": upstream.protocol,
                 "tools": upstream.tools,
                 "restarts": upstream.restarts,
+                "sandbox": upstream.sandbox,
             }
             for upstream in upstreams.status()
         ],

@@ -120,13 +120,15 @@ def status(state: StateOption = None, json: JsonOption = False) -> None:
             item["name"],
             item["state"],
             item["protocol"] or "",
+            item["sandbox"] or "",
             str(item["tools"]),
             str(item["restarts"]),
             item["reason"] or "",
         ]
         for item in document["upstreams"]
     ]
-    print_table(["upstream", "state", "protocol", "tools", "restarts", "why"], rows, empty="No upstream is configured.")
+    columns = ["upstream", "state", "protocol", "sandbox", "tools", "restarts", "why"]
+    print_table(columns, rows, empty="No upstream is configured.")
 
 
 def _anchor_lines(anchors: dict[str, Any] | None) -> Iterator[str]:

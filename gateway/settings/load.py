@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from gateway.core.errors import ConfigError
 from gateway.settings.checks import passed_over, spanning_mistakes
+from gateway.settings.containment import containment_mistakes
 from gateway.settings.expand import expand_servers
 from gateway.settings.layers import Layers, Source, environment_layer, flag_layer, variable_of
 from gateway.settings.loaded import Settings
@@ -59,6 +60,7 @@ def _checked(path: Path, document: Document, layers: Layers, environment_mistake
     servers, mistakes = expand_servers(layers.values.get("mcpServers", {}), os.environ)
     values: dict[str, Any] = {**layers.values, "mcpServers": servers}
     mistakes += spanning_mistakes(values)
+    mistakes += containment_mistakes(values, path.absolute().parent)
     configuration = None
     try:
         configuration = Configuration.model_validate(values)

@@ -1,14 +1,15 @@
 """Settings as they count: paths resolved, defaults filled in, the source of each value known."""
 
+import os
 from base64 import b64decode
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from gateway.adapters.upstream.spec import HttpSpec, Limits, StdioSpec, UpstreamSpec
+from gateway.adapters.upstream.spec import HttpSpec, Limits, Sandbox, StdioSpec, UpstreamSpec
 from gateway.core.approval import Approver
 from gateway.core.canonical import digest
 from gateway.core.capability import Classification
@@ -16,7 +17,7 @@ from gateway.core.catalog import Rule
 from gateway.core.dsse import key_id
 from gateway.settings.layers import Layers, Source
 from gateway.settings.mistakes import spelled
-from gateway.settings.model import Configuration, McpServer, ToolRule
+from gateway.settings.model import Configuration, McpServer, SandboxRules, ToolRule
 from gateway.settings.yaml_source import Loc
 
 HIDDEN = "(hidden)"
@@ -68,7 +69,7 @@ class Settings:
         return tuple((glob, self._classification(rule)) for rule in self.configuration.tools for glob in rule.match)
 
     def _classification(self, rule: ToolRule) -> Classification:
-        roots = tuple(str(self.folder / root) for root in rule.roots)
+        roots = tuple(os.path.normpath(self.folder / root) for root in rule.roots)
         told = (rule.mode, rule.trust, rule.owner, rule.idempotency, rule.egress, rule.reconcile)
         return Classification(*told, fields=rule.fields, roots=roots)
 
@@ -95,13 +96,20 @@ class Settings:
 
     def _spec(self, name: str, server: McpServer) -> UpstreamSpec:
         bounds = self.configuration.upstreams.get(name)
-        limits = Limits() if bounds is None else Limits(**bounds.model_dump())
+        limits = Limits() if bounds is None else Limits(**{one.name: getattr(bounds, one.name) for one in fields(Limits)})
         if server.url is not None:
-            return HttpSpec(name, server.url, server.headers, limits)
+            private = bounds is not None and bounds.private_addresses
+            return HttpSpec(name, server.url, server.headers, limits, private_addresses=private)
         command = server.command or ""
         if "/" in command:
             command = str(self.folder / command)
-        return StdioSpec(name, command, server.args, server.env, str(self.folder / (server.cwd or "")), limits)
+        sandbox = None if bounds is None or bounds.sandbox is None else self._sandbox(bounds.sandbox)
+        return StdioSpec(name, command, server.args, server.env, str(self.folder / (server.cwd or "")), limits, sandbox)
+
+    def _sandbox(self, rules: SandboxRules) -> Sandbox:
+        told = rules.model_dump(exclude={"kind", "read", "write"})
+        read, write = (tuple(os.path.normpath(self.folder / path) for path in paths) for paths in (rules.read, rules.write))
+        return Sandbox(read=read, write=write, **told)
 
     def _source(self, loc: Loc) -> Source:
         return self.layers.source(loc) if self.layers.holds(loc) else Source.DEFAULT

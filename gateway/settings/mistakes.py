@@ -25,6 +25,7 @@ _NOUNS = {
     "type": "a kind of server",
     "roles": "a role",
     "at_boot": "a rule for the start",
+    "kind": "a kind of sandbox",
 }
 
 
@@ -125,6 +126,8 @@ def _text_of(loc: Loc, details: ErrorDetails) -> str:
             return "is not a block. Write keys with their values below it."
         case "tuple_type":
             return "is not a list. Write [a, b], or one value a line after a dash."
+        case "bool_type":
+            return "is not a flag. Write true or false."
         case "too_short" | "string_too_short":
             return "is empty. Write at least one value."
     if kind.startswith(("int_", "float_", "greater_", "less_", "finite_")):

@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from gateway.adapters.upstream.spec import MAX_RESULT_BYTES, Limits
+from gateway.adapters.upstream.spec import MAX_RESULT_BYTES, Limits, Sandbox
 from gateway.core.capability import ApprovalMode, IdempotencyRule, TrustLevel
 from gateway.core.fields import FieldRole
 from gateway.settings.words import (
@@ -38,6 +38,7 @@ from gateway.settings.words import (
     PathText,
     PrincipalName,
     ServerName,
+    ServerUrl,
     Sha256Hex,
     TenantName,
     ToolGlob,
@@ -47,10 +48,12 @@ from gateway.settings.words import (
 )
 
 _LIMITS = Limits()
+_SANDBOX = Sandbox()
 
 
 Whole = Annotated[int, Strict()]
 Number = Annotated[float, Strict()]
+Flag = Annotated[bool, Strict()]
 
 
 class Block(BaseModel):
@@ -112,7 +115,7 @@ class McpServer(Block):
     cwd: PathText | None = Field(
         default=None, description="Folder the program starts in. The folder of this file by default."
     )
-    url: HttpUrl | None = Field(
+    url: ServerUrl | None = Field(
         default=None, description="Streamable HTTP address of the server.", examples=["https://mcp.example.com/mcp"]
     )
     headers: dict[HeaderName, HeaderValue] = Field(
@@ -169,6 +172,64 @@ class UpstreamLimits(Block):
         default=_LIMITS.max_result_bytes, ge=1024, le=MAX_RESULT_BYTES, description="Largest result that is passed on."
     )
     max_concurrent: Whole = Field(default=_LIMITS.max_concurrent, ge=1, le=4096, description="Calls that may run at once.")
+
+
+class SandboxKind(StrEnum):
+    """What contains a server's process."""
+
+    BUBBLEWRAP = "bubblewrap"
+
+
+class SandboxRules(Block):
+    """What a server's process may use of this machine, beside programs and a private /tmp."""
+
+    kind: SandboxKind = Field(description="What contains the process. bubblewrap (bwrap) must be installed.")
+    network: Flag = Field(
+        default=_SANDBOX.network, description="Whether it shares this machine's network, with all that listens on it."
+    )
+    read: tuple[PathText, ...] = Field(
+        default=(), description="Files and folders it may read, beside its own program. Relative to this file."
+    )
+    write: tuple[PathText, ...] = Field(
+        default=(), description="Files and folders it may read and write. Relative to this file."
+    )
+    processes: Whole = Field(
+        default=_SANDBOX.processes, ge=1, le=65_536, description="How many processes and threads it may have."
+    )
+    memory_bytes: Whole = Field(
+        default=_SANDBOX.memory_bytes, ge=1 << 20, le=1 << 40, description="How much data each process may hold in memory."
+    )
+    file_bytes: Whole = Field(
+        default=_SANDBOX.file_bytes, ge=0, le=1 << 40, description="How large each file that it writes may be."
+    )
+    open_files: Whole = Field(
+        default=_SANDBOX.open_files, ge=16, le=1 << 20, description="How many files each process may have open."
+    )
+
+
+def _or_its_kind(schema: dict[str, Any]) -> None:
+    schema["anyOf"].insert(0, {"enum": list(SandboxKind)})
+
+
+class UpstreamRules(UpstreamLimits):
+    """A server not named here has the defaults."""
+
+    private_addresses: Flag = Field(
+        default=False,
+        description="For a server with `url`: its name may lead to an address that is not public. One whose `url` says "
+        "localhost or such an address itself may always be connected to.",
+    )
+    sandbox: SandboxRules | None = Field(
+        default=None,
+        description="For a server with `command`: what contains it. `bubblewrap` alone stands for that kind and the "
+        "defaults. Without it the server may do what the gateway may.",
+        json_schema_extra=_or_its_kind,
+    )
+
+    @field_validator("sandbox", mode="before")
+    @classmethod
+    def _kind_is_enough(cls, value: Any) -> Any:
+        return {"kind": value} if isinstance(value, str) else value
 
 
 def _listed(value: Any) -> Any:
@@ -366,7 +427,9 @@ class Configuration(Block):
         description="The tool servers behind the gateway, pasted as your client has them. `${VAR}`, `${VAR:-default}` and "
         "`${env:VAR}` are filled in from the environment.",
     )
-    upstreams: dict[str, UpstreamLimits] = Field(default_factory=dict, description="Bounds on each server, by its name.")
+    upstreams: dict[str, UpstreamRules] = Field(
+        default_factory=dict, description="Bounds on each server, and what contains it, by its name."
+    )
     tools: tuple[ToolRule, ...] = Field(default=(), description="What each tool may do. The first rule that matches counts.")
     retention: Retention = Field(default=Retention(), description="How long values are kept.")
     policy: Policy = Field(default=Policy(), description="Who decides, by which policies.")

@@ -53,6 +53,7 @@ _BLOCKS = (
     ("listen", ""),
     ("mcpServers", ".NAME"),
     ("upstreams", ".NAME"),
+    ("upstreams.NAME.sandbox", ""),
     ("tools", "[]"),
     ("retention", ""),
     ("policy", ""),
@@ -77,7 +78,7 @@ def reference_page() -> str:
 def _block(schema: dict[str, Any], name: str, inside: str) -> str:
     text, block = "", schema
     if name:
-        for part in name.split("."):
+        for part in name.replace(".NAME", "").split("."):
             field = block["properties"][part]
             block = _resolved(schema, field.get("items") or field.get("additionalProperties") or _set(field))
         texts = dict.fromkeys((field.get("description", block["description"]), block["description"]))
@@ -119,6 +120,8 @@ def _type(schema: dict[str, Any], field: Any) -> str:
             return f"list: {_type(schema, field['items'])}"
         case "object":
             return "block" if "properties" in field else f"names, each with {_type(schema, field['additionalProperties'])}"
+        case "boolean":
+            return "true or false"
         case "integer" | "number":
             low = f"above {field['exclusiveMinimum']}, at most" if "exclusiveMinimum" in field else f"{field['minimum']} to"
             return f"{'whole number' if field['type'] == 'integer' else 'number'}, {low} {field['maximum']}"

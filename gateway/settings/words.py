@@ -15,6 +15,8 @@ from pydantic import AfterValidator, GetCoreSchemaHandler, GetJsonSchemaHandler,
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
+from gateway.core.normal_forms import host_form
+
 MAX_SERVER_NAME = 31
 
 
@@ -82,6 +84,26 @@ def _http_url(url: str) -> str:
     return url
 
 
+def _server_url(url: str) -> str:
+    parts = urlsplit(_http_url(url))
+    if host_form(f"{parts.scheme}://{parts.netloc}/") is None:
+        raise ValueError(
+            "spells its host in a way that not all programs read alike. Write a name in ASCII (xn--…) without a dot at its "
+            "end, or an address such as 192.0.2.1 or [2001:db8::1]"
+        )
+    return url
+
+
+def _plain_host(host: str) -> str:
+    form = host_form(host)
+    if form is None:
+        raise ValueError(
+            "spells a host in a way that not all programs read alike. Write a name, or an address such as 192.0.2.1 or "
+            "[2001:db8::1]"
+        )
+    return form
+
+
 def _glob(pattern: str) -> str:
     if "__" not in pattern and not set(pattern) & set("*?["):
         raise ValueError(f"matches no tool: tools are called server__tool. Write for example: *__{pattern}")
@@ -136,10 +158,8 @@ WebOrigin = Annotated[
         "is not a web origin. Write scheme and host, with the port if there is one, for example: https://app.example.com",
     ),
 ]
-EgressHost = Annotated[
-    str,
-    Shape(_HOST + _PORT, "is not a host. Write its name without scheme and wildcard, for example: api.example.com"),
-]
+_NO_EGRESS_HOST = "is not a host. Write its name without scheme and wildcard, for example: api.example.com"
+EgressHost = Annotated[str, Shape(_HOST_OR_IPV6 + _PORT, _NO_EGRESS_HOST), AfterValidator(_plain_host)]
 LogOrigin = Annotated[
     str,
     Shape(
@@ -161,6 +181,7 @@ Ed25519Base64 = Annotated[
     str, AfterValidator(_ed25519), WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9+/]{43}=$"})
 ]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
+ServerUrl = Annotated[str, AfterValidator(_server_url)]
 _GLOB = r"[A-Za-z0-9_.*?\[\]!-]{1,128}"
 GLOB_SCHEMA = {"type": "string", "pattern": f"^({_GLOB})$"}
 ToolGlob = Annotated[

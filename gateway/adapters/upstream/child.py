@@ -5,6 +5,7 @@ import os
 import signal
 from asyncio.subprocess import PIPE, SubprocessStreamProtocol
 
+from gateway.adapters.upstream.sandbox import CommandLine, sandboxed
 from gateway.adapters.upstream.spec import StdioSpec
 
 KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TERM")
@@ -57,16 +58,16 @@ class Child:
 
     @classmethod
     async def start(cls, spec: StdioSpec, tail: StderrTail) -> "Child":
-        """Start it. Raises `OSError` where the command cannot be run."""
+        """Start it, in its sandbox if it has one. Raises `OSError` or `ConfigError` where that cannot be done."""
+        line = _command_line(spec)
         transport, pipes = await asyncio.get_running_loop().subprocess_exec(
             _Pipes,
-            spec.command,
-            *spec.args,
+            *line.argv,
             stdin=PIPE,
             stdout=PIPE,
             stderr=PIPE,
             cwd=spec.cwd,
-            env=_environment(spec),
+            env=line.env,
             start_new_session=True,
         )
         return cls(transport, pipes, tail)
@@ -108,6 +109,8 @@ class Child:
             tail.add(chunk)
 
 
-def _environment(spec: StdioSpec) -> dict[str, str]:
+def _command_line(spec: StdioSpec) -> CommandLine:
     kept = {key: value for key, value in os.environ.items() if key in KEPT_VARIABLES or key.startswith("LC_")}
-    return {**kept, **spec.env}
+    if spec.sandbox is not None:
+        return sandboxed(spec, spec.sandbox, kept)
+    return CommandLine((spec.command, *spec.args), {**kept, **spec.env})

@@ -100,6 +100,7 @@ class Upstream:
             tools=len(self._tools or ()),
             restarts=self._restarts,
             stderr_tail=self._tail.text(),
+            sandbox="bubblewrap" if isinstance(self._spec, StdioSpec) and self._spec.sandbox is not None else None,
         )
 
     # -- calls, from any task

@@ -38,7 +38,7 @@ class Sandbox:
     network: bool = False
     read: tuple[str, ...] = ()
     write: tuple[str, ...] = ()
-    processes: int = 128
+    processes: int = 256
     memory_bytes: int = 4 << 30
     file_bytes: int = 1 << 30
     open_files: int = 1024

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from gateway.adapters.upstream.addresses import PrivateAddress
 from gateway.adapters.upstream.rpc import FLOOD, LOST, MALFORMED, TIMEOUT, UNAVAILABLE, Fault
+from gateway.core.errors import ConfigError
 from gateway.core.outcome import Reason
 
 SENTENCES = {
@@ -37,7 +38,10 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class UpstreamStatus:
-    """For the operator. `stderr_tail` is the upstream's own text; `restarts` counts sessions that were up and ended."""
+    """For the operator. `stderr_tail` is the upstream's own text; `restarts` counts sessions that were up and ended.
+
+    `sandbox`: what contains its process, or None.
+    """
 
     name: str
     kind: str
@@ -47,6 +51,7 @@ class UpstreamStatus:
     tools: int
     restarts: int
     stderr_tail: str
+    sandbox: str | None = None
 
 
 def say(code: str, upstream: str) -> Reason:
@@ -68,6 +73,8 @@ def why_down(error: BaseException) -> str:
             return "Its name leads to an address that is not public. If that is meant, write private_addresses: true."
         case Fault(code=code) if code in ENDED:
             return ENDED[code]
+        case ConfigError():
+            return "Its sandbox cannot be made."
         case FileNotFoundError() | PermissionError():
             return "Its command cannot be run."
         case TimeoutError():

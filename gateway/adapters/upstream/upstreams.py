@@ -12,8 +12,9 @@ from gateway.adapters.upstream.addresses import Addresses, Resolve, system_resol
 from gateway.adapters.upstream.http import http_session
 from gateway.adapters.upstream.owner import OnListed, Upstream
 from gateway.adapters.upstream.rpc import UNAVAILABLE
+from gateway.adapters.upstream.sandbox import probe
 from gateway.adapters.upstream.session import Wire
-from gateway.adapters.upstream.spec import HttpSpec, UpstreamSpec
+from gateway.adapters.upstream.spec import HttpSpec, StdioSpec, UpstreamSpec
 from gateway.adapters.upstream.status import UpstreamStatus, say
 from gateway.core.approval import Grant
 from gateway.core.errors import ConfigError
@@ -25,7 +26,8 @@ class Upstreams:
     """Entering starts every upstream and waits for none; leaving stops them all and ends their processes.
 
     `on_listed(name, definitions)` is called in the event loop with the first list of an upstream and with every list that
-    differs from the one before. Raises `ConfigError` where two upstreams have one name.
+    differs from the one before. Raises `ConfigError` where two upstreams have one name, and on entering where a sandbox that
+    is asked for cannot be made: no server is started without it.
     """
 
     def __init__(self, specs: Sequence[UpstreamSpec], on_listed: OnListed, resolve: Resolve = system_resolve) -> None:
@@ -39,6 +41,7 @@ class Upstreams:
         self._http: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
+        await asyncio.gather(*(probe(spec) for spec in self._specs if isinstance(spec, StdioSpec)))
         secure = any(isinstance(spec, HttpSpec) and spec.url.startswith("https") for spec in self._specs)
         tls: ssl.SSLContext | bool = ssl.create_default_context() if secure else True
         private = [spec.place for spec in self._specs if isinstance(spec, HttpSpec) and spec.may_be_private]

@@ -2,13 +2,12 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import structlog
-import watchfiles
 
 from gateway import __version__
 from gateway.adapters.anchors.anchoring import Anchoring, Authority, Plan
@@ -20,9 +19,14 @@ from gateway.adapters.catalogue import Catalogue, Lock
 from gateway.adapters.clock import SystemClock
 from gateway.adapters.keys import KeyRing, check_purpose, load_keys, load_trusted_keys
 from gateway.adapters.observer import NoObserver
-from gateway.adapters.policy.bundle import PolicyBundle, default_policies, load_bundle
+from gateway.adapters.policy.bundle import PolicyBundle, default_policies
+from gateway.adapters.policy.deciding import Deciding
+from gateway.adapters.policy.decision_log import DecisionLog
 from gateway.adapters.policy.embedded import EmbeddedEngine
+from gateway.adapters.policy.in_force import AtServer, InForce, PolicySource
+from gateway.adapters.policy.kept import KeptPolicies
 from gateway.adapters.policy.opa import OpaEngine
+from gateway.adapters.policy.shadow import Shadow
 from gateway.adapters.state import StateFolder
 from gateway.adapters.store.sqlite.anchors import SqliteAnchors
 from gateway.adapters.store.sqlite.database import open_for_writing, open_journal_reader
@@ -41,6 +45,7 @@ from gateway.core.rate import RecentCalls
 from gateway.core.verifier_key import SignatureType, VerifierKey
 from gateway.edge.control import Control
 from gateway.edge.doubts import DoubtDesk
+from gateway.edge.policies import PolicyDesk
 from gateway.key_changes import finish_cut_off
 from gateway.pipeline import Gateway
 from gateway.settings import Settings
@@ -48,7 +53,6 @@ from gateway.settings import Settings
 SETTLE_SECONDS = 5.0
 SWEEP_SECONDS = 1.0
 FORGET_SECONDS = 600.0
-LOOK_MS = 3000
 
 _log = structlog.get_logger("sealgate.daemon")
 
@@ -105,14 +109,14 @@ async def assemble(
         opened = _journal(state, keys, clock, approvers, dev=dev, on_death=on_death)
         journal, anchor_store = stack.enter_context(opened)
         anchoring = await stack.enter_async_context(_anchored(settings, state, keys, anchor_store, clock))
-        engine = await stack.enter_async_context(_engine(settings, clock, dev=dev))
+        policy = await stack.enter_async_context(_policy(settings, state, clock, dev=dev))
         catalogue = Catalogue(settings.rules(), Lock(settings.lock_path), _told_of_change)
         upstreams = await stack.enter_async_context(Upstreams(settings.upstream_specs(), catalogue.listed))
         in_doubt = await journal.recover()
         gateway = Gateway(
             catalog=catalogue,
             sealer=Sealer(keys.commitment, os.urandom),
-            policy=engine,
+            policy=policy.deciding,
             journal=journal,
             executor=upstreams,
             clock=clock,
@@ -121,9 +125,8 @@ async def assemble(
             approval_ttl_seconds=settings.configuration.approvals.ttl_seconds,
             dev=dev,
         )
-        reload_policy = _reloader(settings, engine)
         await upstreams.settled(SETTLE_SECONDS)
-        await journal.boot(_boot(settings, keys, clock, engine, catalogue))
+        await journal.boot(_boot(settings, keys, clock, policy.engine, catalogue))
         control = Control(
             journal=journal,
             catalogue=catalogue,
@@ -137,16 +140,16 @@ async def assemble(
                 catalogue.pinned_definition,
                 {spec.name: spec.limits for spec in settings.upstream_specs()},
             ),
+            policies=PolicyDesk(policy.in_force, policy.deciding.shadow),
             status=lambda: {
-                **_status(settings, keys, engine, catalogue, upstreams),
+                **_status(settings, keys, policy, catalogue, upstreams),
                 "anchors": None if anchoring is None else anchoring.status(),
             },
-            reload_policy=reload_policy,
         )
         keep_seconds = settings.configuration.retention.results_days * 86_400
-        works = _sweep(journal), _forget(journal, clock, keep_seconds), _watch_policy(settings, engine, reload_policy)
+        works = _sweep(journal), _forget(journal, clock, keep_seconds), policy.in_force.watch()
         async with _background(*works):
-            yield Assembled(gateway, control, upstreams, catalogue, keys, engine, in_doubt)
+            yield Assembled(gateway, control, upstreams, catalogue, keys, policy.engine, in_doubt)
 
 
 @contextmanager
@@ -277,42 +280,50 @@ def _anchor_plan(settings: Settings, state: StateFolder, keys: KeyRing) -> Plan 
     return Plan(policy, tuple(kept), anchors.every_seconds, anchors.at_boot == "require", authority)
 
 
-def _engine(settings: Settings, clock: SystemClock, *, dev: bool) -> AbstractAsyncContextManager[_Engine]:
-    deadline = settings.configuration.policy.deadline_ms / 1000
-    if settings.configuration.policy.engine == "opa":
-        return OpaEngine(settings.configuration.policy.opa_url, clock, dev=dev, deadline_seconds=deadline)
-    bundle = load_bundle(settings.policy_path or default_policies())
-    return EmbeddedEngine(bundle, clock, dev=dev, deadline_seconds=deadline)
+@dataclass(frozen=True, slots=True)
+class _Policy:
+    """Who decides, and what belongs to it. `engine` is behind `deciding`, with nobody who looks on."""
+
+    engine: _Engine
+    deciding: Deciding
+    in_force: InForce | AtServer
+
+    def status(self) -> dict[str, Any]:
+        shadow, log = self.deciding.shadow, self.deciding.log
+        return {
+            **self.in_force.status(),
+            "shadow": None if shadow is None else shadow.status(),
+            "decision_log": None if log is None else log.status(),
+        }
 
 
-def _reloader(settings: Settings, engine: _Engine) -> Callable[[], Awaitable[str]]:
-    async def reload_policy() -> str:
-        """Load the policy files anew; the old ones stay in force where the new ones are wrong."""
-        await engine.reload(load_bundle(settings.policy_path or default_policies()))
-        _log.info("policy_loaded", revision=engine.revision)
-        return engine.revision
-
-    return reload_policy
-
-
-async def _watch_policy(settings: Settings, engine: _Engine, reload_policy: Callable[[], Awaitable[str]]) -> None:
-    """Reload when the files change. Looked at every few seconds as well: a folder that was replaced tells nothing."""
-    if settings.configuration.policy.engine == "opa":
-        return
-    folder = settings.policy_path or default_policies()
-    seen = engine.revision
-    async for _ in watchfiles.awatch(folder, step=200, rust_timeout=LOOK_MS, yield_on_timeout=True):
-        try:
-            found = load_bundle(folder).revision
-        except ConfigError as error:
-            found = error.message
-        if found == seen:
-            continue
-        seen = found
-        try:
-            await reload_policy()
-        except ConfigError as error:  # the old policies stay
-            _log.error("policy_reload_refused", kept=engine.revision, cause=error.message)
+@asynccontextmanager
+async def _policy(settings: Settings, state: StateFolder, clock: SystemClock, *, dev: bool) -> AsyncIterator[_Policy]:
+    """The engine with the policies to start with. Raises `GatewayError` where the embedded one has none to decide with."""
+    configured = settings.configuration.policy
+    deadline = configured.deadline_ms / 1000
+    async with AsyncExitStack() as stack:
+        engine: _Engine
+        in_force: InForce | AtServer
+        if configured.engine == "opa":
+            engine = opa = await stack.enter_async_context(
+                OpaEngine(configured.opa_url, clock, dev=dev, deadline_seconds=deadline)
+            )
+            in_force = AtServer(opa)
+        else:
+            source = PolicySource(settings.policy_path or default_policies(), settings.policy_key)
+            in_force = InForce(source, KeptPolicies(state.policies), clock)
+            bundle = in_force.at_start()
+            engine = await stack.enter_async_context(EmbeddedEngine(bundle, clock, dev=dev, deadline_seconds=deadline))
+            await in_force.begun(engine, bundle)
+        shadow = log = None
+        if settings.shadow_path is not None:
+            candidate = Shadow(PolicySource(settings.shadow_path), clock, dev=dev, deadline_seconds=deadline)
+            shadow = await stack.enter_async_context(candidate)
+        if settings.decision_log is not None:
+            labels = {"id": clock.new_id(), "version": __version__, "app": "sealgate"}
+            log = stack.enter_context(DecisionLog(settings.decision_log, labels))
+        yield _Policy(engine, Deciding(engine, shadow, log), in_force)
 
 
 async def _sweep(journal: SqliteJournal) -> None:
@@ -361,14 +372,14 @@ def _boot(settings: Settings, keys: KeyRing, clock: SystemClock, engine: _Engine
 
 
 def _status(
-    settings: Settings, keys: KeyRing, engine: _Engine, catalogue: Catalogue, upstreams: Upstreams
+    settings: Settings, keys: KeyRing, policy: _Policy, catalogue: Catalogue, upstreams: Upstreams
 ) -> dict[str, Any]:
     catalog = catalogue.current()
     return {
         "version": __version__,
         "dev": keys.dev,
         "log_origin": keys.origin,
-        "policy": {"engine": settings.configuration.policy.engine, "revision": engine.revision},
+        "policy": {"engine": settings.configuration.policy.engine, **policy.status()},
         "tools": {"callable": len(catalog.capabilities), "hidden": len(catalog.hidden)},
         "upstreams": [
             {

@@ -38,6 +38,11 @@ class StateFolder:
         return self.path / "vault.db"
 
     @property
+    def policies(self) -> Path:
+        """The policies that were in force lately."""
+        return self.path / "policies"
+
+    @property
     def anchored(self) -> Path:
         """The last checkpoint that a quorum of witnesses cosigned."""
         return self.path / "anchored"

@@ -18,6 +18,7 @@ from gateway.adapters.keys import (
     write_private_text,
 )
 from gateway.adapters.state import StateFolder
+from gateway.cli.policy import rollback_lines, shadow_line
 from gateway.cli.render import one_line, print_json, print_table, say
 from gateway.cli.target import JsonOption, StateOption, login_name
 from gateway.cli.target import daemon as daemon_client
@@ -113,7 +114,7 @@ def status(state: StateOption = None, json: JsonOption = False) -> None:
         f"policy {document['policy']['engine']} {document['policy']['revision']}\n"
         f"tools {document['tools']['callable']} callable, {document['tools']['hidden']} hidden"
     )
-    for line in _anchor_lines(document["anchors"]):
+    for line in (*_policy_lines(document["policy"]), *_anchor_lines(document["anchors"])):
         say(one_line(line))
     rows = [
         [
@@ -129,6 +130,19 @@ def status(state: StateOption = None, json: JsonOption = False) -> None:
     ]
     columns = ["upstream", "state", "protocol", "sandbox", "tools", "restarts", "why"]
     print_table(columns, rows, empty="No upstream is configured.")
+
+
+def _policy_lines(policy: dict[str, Any]) -> Iterator[str]:
+    """What the policies in force are called, and what is unusual about them."""
+    if policy["name"]:
+        yield f"  called {policy['name']}"
+    for line in rollback_lines(policy["rolled_back"]):
+        yield f"  {line}"
+    if policy["shadow"] is not None:
+        yield f"  {shadow_line(policy['shadow'])}"
+    log = policy["decision_log"]
+    if log is not None and (log["failed"] or log["dropped"]):
+        yield f"  decision log: {log['failed']} lines could not be written, {log['dropped']} were dropped"
 
 
 def _anchor_lines(anchors: dict[str, Any] | None) -> Iterator[str]:

@@ -1,40 +1,76 @@
-"""`sealgate policy`: check, test and try policies without a gateway."""
+"""`sealgate policy`: check, test, try and build policies without a gateway; see and change which are in force in one."""
 
 import asyncio
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import orjson
 import typer
 
+from gateway.adapters.daemon import DaemonClient
 from gateway.adapters.policy.bundle import PolicyBundle, default_policies, load_bundle
 from gateway.adapters.policy.embedded import start_checked
+from gateway.adapters.policy.kept import KeptPolicies
+from gateway.adapters.policy.manifest import MAX_REVISION_CHARS, Manifest
 from gateway.adapters.policy.process import Fault
+from gateway.adapters.policy.signature import load_verification_key
 from gateway.adapters.policy.testing import run_tests
+from gateway.cli.render import one_line, print_json, print_table, say
+from gateway.cli.target import JsonOption, StateOption, daemon, state_folder
 from gateway.core.errors import ConfigError, GatewayError
 
 DECISION_SECONDS = 5.0
 
-app = typer.Typer(name="policy", help="Check, test and try policies.", no_args_is_help=True)
+app = typer.Typer(name="policy", help="Check, test, try and build policies; which are in force.", no_args_is_help=True)
 
 Folder = Annotated[
     Path | None,
     typer.Argument(
-        metavar="[PATH]", help="The folder with *.rego files.", show_default="the policies that come with Sealgate"
+        metavar="[PATH]",
+        help="The folder with *.rego files, or a bundle.",
+        show_default="the policies that come with Sealgate",
     ),
 ]
 
 
 @app.command()
-def check(path: Folder = None) -> None:
+def check(
+    path: Folder = None,
+    key: Annotated[
+        Path | None, typer.Option("--verification-key", help="PEM file of the key that must have signed the bundle.")
+    ] = None,
+) -> None:
     """Load the policies and let them decide a call of every approval mode. Quiet when they are right."""
+    bundle = load_bundle(path or default_policies(), None if key is None else load_verification_key(key))
+    asyncio.run(_check(bundle))
 
-    async def run() -> None:
-        await (await start_checked(_bundle(path), DECISION_SECONDS)).stop()
 
-    asyncio.run(run())
+@app.command()
+def build(
+    out: Annotated[Path, typer.Option("--out", help="The bundle file to write, such as policies.tar.gz.")],
+    path: Folder = None,
+    key: Annotated[
+        Path | None,
+        typer.Option("--key", metavar="PRIVATE_PEM", help="Sign with this key: ECDSA (P-256, P-384, P-521) or RSA."),
+    ] = None,
+    revision: Annotated[str, typer.Option("--revision", help="What you call it; goes into the manifest.")] = "",
+) -> None:
+    """Make an OPA bundle of policies that can decide. Prints the digest that entries will name."""
+    bundle = load_bundle(path or default_policies())
+    if len(revision) > MAX_REVISION_CHARS or not revision.isprintable():
+        raise ConfigError(f"--revision is one line of at most {MAX_REVISION_CHARS} characters")
+    packed = bundle.packed(Manifest(revision, bundle.manifest.roots), key)
+    asyncio.run(_check(bundle))
+    fresh = out.with_name(out.name + ".new")
+    try:
+        fresh.write_bytes(packed)
+        fresh.replace(out)  # a gateway that watches it sees the old one or the new one
+    except OSError as error:
+        raise ConfigError(f"{out}: cannot be written: {error.strerror}", hint="Name a place you may write to.") from error
+    typer.echo(bundle.revision)
 
 
 @app.command("test")
@@ -78,8 +114,93 @@ def evaluate(
     typer.echo(orjson.dumps(orjson.loads(answer), option=orjson.OPT_INDENT_2).decode())
 
 
+@app.command("list")
+def history(state: StateOption = None, json: JsonOption = False) -> None:
+    """Which policies were in force when, the newest first; those that are kept can be rolled back to."""
+    folder = state_folder(state)
+    if folder.owned():
+        with DaemonClient(folder.control_socket) as client:
+            document = client.get("/api/v1/policy/history")
+    else:
+        document = KeptPolicies(folder.policies).history().document()
+    if json:
+        print_json(document)
+        return
+    kept = set(document["kept"])
+    rows = [
+        [term["since"], term["revision"], one_line(term["name"]), term["how"], "yes" if term["revision"] in kept else "no"]
+        for term in reversed(document["terms"])
+    ]
+    print_table(["in force since", "revision", "name", "by", "kept"], rows, empty="No policies were in force yet.")
+    for line in rollback_lines(document["rolled_back"]):
+        say(line)
+
+
+@app.command()
+def reload(state: StateOption = None) -> None:
+    """Let the configured policies decide from now on, as they are; ends a roll-back. Prints their digest."""
+    with daemon(state) as client:
+        typer.echo(client.post("/api/v1/policy/reload", {})["revision"])
+
+
+@app.command()
+def rollback(
+    revision: Annotated[
+        str | None,
+        typer.Argument(help="Digest, its beginning, or name. Default: those before the ones in force.", show_default=False),
+    ] = None,
+    state: StateOption = None,
+) -> None:
+    """Let kept policies decide from now on, until the configured ones change or are reloaded. Prints their digest."""
+    with daemon(state) as client:
+        document = client.post("/api/v1/policy/rollback", {"revision": revision})
+    typer.echo(document["revision"])
+    for line in rollback_lines(document["rolled_back"]):
+        say(line)
+
+
+@app.command()
+def shadow(state: StateOption = None, json: JsonOption = False) -> None:
+    """What the candidate policies (policy.shadow) decide differently, oldest first. Nothing of it is enforced."""
+    with daemon(state) as client:
+        document = client.get("/api/v1/policy/shadow")
+    if json:
+        print_json(document)
+        return
+    say(one_line(shadow_line(document)))
+    rows = [
+        [
+            one["how"],
+            one["capability_id"],
+            f"{one['effect']}: {', '.join(one['reasons'])}",
+            f"{one['candidate_effect']}: {', '.join(one['candidate_reasons'])}",
+            one["envelope_id"],
+        ]
+        for one in document["differences"]
+    ]
+    print_table(["how", "tool", "in force", "candidate", "envelope"], rows, empty="No call was decided differently.")
+
+
+def rollback_lines(rolled_back: dict[str, Any] | None) -> Iterator[str]:
+    """What a person must know while a roll-back is in force."""
+    if rolled_back is not None:
+        yield f"rolled back at {rolled_back['at']}: the configured policies {rolled_back['over']} do not decide"
+        yield "  until they change, or: sealgate policy reload"
+
+
+def shadow_line(shadow: dict[str, Any]) -> str:
+    """The candidate and its counts."""
+    counts = ", ".join(f"{count} {name}" for name, count in shadow["counts"].items())
+    trouble = f"; {shadow['trouble']}" if shadow["trouble"] else ""
+    return f"candidate {shadow['revision'] or 'not loaded'}: {counts}{trouble}"
+
+
 def _bundle(path: Path | None) -> PolicyBundle:
     return load_bundle(path or default_policies())
+
+
+async def _check(bundle: PolicyBundle) -> None:
+    await (await start_checked(bundle, DECISION_SECONDS)).stop()
 
 
 def _input(source: str) -> bytes:

@@ -10,7 +10,7 @@ approver that of a principal. All it says is looked at for secrets as arguments 
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -18,6 +18,7 @@ import orjson
 
 from gateway.core.call import SealedCall
 from gateway.core.circumstances import Circumstances
+from gateway.core.fields import BadField, read_fields
 from gateway.core.obligations import NONE, BadObligation, Obligations, read_obligations
 from gateway.core.outcome import Reason
 
@@ -39,7 +40,10 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PolicyDecision:
-    """One decision. `bundle_revision` names the policy text that made it; `cause` is for the operator, never the wire."""
+    """One decision. `bundle_revision` names the policy text that made it; `cause` is for the operator, never the wire.
+
+    `input` is the document it was made on, as it may be stored (`shown_input`); empty where nothing is to be kept.
+    """
 
     decision_id: str
     engine: str
@@ -48,6 +52,7 @@ class PolicyDecision:
     reasons: tuple[Reason, ...]
     obligations: Obligations = NONE
     cause: str | None = None
+    input: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,3 +163,17 @@ def policy_input(call: SealedCall, around: Circumstances, *, dev: bool, now: str
             },
         }
     )
+
+
+def shown_input(call: SealedCall, document: bytes) -> bytes:
+    """The input document as it may be stored: the same bytes, or where the arguments are redacted, a copy with these."""
+    if call.redacted_arguments is None:
+        return document
+    told = orjson.loads(document)
+    told["context"]["arguments"] = shown = orjson.loads(call.shown_arguments)
+    told["context"]["fields"] = fields = {}
+    for role, pointers in call.capability.classification.fields.items():  # read anew: a value has another form in them
+        values = read_fields(shown, {role: pointers})
+        if not isinstance(values, BadField):
+            fields.update(values)
+    return orjson.dumps(told)

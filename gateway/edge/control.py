@@ -5,7 +5,7 @@ It holds no approver key: an approval arrives signed, and is checked here like a
 
 import re
 from base64 import b64encode
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -32,6 +32,7 @@ from gateway.core.outcome import Reason
 from gateway.core.ports import Clock
 from gateway.edge.doubts import DoubtDesk
 from gateway.edge.log_http import LogFiles
+from gateway.edge.policies import PolicyDesk
 from gateway.edge.values import value_routes
 
 _LINES_PER_CHUNK = 256
@@ -47,8 +48,8 @@ class Control:
     clock: Clock
     log_path: Path
     doubts: DoubtDesk
+    policies: PolicyDesk
     status: Callable[[], dict[str, Any]]
-    reload_policy: Callable[[], Awaitable[str]]
 
     def app(self) -> Starlette:
         """The ASGI app for the control socket."""
@@ -61,8 +62,8 @@ class Control:
             Route("/api/v1/approvals/{id}", self._approval),
             Route("/api/v1/approvals/{id}/answer", self._answer, methods=["POST"]),
             *self.doubts.routes(),
+            *self.policies.routes(),
             *value_routes(self.journal),
-            Route("/api/v1/policy/reload", self._reload_policy, methods=["POST"]),
             Route("/api/v1/log/head", self._log_head),
             Route("/api/v1/log/checkpoints", self._log_checkpoints),
             Route("/api/v1/log/entries", self._log_entries),
@@ -126,9 +127,6 @@ class Control:
         if isinstance(answer, Reason):
             raise GatewayError(answer.message, code=answer.code)
         return JSONResponse({"approval_id": answer.approval_id, "answer": answer.answer, "approver": answer.approver})
-
-    async def _reload_policy(self, request: Request) -> Response:
-        return JSONResponse({"revision": await self.reload_policy()})
 
     async def _log_head(self, request: Request) -> Response:
         log = SqliteLog(self.log_path)

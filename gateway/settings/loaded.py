@@ -51,9 +51,23 @@ class Settings:
 
     @property
     def policy_path(self) -> Path | None:
-        """The folder of policies; None: the packaged ones."""
-        path = self.configuration.policy.path
-        return None if path is None else self.folder / path
+        """The folder or bundle of policies; None: the packaged ones."""
+        return self._beside(self.configuration.policy.path)
+
+    @property
+    def policy_key(self) -> Path | None:
+        """The public key that signs the bundle; None: it need not be signed."""
+        return self._beside(self.configuration.policy.verification_key)
+
+    @property
+    def shadow_path(self) -> Path | None:
+        """The folder or bundle of candidate policies, if there is one."""
+        return self._beside(self.configuration.policy.shadow)
+
+    @property
+    def decision_log(self) -> Path | None:
+        """Where decisions are written besides the log, if anywhere."""
+        return self._beside(self.configuration.policy.decision_log)
 
     @property
     def log_origin(self) -> str:
@@ -110,6 +124,9 @@ class Settings:
         told = rules.model_dump(exclude={"kind", "read", "write"})
         read, write = (tuple(os.path.normpath(self.folder / path) for path in paths) for paths in (rules.read, rules.write))
         return Sandbox(read=read, write=write, **told)
+
+    def _beside(self, path: str | None) -> Path | None:
+        return None if path is None else self.folder / path
 
     def _source(self, loc: Loc) -> Source:
         return self.layers.source(loc) if self.layers.holds(loc) else Source.DEFAULT

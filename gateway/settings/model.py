@@ -320,12 +320,39 @@ class Policy(Block):
 
     engine: Engine = Field(default=Engine.EMBEDDED, description="`embedded` decides in process, `opa` asks an OPA server.")
     path: PathText | None = Field(
-        default=None, description="Folder of Rego files. Without it: the policies that come along."
+        default=None,
+        description="Folder of Rego files, or an OPA bundle file. Without it: the policies that come along.",
+        examples=["policies", "policies.tar.gz"],
+    )
+    verification_key: PathText | None = Field(
+        default=None,
+        description="PEM file with the public key that signs the bundle. With it, an unsigned or changed bundle is refused.",
+    )
+    shadow: PathText | None = Field(
+        default=None,
+        description="Folder or bundle of candidate policies. They decide every call beside those in force, without effect; "
+        "`sealgate policy shadow` shows where they differ.",
+    )
+    decision_log: PathText | None = Field(
+        default=None,
+        description="File for one JSON line per decision, in the form of OPA's decision log, without argument values.",
+        examples=["decisions.jsonl"],
     )
     opa_url: HttpUrl = Field(default="http://127.0.0.1:8181", description="Address of the OPA server, for engine `opa`.")
     deadline_ms: Whole = Field(
         default=250, ge=1, le=60_000, description="How long a decision may take, in milliseconds. After that it is deny."
     )
+
+    @field_validator("verification_key")
+    @classmethod
+    def _a_key_for_a_bundle(cls, key: str | None, info: ValidationInfo) -> str | None:
+        if key is None:
+            return None
+        if info.data.get("engine") is Engine.OPA:
+            raise ValueError("is for engine embedded. The OPA server checks its bundles itself: --verification-key.")
+        if info.data.get("path") is None:
+            raise ValueError("needs policy.path: the bundle that is signed.")
+        return key
 
 
 class Approvals(Block):

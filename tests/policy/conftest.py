@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,11 +33,16 @@ def opa_binary() -> str:
 
 @dataclass(slots=True)
 class OpaServer:
-    """`opa run --server FOLDER` on one port, which it keeps when it is restarted."""
+    """`opa run --server FOLDER` on one port, which it keeps when it is restarted.
+
+    `flags` are more of its options; `told` is where it writes its own log, if anywhere.
+    """
 
     binary: str
     folder: Path
     port: int
+    flags: tuple[str | Path, ...] = ()
+    told: Path | None = None
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     @property
@@ -45,10 +51,12 @@ class OpaServer:
 
     def start(self) -> None:
         """Returns when it answers."""
-        command = [self.binary, "run", "--server", "--addr", f"127.0.0.1:{self.port}", "--log-level", "error"]
-        self.process = subprocess.Popen(
-            [*command, str(self.folder)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        command = [self.binary, "run", "--server", "--addr", f"127.0.0.1:{self.port}"]
+        command += ["--log-level", "error"] if self.told is None else []
+        with (Path(os.devnull) if self.told is None else self.told).open("ab") as told:
+            self.process = subprocess.Popen(
+                [*command, *map(str, self.flags), str(self.folder)], stdin=subprocess.DEVNULL, stdout=told, stderr=told
+            )
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             assert self.process.poll() is None, "OPA ended at once"
@@ -62,6 +70,15 @@ class OpaServer:
             finally:
                 connection.close()
         raise AssertionError(f"OPA did not answer within {START_SECONDS} s")
+
+    def post(self, path: str, document: Any) -> Any:
+        """The JSON that it answers to a JSON document."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=START_SECONDS)
+        try:
+            connection.request("POST", path, json.dumps(document), {"Content-Type": "application/json"})
+            return json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
 
     def stop(self) -> None:
         if self.process is not None:

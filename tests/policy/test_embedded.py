@@ -404,7 +404,12 @@ async def test_a_worker_whose_gateway_is_gone_ends_even_in_an_endless_policy() -
                 env={**os.environ, "PYTHONPATH": str(default_policies().parent)},
             )
         ours.setblocking(False)
-        bundle = {"modules": {"authz.rego": TROUBLE}, "data": {}, "entry_point": "data.sealgate.authz.decision"}
+        bundle = {
+            "modules": {"authz.rego": TROUBLE},
+            "data": {},
+            "roots": [""],
+            "entry_point": "data.sealgate.authz.decision",
+        }
         loop = asyncio.get_running_loop()
         await loop.sock_sendall(ours, _frame(b"L", bundle))
         assert (await loop.sock_recv(ours, 100))[FRAME.size :] == b"true"

@@ -1,32 +1,60 @@
-"""A policies folder as one immutable value.
+"""Policies as one immutable value, from a folder or from an OPA bundle file.
 
-Read as `opa run --server FOLDER` reads it, so that both engines see the same: every `*.rego` below the folder is a
-module, a `data.json` is mounted at the path of its folder. `*_test.rego` are kept apart: they never decide anything.
+A folder is read as `opa run --server FOLDER` reads it, so that both engines see the same: every `*.rego` below the folder
+is a module, a `data.json` is mounted at the path of its folder. `*_test.rego` are kept apart: they never decide anything.
+A bundle file is held to the same and to its manifest and signature (`archive.py`, `manifest.py`, `signature.py`).
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import jiter
 
-from gateway.core.canonical import NotCanonical, digest
+from gateway.adapters.policy.archive import read_archive, write_archive
+from gateway.adapters.policy.manifest import Manifest, outside, read_manifest
+from gateway.adapters.policy.signature import (
+    DATA_FILE,
+    MANIFEST,
+    SIGNATURES,
+    VerificationKey,
+    check_signature,
+    sign_files,
+)
+from gateway.core.canonical import NotCanonical, canonical, digest
 from gateway.core.errors import ConfigError
 
-DATA_FILE = "data.json"
 DATA_SUFFIXES = {".json", ".yaml", ".yml"}
 MAX_BYTES = 64 << 20
+PLAIN = Manifest()
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyBundle:
-    """Modules and tests by their path within the folder; `revision` is the digest of modules and data, not of tests."""
+    """Modules and tests by their path within the folder; `revision` is the digest of modules and data, not of tests.
+
+    `archive`: the very file it was read from, where it was read from one. `signed`: whether that has a signature at all.
+    """
 
     modules: Mapping[str, str]
     tests: Mapping[str, str]
     data: Mapping[str, Any]
     revision: str
+    manifest: Manifest = PLAIN
+    archive: bytes | None = field(default=None, repr=False)
+    signed: bool = False
+
+    def packed(self, manifest: Manifest | None = None, key: Path | None = None) -> bytes:
+        """A bundle file of modules and data, without tests. `key`: a PEM file to sign with. Raises `ConfigError`."""
+        files = {
+            DATA_FILE: canonical(dict(self.data)),
+            **{name: text.encode() for name, text in sorted(self.modules.items())},
+            MANIFEST: (manifest or self.manifest).document(),
+        }
+        if key is not None:
+            files[SIGNATURES] = sign_files(files, key)
+        return write_archive(files)
 
 
 def default_policies() -> Path:
@@ -36,47 +64,94 @@ def default_policies() -> Path:
     return installed if installed.is_dir() else package.parent / "policies"
 
 
-def load_bundle(path: Path) -> PolicyBundle:
-    """Read the folder at `path`.
+def load_bundle(path: Path, key: VerificationKey | None = None) -> PolicyBundle:
+    """Read the folder or bundle file at `path`. With a key, it must be a bundle file that this key signed.
 
     Raises:
-        ConfigError: it cannot be read, holds no policy, or a data file is wrong; says which file and where.
+        ConfigError: it cannot be read, holds no policy, a file in it is wrong, or the signature does not hold; says which
+            file and where.
     """
-    if not path.is_dir():
-        raise ConfigError(f"{path}: there is no such folder", hint="Name the folder that holds your *.rego files.")
+    if path.is_dir():
+        if key is not None:
+            raise ConfigError(
+                f"{path}: is a folder, and policy.verification_key wants a signed bundle",
+                hint="Make one: sealgate policy build PATH --out FILE --key PRIVATE_PEM.",
+            )
+        return _bundle(_folder_files(path), path)
+    if not path.is_file():
+        raise ConfigError(
+            f"{path}: there is no such folder or bundle", hint="Name the folder that holds your *.rego files, or a bundle."
+        )
+    return open_bundle(_bytes(path), path, key)
+
+
+def open_bundle(packed: bytes, path: Path, key: VerificationKey | None = None) -> PolicyBundle:
+    """The same of a bundle file that was read from `path`."""
+    files = read_archive(packed, path)
+    if key is not None:
+        check_signature(files, key, path)
+    for name in files:
+        if not (name in (MANIFEST, SIGNATURES) or name.endswith(".rego") or name.rpartition("/")[2] == DATA_FILE):
+            raise ConfigError(
+                f"{path / name}: a bundle holds *.rego, {DATA_FILE}, {MANIFEST} and {SIGNATURES} only",
+                hint="Leave it out, and build the bundle again.",
+            )
+    signed = files.pop(SIGNATURES, None) is not None
+    manifest = read_manifest(files.pop(MANIFEST), path / MANIFEST) if MANIFEST in files else PLAIN
+    return _bundle(files, path, manifest, packed, signed=signed)
+
+
+def _bundle(
+    files: Mapping[str, bytes],
+    path: Path,
+    manifest: Manifest = PLAIN,
+    archive: bytes | None = None,
+    *,
+    signed: bool = False,
+) -> PolicyBundle:
     modules: dict[str, str] = {}
     tests: dict[str, str] = {}
     data: dict[str, Any] = {}
-    for file in sorted(path.rglob("*")):
-        name = file.relative_to(path).as_posix()
-        if not file.is_file():
-            continue
+    for name, content in sorted(files.items()):
+        text = _text(content, path / name)
         if name.endswith("_test.rego"):
-            tests[name] = _text(file)
-        elif file.suffix == ".rego":
-            modules[name] = _text(file)
-        elif file.name == DATA_FILE:
-            _mount(data, file, file.relative_to(path).parts[:-1])
-        elif file.suffix in DATA_SUFFIXES:
-            raise ConfigError(
-                f"{file}: only {DATA_FILE} holds policy data",
-                hint=f"Move its content to a {DATA_FILE}, or the file elsewhere.",
-            )
+            tests[name] = text
+        elif name.endswith(".rego"):
+            modules[name] = text
+        else:
+            _mount(data, text, path / name, tuple(name.split("/")[:-1]))
     if not modules:
         raise ConfigError(f"{path}: holds no *.rego policy", hint="Name the folder that holds your *.rego files.")
+    for where in outside(data, manifest.roots):
+        raise ConfigError(f"{path}: its manifest's roots do not permit data at {where}", hint="Correct one of them.")
     try:
         revision = digest({"modules": modules, "data": data})
     except NotCanonical as error:
         raise ConfigError(
             f"{path}: the policy data has no canonical form: {error}", hint="Write such numbers as strings."
         ) from error
-    return PolicyBundle(modules, tests, data, revision)
+    return PolicyBundle(modules, tests, data, revision, manifest, archive, signed)
 
 
-def _mount(data: dict[str, Any], file: Path, folders: tuple[str, ...]) -> None:
+def _folder_files(path: Path) -> dict[str, bytes]:
+    files: dict[str, bytes] = {}
+    for file in sorted(path.rglob("*")):
+        if not file.is_file():
+            continue
+        if file.suffix == ".rego" or file.name == DATA_FILE:
+            files[file.relative_to(path).as_posix()] = _bytes(file)
+        elif file.suffix in DATA_SUFFIXES:
+            raise ConfigError(
+                f"{file}: only {DATA_FILE} holds policy data",
+                hint=f"Move its content to a {DATA_FILE}, or the file elsewhere.",
+            )
+    return files
+
+
+def _mount(data: dict[str, Any], text: str, file: Path, folders: tuple[str, ...]) -> None:
     """Merge the object in `file` into `data` at the path of its folders."""
     try:
-        document = jiter.from_json(_text(file).encode(), catch_duplicate_keys=True, allow_inf_nan=False)
+        document = jiter.from_json(text.encode(), catch_duplicate_keys=True, allow_inf_nan=False)
     except ValueError as error:
         raise ConfigError(f"{file}: not acceptable JSON: {error}", hint="Correct it at that line and column.") from error
     for folder in reversed(folders):
@@ -99,13 +174,18 @@ def _merge(into: dict[str, Any], other: dict[str, Any], path: tuple[str, ...]) -
             yield ".".join((*path, key))
 
 
-def _text(file: Path) -> str:
+def _bytes(file: Path) -> bytes:
     try:
         if file.stat().st_size > MAX_BYTES:
             raise ConfigError(f"{file}: is larger than {MAX_BYTES >> 20} MiB", hint="Policies must be small; move data out.")
-        return file.read_bytes().decode()
+        return file.read_bytes()
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read: {error.strerror}", hint="Let the gateway's user read it.") from error
+
+
+def _text(content: bytes, file: Path) -> str:
+    try:
+        return content.decode()
     except UnicodeDecodeError as error:
-        line = file.read_bytes()[: error.start].count(b"\n") + 1
+        line = content[: error.start].count(b"\n") + 1
         raise ConfigError(f"{file}:{line}: is not UTF-8 text", hint="Save it as UTF-8.") from error

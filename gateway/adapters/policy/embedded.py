@@ -20,7 +20,7 @@ from gateway.adapters.policy.process import Fault, PolicyProcess
 from gateway.adapters.policy.smoke import smoke
 from gateway.core.call import SealedCall
 from gateway.core.circumstances import Circumstances
-from gateway.core.decision import PolicyDecision, Verdict, failed_verdict, policy_input, read_verdict
+from gateway.core.decision import PolicyDecision, Verdict, failed_verdict, policy_input, read_verdict, shown_input
 from gateway.core.errors import ConfigError
 from gateway.core.ports import Clock
 
@@ -37,7 +37,8 @@ _log = structlog.get_logger("sealgate.policy")
 class EmbeddedEngine:
     """Use as `async with EmbeddedEngine(bundle, clock, dev=False) as engine`. Raises `ConfigError` on entering.
 
-    `deadline_seconds` bounds one decision, `load_seconds` the start of a process with its bundle.
+    `deadline_seconds` bounds one decision, `load_seconds` the start of a process with its bundle. `niceness` is by how much
+    its process gives way to others.
     """
 
     def __init__(
@@ -48,12 +49,14 @@ class EmbeddedEngine:
         dev: bool,
         deadline_seconds: float = 0.25,
         load_seconds: float = LOAD_SECONDS,
+        niceness: int = 0,
     ) -> None:
         self._bundle = bundle
         self._clock = clock
         self._dev = dev
         self._deadline_seconds = deadline_seconds
         self._load_seconds = load_seconds
+        self._niceness = niceness
         self._process: PolicyProcess | None = None
         self._running = asyncio.Event()
         self._starting = asyncio.Lock()
@@ -78,20 +81,30 @@ class EmbeddedEngine:
 
     async def decide(self, call: SealedCall, around: Circumstances) -> PolicyDecision:
         """See `ports.PolicyEngine`."""
-        deadline = asyncio.get_running_loop().time() + self._deadline_seconds
         document = policy_input(call, around, dev=self._dev, now=self._clock.now())
-        process = self._process or await self._replacement(deadline)
-        revision = self._bundle.revision  # of this very process: both change together
-        if process is None:
-            verdict = failed_verdict("the policy process was being restarted")
-        else:
-            verdict = _verdict(await process.ask(b"D", document, deadline), call)
+        revision, verdict = await self.judge(document, call)
         decision_id = self._clock.new_id()
         if verdict.cause is not None:
             _log.warning("policy_failed", engine=ENGINE, cause=verdict.cause[:MAX_CAUSE_CHARS], decision_id=decision_id)
         return PolicyDecision(
-            decision_id, ENGINE, revision, verdict.effect, verdict.reasons, verdict.obligations, verdict.cause
+            decision_id,
+            ENGINE,
+            revision,
+            verdict.effect,
+            verdict.reasons,
+            verdict.obligations,
+            verdict.cause,
+            shown_input(call, document),
         )
+
+    async def judge(self, document: bytes, call: SealedCall) -> tuple[str, Verdict]:
+        """What the policies say to an input document about `call`, and their revision. Never raises, as `decide`."""
+        deadline = asyncio.get_running_loop().time() + self._deadline_seconds
+        process = self._process or await self._replacement(deadline)
+        revision = self._bundle.revision  # of this very process: both change together
+        if process is None:
+            return revision, failed_verdict("the policy process was being restarted")
+        return revision, _verdict(await process.ask(b"D", document, deadline), call)
 
     async def reload(self, bundle: PolicyBundle) -> None:
         """Let `bundle` decide from now on. Raises `ConfigError`, and the old one goes on deciding."""
@@ -152,7 +165,7 @@ class EmbeddedEngine:
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
     async def _start(self, bundle: PolicyBundle) -> PolicyProcess:
-        return await start_checked(bundle, self._deadline_seconds, self._load_seconds, self._ended)
+        return await start_checked(bundle, self._deadline_seconds, self._load_seconds, self._ended, self._niceness)
 
     def _see_off(self, end: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(end)
@@ -165,9 +178,10 @@ async def start_checked(
     deadline_seconds: float,
     load_seconds: float = LOAD_SECONDS,
     on_end: Callable[[PolicyProcess], None] = lambda process: None,
+    niceness: int = 0,
 ) -> PolicyProcess:
     """A process with `bundle` loaded and tried; the caller stops it. Raises `ConfigError`."""
-    process = await PolicyProcess.start(on_end)
+    process = await PolicyProcess.start(on_end, niceness)
     try:
         await process.load(bundle, load_seconds)
         await smoke(process, max(deadline_seconds, SMOKE_SECONDS))

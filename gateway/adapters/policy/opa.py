@@ -24,7 +24,15 @@ from opa_client import AsyncOpaClient
 from gateway.core.call import SealedCall
 from gateway.core.canonical import NotCanonical, digest
 from gateway.core.circumstances import Circumstances
-from gateway.core.decision import ENTRY_POINT, PolicyDecision, Verdict, failed_verdict, policy_input, read_verdict
+from gateway.core.decision import (
+    ENTRY_POINT,
+    PolicyDecision,
+    Verdict,
+    failed_verdict,
+    policy_input,
+    read_verdict,
+    shown_input,
+)
 from gateway.core.errors import ConfigError
 from gateway.core.ports import Clock
 
@@ -94,7 +102,14 @@ class OpaEngine:
         if verdict.cause is not None:
             _log.warning("policy_failed", engine=ENGINE, cause=verdict.cause[:MAX_CAUSE_CHARS], decision_id=decision_id)
         return PolicyDecision(
-            decision_id, ENGINE, revision, verdict.effect, verdict.reasons, verdict.obligations, verdict.cause
+            decision_id,
+            ENGINE,
+            revision,
+            verdict.effect,
+            verdict.reasons,
+            verdict.obligations,
+            verdict.cause,
+            shown_input(call, document),
         )
 
     async def reload(self, bundle: object = None) -> None:

@@ -72,7 +72,7 @@ class PolicyProcess(asyncio.Protocol):
         self.fault: Fault | None = None
 
     @classmethod
-    async def start(cls, on_end: Callable[["PolicyProcess"], None]) -> "PolicyProcess":
+    async def start(cls, on_end: Callable[["PolicyProcess"], None], niceness: int = 0) -> "PolicyProcess":
         """A worker with nothing in it. `on_end` is called once, when it has ended. Raises `ConfigError`."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
@@ -82,6 +82,7 @@ class PolicyProcess(asyncio.Protocol):
                 "-P",  # the worker's folder is not for imports
                 str(WORKER),
                 str(theirs.fileno()),
+                str(niceness),
                 pass_fds=(theirs.fileno(),),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
@@ -107,7 +108,12 @@ class PolicyProcess(asyncio.Protocol):
 
     async def load(self, bundle: PolicyBundle, seconds: float) -> None:
         """Give a fresh worker its modules and data. Raises `ConfigError` with the file and line."""
-        document = {"modules": dict(bundle.modules), "data": dict(bundle.data), "entry_point": ENTRY_POINT}
+        document = {
+            "modules": dict(bundle.modules),
+            "data": dict(bundle.data),
+            "roots": bundle.manifest.roots,
+            "entry_point": ENTRY_POINT,
+        }
         self.patience = seconds
         answer = await self.ask(b"L", orjson.dumps(document), self._loop.time() + seconds)
         if isinstance(answer, Fault):

@@ -5,7 +5,7 @@ Why a process: nothing inside Python can stop an evaluation (regorus holds the G
 Speaks over one inherited socket, in order, one answer per request. A frame is a 4-byte big-endian length, a kind of one
 byte, and that many bytes:
 
-* `L` {"modules": {name: text}, "data": {…}, "entry_point": path} → `V` true: load a fresh engine
+* `L` {"modules": {name: text}, "data": {…}, "roots": [path], "entry_point": path} → `V` true: load a fresh engine
 * `D` an input document → `V` the entry point's value
 * `T` → `V` the paths of all test rules
 * `R` a rule's path → `V` its value without an input
@@ -48,7 +48,10 @@ class Evaluator:
         for name, text in bundle["modules"].items():
             self._engine.add_policy(name, text)
         for package in self._engine.get_packages():
-            if _reaches(bundle["data"], package.split(".")[1:]):  # regorus would let the data win over the rules
+            path = package.split(".")[1:]
+            if not any(path[: len(root)] == root for root in map(_steps, bundle["roots"])):
+                raise ValueError(f"the manifest's roots do not permit {package}")
+            if _reaches(bundle["data"], path):  # regorus would let the data win over the rules
                 raise ValueError(f"data.json gives a value to {package}, which is a package of rules")
         self._engine.add_data_json(json.dumps(bundle["data"]))
         self._entry_point = bundle["entry_point"]
@@ -76,6 +79,10 @@ class Evaluator:
         b"T": _test_rules,
         b"R": _rule,
     }
+
+
+def _steps(root: str) -> list[str]:
+    return root.split("/") if root else []
 
 
 def _reaches(data: Any, path: list[str]) -> bool:
@@ -110,8 +117,9 @@ def _reference(node: dict[str, Any]) -> list[str]:
     return [*_reference(value["refr"]), value["field"][1]]
 
 
-def main(fd: int, alarm_seconds: float = ALARM_SECONDS) -> None:
+def main(fd: int, alarm_seconds: float = ALARM_SECONDS, niceness: int = 0) -> None:
     """Answer requests until the other end closes, or one takes longer than `alarm_seconds`."""
+    os.nice(niceness)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the default action ends the process even while regorus holds the GIL
     try:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
@@ -148,4 +156,4 @@ def _text(error: BaseException) -> str:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), niceness=int(sys.argv[2]))

@@ -1,0 +1,217 @@
+"""Which policies decide: the configured ones, or kept ones after a roll-back. How that changes, and that it is remembered.
+
+What was configured decides from the start, after `reload`, and whenever the content at its path changes. A roll-back puts
+kept policies in its place; they decide, also after a restart, until one of the two happens. Policies that cannot be loaded
+or cannot decide never replace any: the ones before them stay in force.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import structlog
+import watchfiles
+
+from gateway.adapters.policy.bundle import PolicyBundle, load_bundle
+from gateway.adapters.policy.kept import History, KeptPolicies, RollBack, Term
+from gateway.adapters.policy.opa import OpaEngine
+from gateway.adapters.policy.signature import VerificationKey, load_verification_key
+from gateway.core.errors import ConfigError, GatewayError, StoreFault
+from gateway.core.ports import Clock
+
+LOOK_MS = 3000
+MIN_PREFIX_CHARS = 6
+
+_log = structlog.get_logger("sealgate.policy")
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySource:
+    """Where policies are configured: a folder or a bundle file, and the PEM file of the key that must have signed it."""
+
+    path: Path
+    key_path: Path | None = None
+
+    def key(self) -> VerificationKey | None:
+        """Raises `ConfigError`."""
+        return None if self.key_path is None else load_verification_key(self.key_path)
+
+    def load(self) -> PolicyBundle:
+        """Read anew. Raises `ConfigError`, also for a signature that nobody would check."""
+        key = self.key()
+        bundle = load_bundle(self.path, key)
+        if bundle.signed and key is None:
+            raise ConfigError(
+                f"{self.path}: is signed, and nothing says by whom it must be",
+                hint="Name the public key as policy.verification_key in gateway.yaml.",
+            )
+        return bundle
+
+
+class Engine(Protocol):
+    """What is put in force."""
+
+    @property
+    def revision(self) -> str: ...
+
+    async def reload(self, bundle: PolicyBundle) -> None: ...
+
+
+class InForce:
+    """For the embedded engine. Make it with `at_start`, and call `begun` once the engine runs."""
+
+    def __init__(self, source: PolicySource, kept: KeptPolicies, clock: Clock) -> None:
+        self._source = source
+        self._kept = kept
+        self._clock = clock
+        self._one = asyncio.Lock()
+        self._engine: Engine
+        self._configured = ""  # the revision at the source when it was last loaded
+        self._name = ""
+        self._history = History()
+
+    def at_start(self) -> PolicyBundle:
+        """The policies to start with. Raises `ConfigError`, `StoreFault`."""
+        configured = self._source.load()
+        self._configured = configured.revision
+        self._history = self._kept.history()
+        rolled = self._history.rolled_back
+        if rolled is None:
+            return configured
+        if rolled.over != configured.revision:
+            _log.warning("policy_rollback_ended", over=rolled.over, configured=configured.revision)
+            self._history = replace(self._history, rolled_back=None)
+            return configured
+        try:
+            return self._kept.bundle(self._history.terms[-1].revision, self._source.key())
+        except ConfigError as error:
+            raise ConfigError(
+                f"a roll-back is in force, and its policies cannot be loaded: {error.message}",
+                hint=f"Move {self._kept.folder} away: the configured policies decide then.",
+            ) from error
+
+    async def begun(self, engine: Engine, bundle: PolicyBundle) -> None:
+        """`bundle` decides now, in `engine`. Raises `StoreFault`."""
+        self._engine = engine
+        await asyncio.to_thread(self._kept.keep, bundle)
+        await self._now(bundle, "start", self._history.rolled_back)
+        if self._history.rolled_back is not None:
+            _log.warning("policy_rollback_in_force", revision=bundle.revision, over=self._configured)
+
+    async def reload(self) -> str:
+        """Let what is configured decide from now on; ends a roll-back. Raises `ConfigError`: nothing changed then."""
+        async with self._one:
+            bundle = await asyncio.to_thread(self._source.load)
+            await self._put(bundle, "reload", None)
+            self._configured = bundle.revision
+        _log.info("policy_loaded", revision=bundle.revision, name=bundle.manifest.revision)
+        return bundle.revision
+
+    async def roll_back(self, which: str | None) -> str:
+        """Let kept policies decide from now on: those named, or those before the ones in force.
+
+        Args:
+            which: a revision, the beginning of one, or the name in a manifest
+
+        Raises:
+            ConfigError: there are none, or they cannot decide any more. Nothing changed then.
+        """
+        async with self._one:
+            revision = self._chosen(which)
+            bundle = await asyncio.to_thread(lambda: self._kept.bundle(revision, self._source.key()))
+            over = None if revision == self._configured else RollBack(self._configured, self._clock.now())
+            await self._put(bundle, "rollback", over)
+        _log.warning("policy_rolled_back", revision=revision, name=bundle.manifest.revision, over=self._configured)
+        return revision
+
+    def history(self) -> History:
+        return self._history
+
+    def status(self) -> dict[str, Any]:
+        """As `sealgate status` tells it."""
+        rolled = self._history.document()["rolled_back"]
+        return {"revision": self._engine.revision, "name": self._name, "rolled_back": rolled}
+
+    async def watch(self) -> None:
+        """Reload when what is configured changes. Looked at every few seconds as well: what was replaced tells nothing."""
+        seen = self._configured
+        async for _ in watchfiles.awatch(self._source.path, step=200, rust_timeout=LOOK_MS, yield_on_timeout=True):
+            try:
+                found = (await asyncio.to_thread(self._source.load)).revision
+            except ConfigError as error:
+                found = error.message
+            if found in (seen, self._configured):
+                seen = found
+                continue
+            seen = found
+            try:
+                await self.reload()
+            except GatewayError as error:  # the old policies stay
+                _log.error("policy_reload_refused", kept=self._engine.revision, cause=error.message)
+                if isinstance(error, StoreFault):  # nothing is wrong with the new ones: try again
+                    seen = self._configured
+
+    async def _put(self, bundle: PolicyBundle, how: str, rolled_back: RollBack | None) -> None:
+        await asyncio.to_thread(self._kept.keep, bundle)
+        await self._engine.reload(bundle)
+        await self._now(bundle, how, rolled_back)
+
+    async def _now(self, bundle: PolicyBundle, how: str, rolled_back: RollBack | None) -> None:
+        self._name = bundle.manifest.revision
+        terms = self._history.terms
+        if not terms or terms[-1].revision != bundle.revision:
+            terms = (*terms, Term(bundle.revision, self._name, self._clock.now(), how))
+        self._history = await asyncio.to_thread(self._kept.write, History(terms, rolled_back))
+
+    def _chosen(self, which: str | None) -> str:
+        others = [revision for revision in self._history.kept() if revision != self._engine.revision]
+        if which is None and others:
+            return others[0]
+        found = [] if which is None else _named(which, others, self._history.terms)
+        if len(found) == 1:
+            return found[0]
+        called = "earlier policies" if which is None else f"other kept policies called {which!r}"
+        raise ConfigError(
+            f"there are several {called}" if found else f"there are no {called}",
+            hint="sealgate policy list shows what is kept.",
+            code="policy.not_kept",
+        )
+
+
+class AtServer:
+    """For engine opa: the OPA server loads its policies itself."""
+
+    def __init__(self, engine: OpaEngine) -> None:
+        self._engine = engine
+
+    async def reload(self) -> str:
+        """Read again which policies the server has. Raises `ConfigError`."""
+        await self._engine.reload()
+        return self._engine.revision
+
+    async def roll_back(self, which: str | None) -> str:
+        """Not here. Raises `ConfigError`."""
+        raise ConfigError(
+            "the OPA server loads its policies itself, so the gateway cannot roll them back",
+            hint="Give the server the earlier bundle.",
+            code="policy.not_kept",
+        )
+
+    def history(self) -> History:
+        return History()
+
+    def status(self) -> dict[str, Any]:
+        return {"revision": self._engine.revision, "name": "", "rolled_back": None}
+
+    async def watch(self) -> None:
+        """The engine watches the server itself."""
+
+
+def _named(which: str, revisions: Sequence[str], terms: Sequence[Term]) -> list[str]:
+    names = {term.revision: term.name for term in terms}
+    exact = [revision for revision in revisions if which in (revision, names.get(revision))]
+    if exact or len(which) < MIN_PREFIX_CHARS:
+        return exact
+    return [one for one in revisions if one.startswith(which) or one.removeprefix("sha256:").startswith(which)]

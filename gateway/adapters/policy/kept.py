@@ -1,0 +1,143 @@
+"""The policies that were in force lately: `<state>/policies/`, one bundle file per revision, and when each was in force.
+
+A file is on disk before its policies decide anything. They are read back for a roll-back and to explain a decision, and
+count only if their content has the digest that names them.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from gateway.adapters.policy.bundle import PolicyBundle, load_bundle
+from gateway.adapters.policy.signature import VerificationKey
+from gateway.core.errors import ConfigError, StoreFault
+
+KEEP_BUNDLES = 10
+KEEP_TERMS = 100
+INDEX = "index.json"
+_DIGEST = "sha256:"
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A time in force. `name` is the revision in the manifest, or empty; `how` it began: start, reload, rollback."""
+
+    revision: str
+    name: str
+    since: str
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class RollBack:
+    """Kept policies decide in the place of the configured ones, as long as these stay `over`."""
+
+    over: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Terms in order, the last one is now. `rolled_back` where a roll-back is in force."""
+
+    terms: tuple[Term, ...] = ()
+    rolled_back: RollBack | None = None
+
+    def kept(self) -> tuple[str, ...]:
+        """The revisions whose files are kept, newest first."""
+        return tuple(dict.fromkeys(term.revision for term in reversed(self.terms)))[:KEEP_BUNDLES]
+
+    def document(self) -> dict[str, Any]:
+        """As JSON, for the CLI and the file."""
+        rolled = self.rolled_back
+        return {
+            "terms": [
+                {"revision": term.revision, "name": term.name, "since": term.since, "how": term.how} for term in self.terms
+            ],
+            "kept": self.kept(),
+            "rolled_back": rolled and {"over": rolled.over, "at": rolled.at},
+        }
+
+
+class KeptPolicies:
+    """One per state folder; its owner writes, others read. Methods wait for the disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def history(self) -> History:
+        """What is known. Raises `StoreFault` where it cannot be read."""
+        path = self.folder / INDEX
+        try:
+            return _history(orjson.loads(path.read_bytes()))
+        except FileNotFoundError:
+            return History()
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StoreFault(
+                f"{path}: the history of policies cannot be read: {error}",
+                hint=f"Move {self.folder} away: the configured policies decide then.",
+            ) from error
+
+    def keep(self, bundle: PolicyBundle) -> None:
+        """Store the bundle file, durably. Raises `StoreFault`."""
+        try:
+            self.folder.mkdir(mode=0o700, exist_ok=True)
+            _replace(self._file(bundle.revision), bundle.archive or bundle.packed())
+        except OSError as error:
+            raise StoreFault(f"{self.folder}: the policies cannot be kept: {error.strerror}") from error
+
+    def write(self, history: History) -> History:
+        """Replace the history, durably, and drop the files it does not keep. Raises `StoreFault`."""
+        history = History(history.terms[-KEEP_TERMS:], history.rolled_back)
+        try:
+            _replace(self.folder / INDEX, orjson.dumps(history.document()))
+            wanted = {self._file(revision) for revision in history.kept()}
+            for file in self.folder.glob("*.tar.gz"):
+                if file not in wanted:
+                    file.unlink()
+        except OSError as error:
+            raise StoreFault(f"{self.folder}: the history of policies cannot be written: {error.strerror}") from error
+        return history
+
+    def bundle(self, revision: str, key: VerificationKey | None = None) -> PolicyBundle:
+        """The kept policies of that revision. Raises `ConfigError` where they are gone, changed, or not signed by `key`."""
+        file = self._file(revision)
+        if not file.is_file():
+            raise ConfigError(
+                f"the policies {revision} are not kept any more", hint=f"The last {KEEP_BUNDLES} are: sealgate policy list"
+            )
+        bundle = load_bundle(file, key)
+        if bundle.revision != revision:
+            raise ConfigError(f"{file}: was changed: its digest is {bundle.revision}", hint="Remove it.")
+        return bundle
+
+    def _file(self, revision: str) -> Path:
+        digest = revision.removeprefix(_DIGEST)
+        if not digest.isalnum():
+            raise ConfigError(f"{revision!r} names no kept policies", hint="sealgate policy list")
+        return self.folder / f"{digest}.tar.gz"
+
+
+def _history(told: Mapping[str, Any]) -> History:
+    rolled = told["rolled_back"]
+    return History(tuple(Term(**term) for term in told["terms"]), rolled and RollBack(**rolled))
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """The whole file or the old one, whatever happens; only its owner may read it."""
+    fresh = path.with_name(path.name + ".new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

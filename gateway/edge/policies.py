@@ -1,0 +1,54 @@
+"""The policies as operators see and change them: reload, roll-back, what was in force, what a candidate would decide."""
+
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from gateway.adapters.policy.in_force import AtServer, InForce
+from gateway.adapters.policy.shadow import Shadow
+from gateway.core import wire
+from gateway.core.errors import GatewayError
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyDesk:
+    """Answers the routes below."""
+
+    in_force: InForce | AtServer
+    shadow: Shadow | None
+
+    def routes(self) -> list[Route]:
+        """Under `/api/v1`."""
+        return [
+            Route("/api/v1/policy/reload", self._reload, methods=["POST"]),
+            Route("/api/v1/policy/rollback", self._roll_back, methods=["POST"]),
+            Route("/api/v1/policy/history", self._history),
+            Route("/api/v1/policy/shadow", self._shadow),
+        ]
+
+    async def _reload(self, request: Request) -> Response:
+        revision = await self.in_force.reload()
+        if self.shadow is not None:
+            await self.shadow.reload()
+        return JSONResponse({"revision": revision})
+
+    async def _roll_back(self, request: Request) -> Response:
+        match wire.parse(await request.body()):
+            case {"revision": str() | None as which}:
+                return JSONResponse({"revision": await self.in_force.roll_back(which), **self.in_force.status()})
+            case _:
+                raise GatewayError("send the revision to roll back to, or null", code="request.invalid")
+
+    async def _history(self, request: Request) -> Response:
+        return JSONResponse(self.in_force.history().document())
+
+    async def _shadow(self, request: Request) -> Response:
+        if self.shadow is None:
+            raise GatewayError(
+                "no candidate policies are configured",
+                hint="Name them as policy.shadow in gateway.yaml.",
+                code="policy.no_shadow",
+            )
+        return JSONResponse({**self.shadow.status(), "differences": self.shadow.differences()})

@@ -1,0 +1,206 @@
+"""Which policies decide, in a running gateway: reload, roll-back, restart; and bundles that are refused."""
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from gateway.adapters.policy.bundle import load_bundle
+from gateway.adapters.policy.kept import KEEP_BUNDLES
+from gateway.adapters.policy.manifest import Manifest
+from tests.policy.conftest import OpaServer
+from tests.policy.governed import config, governed, read, write_policy
+from tests.running import ModernClient, RunningGateway, free_port, until
+
+
+def denied(code: str) -> dict[str, object]:
+    return {"outcome": "denied", "reasons": [code]}
+
+
+@pytest.fixture
+def policies(tmp_path: Path) -> Path:
+    return write_policy(tmp_path / "policies", "allow", "v1")
+
+
+def becomes(client: ModernClient, wanted: dict[str, object]) -> None:
+    until(lambda: read(client) == wanted, what=str(wanted))
+
+
+def test_a_changed_folder_decides_at_once_and_a_broken_one_never(tmp_path: Path, policies: Path) -> None:
+    with governed(tmp_path, "path: policies") as (gateway, client):
+        assert read(client)["outcome"] == "completed"
+        write_policy(policies, "deny", "v2")
+        becomes(client, denied("v2"))
+        (policies / "authz.rego").write_text("package sealgate.authz\n\ndecision := := 1\n")
+        until(lambda: "policy_reload_refused" in gateway.output, what="the refusal")
+        assert read(client) == denied("v2")
+        assert "authz.rego:3" in gateway.cli("policy", "reload", check=False).stderr
+        terms = gateway.json("policy", "list")["terms"]
+        assert [term["how"] for term in terms] == ["start", "reload"]
+
+
+def test_a_roll_back_decides_also_after_a_restart_until_the_configured_policies_change(
+    tmp_path: Path, policies: Path
+) -> None:
+    first = load_bundle(policies).revision
+    with governed(tmp_path, "path: policies") as (gateway, client):
+        write_policy(policies, "deny", "v2")
+        becomes(client, denied("v2"))
+        second = gateway.json("status")["policy"]["revision"]
+        told = gateway.cli("policy", "rollback")
+        assert told.stdout.strip() == first
+        assert "do not decide" in told.stderr
+        assert read(client)["outcome"] == "completed"
+        status = gateway.json("status")["policy"]
+        assert (status["revision"], status["rolled_back"]["over"]) == (first, second)
+        assert f"rolled back at {status['rolled_back']['at']}" in gateway.cli("status").stderr
+        gateway.stop()
+        assert "do not decide" in gateway.cli("policy", "list").stderr  # without a daemon
+        gateway.start()
+        assert read(client)["outcome"] == "completed"
+        assert gateway.json("status")["policy"]["rolled_back"]["over"] == second
+        write_policy(policies, "deny", "v3")
+        becomes(client, denied("v3"))
+        assert gateway.json("status")["policy"]["rolled_back"] is None
+        history = gateway.json("policy", "list")
+        assert [term["revision"] for term in history["terms"][:3]] == [first, second, first]
+        assert [term["how"] for term in history["terms"]] == ["start", "reload", "rollback", "reload"]
+
+
+def test_a_roll_back_ends_with_a_reload_and_with_a_change_while_nothing_ran(tmp_path: Path, policies: Path) -> None:
+    with governed(tmp_path, "path: policies") as (gateway, client):
+        write_policy(policies, "deny", "v2")
+        becomes(client, denied("v2"))
+        gateway.cli("policy", "rollback")
+        gateway.cli("policy", "reload")
+        assert read(client) == denied("v2")
+        assert gateway.json("status")["policy"]["rolled_back"] is None
+        gateway.cli("policy", "rollback")
+        gateway.stop()
+        write_policy(policies, "deny", "v3")
+        gateway.start()
+        assert read(client) == denied("v3")
+        assert gateway.json("status")["policy"]["rolled_back"] is None
+
+
+def test_a_roll_back_goes_to_what_was_named_and_only_to_what_is_kept(tmp_path: Path, policies: Path) -> None:
+    first = load_bundle(policies).revision
+    with governed(tmp_path, "path: policies") as (gateway, client):
+        assert "no earlier policies" in gateway.cli("policy", "rollback", check=False).stderr
+        for number in range(2, KEEP_BUNDLES + 2):
+            write_policy(policies, "deny", f"v{number}")
+            gateway.cli("policy", "reload")
+        kept = gateway.json("policy", "list")["kept"]
+        assert len(kept) == KEEP_BUNDLES
+        assert first not in kept
+        files = list((gateway.state / "policies").glob("*.tar.gz"))
+        assert {f"sha256:{file.name.removesuffix('.tar.gz')}" for file in files} == set(kept)
+        assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+        gone = gateway.cli("policy", "rollback", first, check=False)
+        assert gone.returncode == 2
+        assert "no other kept policies" in gone.stderr
+        gateway.cli("policy", "rollback", kept[-1][7:17])
+        assert read(client) == denied("v2")
+
+
+def test_kept_policies_that_someone_changed_do_not_decide(tmp_path: Path, policies: Path) -> None:
+    with governed(tmp_path, "path: policies") as (gateway, client):
+        write_policy(policies, "deny", "v2")
+        becomes(client, denied("v2"))
+        now, before = gateway.json("policy", "list")["kept"]
+        names = [gateway.state / "policies" / f"{revision[7:]}.tar.gz" for revision in (now, before)]
+        forged = write_policy(tmp_path / "forged", "allow", "forged")
+        names[1].write_bytes(load_bundle(forged).packed())
+        refused = gateway.cli("policy", "rollback", check=False)
+        assert refused.returncode == 2
+        assert "was changed" in refused.stderr
+        assert read(client) == denied("v2")
+
+
+# --- signed ---
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    """A private key in a PEM file, with the public one beside it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    path = tmp_path / "signer.pem"
+    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    path.with_suffix(".pub").write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    return path
+
+
+def put(path: Path, policies: Path, name: str, key: Path | None) -> None:
+    """Replace the bundle at `path`."""
+    fresh = path.with_name("fresh")
+    fresh.write_bytes(load_bundle(policies).packed(Manifest(name), key))
+    fresh.replace(path)
+
+
+SIGNED = "path: policies.tar.gz, verification_key: signer.pub"
+
+
+def test_a_signed_bundle_decides_and_an_unsigned_one_never_takes_its_place(
+    tmp_path: Path, policies: Path, key: Path
+) -> None:
+    bundle = tmp_path / "policies.tar.gz"
+    put(bundle, policies, "first", key)
+    with governed(tmp_path, SIGNED) as (gateway, client):
+        assert read(client)["outcome"] == "completed"
+        status = gateway.json("status")["policy"]
+        assert (status["name"], status["revision"]) == ("first", load_bundle(policies).revision)
+        assert "called first" in gateway.cli("status").stderr
+        write_policy(policies, "deny", "v2")
+        put(bundle, policies, "second", None)
+        until(lambda: "is not signed" in gateway.output, what="the refusal")
+        assert read(client)["outcome"] == "completed"
+        assert "is not signed" in gateway.cli("policy", "reload", check=False).stderr
+        put(bundle, policies, "second", key)
+        becomes(client, denied("v2"))
+        gateway.cli("policy", "rollback", "first")
+        assert read(client)["outcome"] == "completed"
+        assert gateway.json("status")["policy"]["name"] == "first"
+
+
+def test_the_gateway_does_not_start_with_a_bundle_that_is_not_signed_by_the_key(
+    tmp_path: Path, policies: Path, key: Path
+) -> None:
+    bundle = tmp_path / "policies.tar.gz"
+    for packed_with, said, keys in (
+        (None, "is not signed", SIGNED),
+        (key, "nothing says by whom", "path: policies.tar.gz"),
+    ):
+        put(bundle, policies, "first", packed_with)
+        gateway = RunningGateway(tmp_path)
+        gateway.configure(config(tmp_path, keys))
+        gateway.launch()
+        assert gateway.process is not None
+        assert gateway.process.wait(timeout=30) == 2
+        assert said in gateway.output
+
+
+# --- engine opa ---
+
+
+@pytest.fixture
+def server(opa_binary: str, tmp_path: Path, policies: Path) -> Iterator[OpaServer]:
+    server = OpaServer(opa_binary, policies, free_port())
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.mark.opa
+def test_policies_of_an_opa_server_cannot_be_rolled_back_here(tmp_path: Path, server: OpaServer) -> None:
+    with governed(tmp_path, f"engine: opa, opa_url: '{server.url}'") as (gateway, client):
+        assert read(client)["outcome"] == "completed"
+        refused = gateway.cli("policy", "rollback", check=False)
+        assert refused.returncode == 2
+        assert "loads its policies itself" in refused.stderr
+        assert gateway.json("policy", "list")["terms"] == []
+        assert gateway.cli("policy", "reload").stdout.strip() == gateway.json("status")["policy"]["revision"]

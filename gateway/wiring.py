@@ -140,7 +140,7 @@ async def assemble(
                 catalogue.pinned_definition,
                 {spec.name: spec.limits for spec in settings.upstream_specs()},
             ),
-            policies=PolicyDesk(policy.in_force, policy.deciding.shadow),
+            policies=PolicyDesk(policy.in_force, policy.deciding.shadow, journal),
             status=lambda: {
                 **_status(settings, keys, policy, catalogue, upstreams),
                 "anchors": None if anchoring is None else anchoring.status(),

@@ -18,6 +18,7 @@ from gateway.adapters.policy.manifest import MAX_REVISION_CHARS, Manifest
 from gateway.adapters.policy.process import Fault
 from gateway.adapters.policy.signature import load_verification_key
 from gateway.adapters.policy.testing import run_tests
+from gateway.cli.policy_explain import explain_decision
 from gateway.cli.render import one_line, print_json, print_table, say
 from gateway.cli.target import JsonOption, StateOption, daemon, state_folder
 from gateway.core.errors import ConfigError, GatewayError
@@ -179,6 +180,9 @@ def shadow(state: StateOption = None, json: JsonOption = False) -> None:
         for one in document["differences"]
     ]
     print_table(["how", "tool", "in force", "candidate", "envelope"], rows, empty="No call was decided differently.")
+
+
+app.command("explain")(explain_decision)
 
 
 def rollback_lines(rolled_back: dict[str, Any] | None) -> Iterator[str]:

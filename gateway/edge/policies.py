@@ -8,7 +8,9 @@ from starlette.routing import Route
 
 from gateway.adapters.policy.in_force import AtServer, InForce
 from gateway.adapters.policy.shadow import Shadow
+from gateway.adapters.store.sqlite.journal import SqliteJournal
 from gateway.core import wire
+from gateway.core.commitment import Missing
 from gateway.core.errors import GatewayError
 
 
@@ -18,6 +20,7 @@ class PolicyDesk:
 
     in_force: InForce | AtServer
     shadow: Shadow | None
+    journal: SqliteJournal
 
     def routes(self) -> list[Route]:
         """Under `/api/v1`."""
@@ -26,6 +29,7 @@ class PolicyDesk:
             Route("/api/v1/policy/rollback", self._roll_back, methods=["POST"]),
             Route("/api/v1/policy/history", self._history),
             Route("/api/v1/policy/shadow", self._shadow),
+            Route("/api/v1/policy/inputs/{id}", self._input),
         ]
 
     async def _reload(self, request: Request) -> Response:
@@ -52,3 +56,9 @@ class PolicyDesk:
                 code="policy.no_shadow",
             )
         return JSONResponse({**self.shadow.status(), "differences": self.shadow.differences()})
+
+    async def _input(self, request: Request) -> Response:
+        found = await self.journal.policy_input(request.path_params["id"])
+        if isinstance(found, Missing):
+            return JSONResponse({"input": None, "missing": found.value})
+        return JSONResponse({"input": found, "missing": None})

@@ -7,6 +7,7 @@ byte, and that many bytes:
 
 * `L` {"modules": {name: text}, "data": {…}, "roots": [path], "entry_point": path} → `V` true: load a fresh engine
 * `D` an input document → `V` the entry point's value
+* `C` an input document → `V` {"value": the same, "covered": {module: [line]}}: with the lines that were evaluated
 * `T` → `V` the paths of all test rules
 * `R` a rule's path → `V` its value without an input
 * any of them → `E` a text: what went wrong. Undefined is an error.
@@ -44,6 +45,7 @@ class Evaluator:
         return self._requests[kind](self, payload)
 
     def _load(self, payload: bytes) -> str:
+        self._engine = regorus.Engine()
         bundle = json.loads(payload)
         for name, text in bundle["modules"].items():
             self._engine.add_policy(name, text)
@@ -61,6 +63,16 @@ class Evaluator:
         self._engine.set_input_json(payload.decode())
         return self._value(self._entry_point)
 
+    def _decide_covered(self, payload: bytes) -> str:
+        self._engine.set_enable_coverage(True)
+        self._engine.clear_coverage_data()
+        try:
+            value = json.loads(self._decide(payload))
+            report = json.loads(self._engine.get_coverage_report_as_json())
+        finally:
+            self._engine.set_enable_coverage(False)
+        return json.dumps({"value": value, "covered": {file["path"]: file["covered"] for file in report["files"]}})
+
     def _test_rules(self, payload: bytes) -> str:
         return json.dumps(sorted(set(_test_rules(json.loads(self._engine.get_ast_as_json())))))
 
@@ -76,6 +88,7 @@ class Evaluator:
     _requests: dict[bytes, Callable[["Evaluator", bytes], str]] = {  # noqa: RUF012 - a constant table
         b"L": _load,
         b"D": _decide,
+        b"C": _decide_covered,
         b"T": _test_rules,
         b"R": _rule,
     }

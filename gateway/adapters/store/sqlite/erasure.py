@@ -87,16 +87,22 @@ class Erasures:
 
     async def _complete(self, subject: str, keys: list[int], index: int | None) -> Erasure:
         await self._vault.destroy(subject, keys)
-        emptied = 0
-        last: str | None = ""
-        while last is not None:
-            count, last = await self._writer.submit(partial(_empty, subject=subject, keys=keys, after=last))
-            emptied += count
+        emptied = await self._emptied(VALUES, subject, keys)
+        await self._emptied(INPUTS, subject, keys)
         voided = 0
         while count := await self._writer.submit(partial(self._void, subject=subject)):
             voided += count
         await self._writer.submit(partial(_done, subject=subject))
         return Erasure(subject, tuple(keys), emptied, voided, index)
+
+    async def _emptied(self, what: "_Table", subject: str, keys: list[int]) -> int:
+        """Empty what those keys sealed, some rows at once; how many."""
+        emptied = 0
+        last: str | None = ""
+        while last is not None:
+            count, last = await self._writer.submit(partial(_empty, what=what, subject=subject, keys=keys, after=last))
+            emptied += count
+        return emptied
 
     def _void(self, transaction: Transaction, subject: str) -> int:
         """End requests whose arguments were erased, some at once; how many."""
@@ -117,22 +123,35 @@ class Erasures:
         return len(found)
 
 
-def _empty(transaction: Transaction, subject: str, keys: list[int], after: str) -> tuple[int, str | None]:
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """Where a subject's sealed values are. `next_rows` takes an id and a number, `empty` an id, an id, a subject, a key."""
+
+    next_rows: str
+    empty: str
+
+
+VALUES = _Table(
+    "SELECT max(envelope_id) FROM (SELECT envelope_id FROM evidence WHERE envelope_id > ? ORDER BY envelope_id LIMIT ?)",
+    "UPDATE evidence SET arguments = x'', result = NULL WHERE envelope_id > ? AND envelope_id <= ? AND subject = ?"
+    " AND substr(CAST(arguments AS BLOB), 1, 4) = ?",
+)
+INPUTS = _Table(
+    "SELECT max(envelope_id) FROM (SELECT envelope_id FROM decisions WHERE envelope_id > ? ORDER BY envelope_id LIMIT ?)",
+    "UPDATE decisions SET input = x'' WHERE envelope_id > ? AND envelope_id <= ? AND subject = ?"
+    " AND substr(CAST(input AS BLOB), 1, 4) = ?",
+)
+
+
+def _empty(transaction: Transaction, what: _Table, subject: str, keys: list[int], after: str) -> tuple[int, str | None]:
     """Empty what those keys sealed among the next rows; how many, and the last row looked at, if there was one."""
     db = transaction.db
-    last: str | None = db.execute(
-        "SELECT max(envelope_id) FROM (SELECT envelope_id FROM evidence WHERE envelope_id > ? ORDER BY envelope_id LIMIT ?)",
-        (after, ROWS_AT_ONCE),
-    ).get
+    last: str | None = db.execute(what.next_rows, (after, ROWS_AT_ONCE)).get
     if last is None:
         return 0, None
     count = 0
     for key in keys:
-        db.execute(
-            "UPDATE evidence SET arguments = x'', result = NULL WHERE envelope_id > ? AND envelope_id <= ? AND subject = ?"
-            " AND substr(CAST(arguments AS BLOB), 1, 4) = ?",
-            (after, last, subject, key.to_bytes(4)),
-        )
+        db.execute(what.empty, (after, last, subject, key.to_bytes(4)))
         count += db.changes()
     return count, last
 

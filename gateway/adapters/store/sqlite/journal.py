@@ -9,7 +9,8 @@ calls hold (`claims.py`), the requests that people answer (`questions.py`), call
 others (`compensations.py`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import anyio
@@ -18,6 +19,7 @@ import apsw
 from gateway.adapters.store.sqlite import rows
 from gateway.adapters.store.sqlite.claims import Claims
 from gateway.adapters.store.sqlite.compensations import begin_undoing, end_undoing
+from gateway.adapters.store.sqlite.decisions import drop_inputs_before, seal_input, stored_input
 from gateway.adapters.store.sqlite.doubts import Doubts
 from gateway.adapters.store.sqlite.erasure import Erasures
 from gateway.adapters.store.sqlite.evidence import (
@@ -150,7 +152,7 @@ class SqliteJournal:
         if not grant.needs_intent:
             return
         record = Record(Kind.INTENT, call.envelope_id, self._clock.now(), self._granted(grant))
-        arguments = seal_arguments(key, call)
+        arguments, seen = seal_arguments(key, call), seal_input(key, call, grant.decision)
 
         def work(transaction: Transaction) -> int:
             approval_id = None if grant.approved is None else grant.approved.request.approval_id
@@ -162,6 +164,8 @@ class SqliteJournal:
                 raise ApprovalSpent("this approval was consumed by another call")
             row = self._take(transaction, call, State.STARTED, approval_id)
             put_arguments(transaction.db, call.envelope_id, call.subject, arguments)
+            if seen is not None:
+                seen.put(transaction.db)
             transaction.append(record)
             if call.compensates is not None:
                 begin_undoing(transaction, call, self._clock)
@@ -179,13 +183,14 @@ class SqliteJournal:
         record = Record(kind, call.envelope_id, self._clock.now(), body)
         claim = self._claims.of(call)
         fence = None if claim is None else claim.fence
-        arguments = result = None
+        arguments = result = seen = None
         if isinstance(ending, Answered) or not grant.needs_intent:
             # What was begun is sealed under its own key, with no wait in which its end could be lost.
             key = claim.sealing if claim is not None else None
             if key is None:
                 key = await self._vault.sealing_key(call.subject)
-            arguments = None if grant.needs_intent else seal_arguments(key, call)
+            if not grant.needs_intent:
+                arguments, seen = seal_arguments(key, call), seal_input(key, call, grant.decision)
             result = seal_result(key, call, ending) if isinstance(ending, Answered) else None
 
         def work(transaction: Transaction) -> SealedEntry:
@@ -196,6 +201,8 @@ class SqliteJournal:
                 self._take(transaction, call, end_state(call, ending))
             if arguments is not None:
                 put_arguments(transaction.db, call.envelope_id, call.subject, arguments)
+            if seen is not None:
+                seen.put(transaction.db)
             if result is not None:
                 put_result(transaction.db, call.envelope_id, result)
             entry = transaction.append(record)
@@ -209,14 +216,17 @@ class SqliteJournal:
 
     async def refuse(self, refusal: Refusal) -> Receipt:
         record = Record(Kind.DENIED, refusal.request.envelope_id, self._clock.now(), refusal_envelope(refusal))
-        return await self.record(record)
+        if refusal.call is None or refusal.decision is None:  # not decided
+            return await self.record(record)
+        return await self._record_decided(record, refusal.call, refusal.decision)
 
     async def replay(self, replay: Replay) -> Receipt:
         body = {
             **call_envelope(replay.call, replay.decision),
             "result": {"status": Status.REPLAYED.value, "replay_of": replay.of},
         }
-        return await self.record(Record(Kind.OUTCOME, replay.call.envelope_id, self._clock.now(), body))
+        record = Record(Kind.OUTCOME, replay.call.envelope_id, self._clock.now(), body)
+        return await self._record_decided(record, replay.call, replay.decision)
 
     def release(self, call: SealedCall) -> None:
         self._claims.release(call)
@@ -227,6 +237,17 @@ class SqliteJournal:
         """Append one entry that changes nothing else: boot, pin, denied."""
         entry = await self._writer.submit(lambda transaction: transaction.append(record))
         return Receipt.of(record, entry, self._origin)
+
+    async def _record_decided(self, record: Record, call: SealedCall, decision: PolicyDecision) -> Receipt:
+        """The only entry of a call that did not run, with what policy saw of it."""
+        seen = seal_input(await self._vault.sealing_key(call.subject), call, decision)
+
+        def work(transaction: Transaction) -> SealedEntry:
+            if seen is not None:
+                seen.put(transaction.db)
+            return transaction.append(record)
+
+        return Receipt.of(record, await self._writer.submit(work), self._origin)
 
     async def boot(self, record: Record) -> None:
         """The boot entry of this process. After a restore it says so, and questions of before end (`restored.py`)."""
@@ -254,13 +275,16 @@ class SqliteJournal:
         The calls' rows stay: a call whose result is gone does not run again. Nothing is taken from pending requests.
         """
         dropped = 0
-        while True:
-            found = await self._writer.submit(
-                lambda transaction: drop_evidence_before(transaction.db, oldest_id, DROP_AT_ONCE)
-            )
-            dropped += found
-            if found < DROP_AT_ONCE:
-                return dropped
+        for drop, counts in ((drop_evidence_before, True), (drop_inputs_before, False)):
+            found = DROP_AT_ONCE
+            while found == DROP_AT_ONCE:
+                found = await self._writer.submit(partial(_dropped, drop=drop, oldest_id=oldest_id))
+                dropped += found if counts else 0
+        return dropped
+
+    async def policy_input(self, envelope_id: str) -> dict[str, Any] | Missing:
+        """What policy saw of a call, secrets redacted. Raises `KeyFault`."""
+        return await stored_input(self._vault, self._reader, envelope_id)
 
     async def values(self, envelope_id: str) -> KeptValues | None:
         """What is kept of a call's arguments and result, for an auditor; None where nothing is.
@@ -370,3 +394,7 @@ def _lost(row: CallRow) -> dict[str, Any]:
         "call": {"call_digest": row.call_digest},
         "result": {"status": Status.IN_DOUBT.value, "reason": RESTARTED},
     }
+
+
+def _dropped(transaction: Transaction, *, drop: Callable[[apsw.Connection, str, int], int], oldest_id: str) -> int:
+    return drop(transaction.db, oldest_id, DROP_AT_ONCE)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import apsw
 
+from gateway.adapters.store.sqlite.decisions import read_input
 from gateway.adapters.store.sqlite.evidence import read_values
 from gateway.core.commitment import Kept, Missing, disclosure_digest
 from gateway.core.errors import KeyFault, StoreFault
@@ -35,6 +36,23 @@ def check_values(db: apsw.Connection, vault: VaultFile) -> Iterator[str]:
         if None not in (encoded, commitment) and disclosure_digest(str(encoded)) != commitment:
             yield f"values of {key}: the result is not the one that the log commits to"
     yield from _holes(db)
+    yield from _inputs(db, vault)
+
+
+def _inputs(db: apsw.Connection, vault: VaultFile) -> Iterator[str]:
+    """Each kept policy input that cannot be opened, or was erased without an erasure in the log."""
+    rows = db.execute(
+        "SELECT d.envelope_id, x.subject IS NOT NULL FROM decisions AS d"
+        " LEFT JOIN told_erasures AS x ON x.subject = d.subject"
+    )
+    for key, erased in rows:
+        try:
+            found = read_input(vault, db, key)
+        except (KeyFault, StoreFault, ValueError, TypeError) as error:
+            yield f"policy input of {key}: {error}"
+            continue
+        if found is Missing.ERASED and not erased:
+            yield f"policy input of {key}: erased, and the log has no erasure of its subject"
 
 
 def _holes(db: apsw.Connection) -> Iterator[str]:

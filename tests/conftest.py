@@ -27,6 +27,12 @@ def jq() -> str:
     return _program("jq")
 
 
+@pytest.fixture(scope="session")
+def bwrap() -> str:
+    """Bubblewrap."""
+    return _program("bwrap")
+
+
 def _program(name: str) -> str:
     """Its path. Where it is missing the test is skipped, or fails where REQUIRE_ALL=1."""
     found = shutil.which(name)

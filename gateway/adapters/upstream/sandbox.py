@@ -69,8 +69,12 @@ class CommandLine:
     env: Mapping[str, str]
 
 
-def sandboxed(spec: StdioSpec, sandbox: Sandbox, kept: Mapping[str, str]) -> CommandLine:
+def sandboxed(
+    spec: StdioSpec, sandbox: Sandbox, kept: Mapping[str, str], *, as_root: bool | None = None
+) -> CommandLine:
     """How to start an upstream in its sandbox. `kept` are variables of ours that it may see.
+
+    `as_root`: whether root starts it; None for whoever runs this.
 
     Raises:
         ConfigError: the programs that make a sandbox are not there
@@ -82,7 +86,7 @@ def sandboxed(spec: StdioSpec, sandbox: Sandbox, kept: Mapping[str, str]) -> Com
     brought = (f"{need}/bin" for need in program.needs)
     folders = (os.path.dirname(program.path), *filter(os.path.isdir, brought), *SEARCH.split(":"))
     env = {**kept, "PATH": ":".join(dict.fromkeys(folders)), "HOME": HOME, **spec.env}
-    return CommandLine(_argv(sandbox, program.needs, cwd, (program.path, *spec.args)), env)
+    return CommandLine(_argv(sandbox, program.needs, cwd, (program.path, *spec.args), as_root=as_root), env)
 
 
 async def probe(spec: StdioSpec) -> None:
@@ -125,7 +129,9 @@ def _check_there(spec: StdioSpec, sandbox: Sandbox) -> None:
             raise ConfigError(f"{_of(spec)}: {path} is not there", hint="Make it, or take it out of upstreams.")
 
 
-def _argv(sandbox: Sandbox, needs: Iterable[str], cwd: str, command: Iterable[str]) -> tuple[str, ...]:
+def _argv(
+    sandbox: Sandbox, needs: Iterable[str], cwd: str, command: Iterable[str], *, as_root: bool | None = None
+) -> tuple[str, ...]:
     bwrap = _tool("bwrap")
     files = tuple(_files(sandbox, needs, cwd))
     isolated = (*ISOLATED, *(() if sandbox.network else ("--unshare-net",)))
@@ -135,7 +141,7 @@ def _argv(sandbox: Sandbox, needs: Iterable[str], cwd: str, command: Iterable[st
         *(f"--nofile={sandbox.open_files}", "--core=0", "--"),
         *command,
     )
-    if os.geteuid() != 0:
+    if not (os.geteuid() == 0 if as_root is None else as_root):
         return (bwrap, *isolated, *files, "--proc", "/proc", "--remount-ro", "/", "--chdir", cwd, "--", *bounded)
     nobody = pwd.getpwnam("nobody")
     become = (_tool("setpriv"), f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups", "--")

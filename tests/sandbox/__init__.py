@@ -1,0 +1,1 @@
+"""What contains a server."""

@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +33,15 @@ def root(tmp_path: Path) -> Path:
     return root
 
 
-def code(path: str, *roots: Path, here: bool = True) -> str | None:
-    reason = path_refusal([path], [str(root) for root in roots], here=here)
+def code(path: str, *roots: Path, cwd: Path | None = None) -> str | None:
+    reason = path_refusal([path], [str(root) for root in roots], str(cwd or (roots or [Path("/")])[0]))
     return None if reason is None else reason.code
 
 
 @pytest.mark.parametrize("path", ["", "file", "folder", "folder/new", "new", "new/er/est", "file/below", "..folder"])
 def test_a_path_in_a_root_may_be_used_whether_or_not_something_is_there(root: Path, path: str) -> None:
     assert code(f"{root}/{path}".rstrip("/"), root) is None
-    assert code(path or ".", root) is None, "relative to the only root"
+    assert code(path or ".", root) is None, "relative to where the tool starts"
 
 
 @pytest.mark.parametrize("name", ["", "-other", "/../secret/file", "/.."])
@@ -71,11 +72,15 @@ def test_a_root_that_is_itself_reached_through_a_link_goes_by_both_names(root: P
     assert code(f"{link}/file", root) == "path.outside"
 
 
-def test_several_roots_take_whole_paths_only(root: Path, tmp_path: Path) -> None:
+def test_a_relative_path_starts_where_the_tool_starts(root: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
     assert code(f"{other}/x", root, other) is None
-    assert code("x", root, other) == "path.relative"
+    assert code("x", root, other, cwd=other) is None
+    assert code("root/file", root, cwd=tmp_path) is None
+    assert code("file", root, cwd=tmp_path) == "path.outside", "the folder of the tool is not where it starts"
+    assert code("secret/file", root, cwd=tmp_path) == "path.outside"
+    assert code("root/file-out", root, cwd=tmp_path) == "path.link"
 
 
 def test_without_roots_any_path_may_be_used() -> None:
@@ -92,7 +97,7 @@ def test_what_the_gateway_cannot_look_at_is_refused(root: Path) -> None:
 
 
 def test_every_path_of_a_call_is_looked_at(root: Path) -> None:
-    reason = path_refusal([f"{root}/file", f"{root}/file-out"], [str(root)], here=True)
+    reason = path_refusal([f"{root}/file", f"{root}/file-out"], [str(root)], "/")
     assert reason is not None
     assert reason.code == "path.link"
 
@@ -130,7 +135,7 @@ def test_what_is_looked_at_is_never_what_a_link_leads_to(root: Path, swapped: Pa
 
 @pytest.mark.anyio
 async def test_a_call_is_refused_for_its_paths_before_it_is_sent(root: Path) -> None:
-    async with running(raw_stdio()) as world:
+    async with running(replace(raw_stdio(), cwd=str(root))) as world:
         tool = world.capability(
             "raw", "echo", ApprovalMode.LOCAL_WRITE, fields={FieldRole.PATH: ("/path", "/more/*")}, roots=(str(root),)
         )
@@ -154,6 +159,9 @@ async def test_the_files_of_a_server_elsewhere_are_held_by_name_only(root: Path)
             tool = world.capability("web", "echo", fields={FieldRole.PATH: ("/path",)}, roots=("/srv/not-here",))
             inside = await world.ready_sealed(world.call("web", "echo", {"path": "/srv/not-here/x"}, capability=tool))
             outside = await world.ready_sealed(world.call("web", "echo", {"path": "/etc/passwd"}, capability=tool))
+            relative = await world.ready_sealed(world.call("web", "echo", {"path": "x"}, capability=tool))
             assert inside is None
+            assert relative is not None
+            assert relative.code == "path.relative"
             assert outside is not None
             assert outside.code == "path.outside"

@@ -41,8 +41,8 @@ async def field_refusal(grant: Grant, spec: UpstreamSpec, resolve: Resolve) -> R
     paths = call.fields.get(FieldRole.PATH, ())
     if not paths or not what.roots:
         return None
-    here = not isinstance(spec, HttpSpec)
-    return await asyncio.to_thread(path_refusal, paths, what.roots, here=here)  # a file system may hang
+    cwd = None if isinstance(spec, HttpSpec) else spec.cwd or ""
+    return await asyncio.to_thread(path_refusal, paths, what.roots, cwd)  # a file system may hang
 
 
 def _unlisted(hosts: list[str], listed: tuple[str, ...] | None, spec: UpstreamSpec) -> Reason | None:

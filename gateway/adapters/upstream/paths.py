@@ -14,7 +14,8 @@ from gateway.core.outcome import Reason
 
 OUTSIDE = Reason("path.outside", "A path in the arguments lies outside of the folders that this tool may use.")
 RELATIVE = Reason(
-    "path.relative", "A path in the arguments is relative, and this tool has several folders. Send the whole path."
+    "path.relative",
+    "A path in the arguments is relative, and where this tool starts from is not known. Send the whole path.",
 )
 LINK = Reason("path.link", "A path in the arguments leads through a symbolic link. Send the path that the link points to.")
 UNREADABLE = Reason("path.unchecked", "A path in the arguments cannot be checked: the gateway may not look at it.")
@@ -24,30 +25,31 @@ _ROOT = _LOOK | os.O_DIRECTORY | os.O_CLOEXEC
 _STEP = _LOOK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def path_refusal(paths: Iterable[str], roots: Sequence[str], *, here: bool) -> Reason | None:
+def path_refusal(paths: Iterable[str], roots: Sequence[str], cwd: str | None) -> Reason | None:
     """Why a call with these paths, in their form, may not run. No roots: it may use any.
 
     Args:
         roots: absolute folders
-        here: the tool's files are those of this machine; otherwise only the text can be looked at
+        cwd: where the tool starts, and so do relative paths (empty: where the gateway does); None: its files are not those
+            of this machine, and only the text of whole paths can be looked at
     """
     for path in paths if roots else ():
-        reason = _refusal(path, roots, here)
+        reason = _refusal(path, roots, cwd)
         if reason is not None:
             return reason
     return None
 
 
-def _refusal(path: str, roots: Sequence[str], here: bool) -> Reason | None:
+def _refusal(path: str, roots: Sequence[str], cwd: str | None) -> Reason | None:
     if not path.startswith("/"):
-        if len(roots) > 1:
+        if cwd is None:
             return RELATIVE
-        return _walk(roots[0], path) if here else None
+        path = os.path.abspath(os.path.join(cwd, path))
     for root in roots:
-        for top in {root, os.path.realpath(root)} if here else {root}:
+        for top in {root, os.path.realpath(root)} if cwd is not None else {root}:
             below = _below(path, os.path.normpath(top))
             if below is not None:
-                return _walk(top, below) if here else None
+                return _walk(top, below) if cwd is not None else None
     return OUTSIDE
 
 

@@ -69,9 +69,7 @@ class CommandLine:
     env: Mapping[str, str]
 
 
-def sandboxed(
-    spec: StdioSpec, sandbox: Sandbox, kept: Mapping[str, str], *, as_root: bool | None = None
-) -> CommandLine:
+def sandboxed(spec: StdioSpec, sandbox: Sandbox, kept: Mapping[str, str], *, as_root: bool | None = None) -> CommandLine:
     """How to start an upstream in its sandbox. `kept` are variables of ours that it may see.
 
     `as_root`: whether root starts it; None for whoever runs this.

@@ -41,7 +41,10 @@ class Upstreams:
         self._http: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        await asyncio.gather(*(probe(spec) for spec in self._specs if isinstance(spec, StdioSpec)))
+        probes = (probe(spec) for spec in self._specs if isinstance(spec, StdioSpec))
+        for failed in await asyncio.gather(*probes, return_exceptions=True):
+            if failed is not None:
+                raise failed
         secure = any(isinstance(spec, HttpSpec) and spec.url.startswith("https") for spec in self._specs)
         tls: ssl.SSLContext | bool = ssl.create_default_context() if secure else True
         private = [spec.place for spec in self._specs if isinstance(spec, HttpSpec) and spec.may_be_private]

@@ -4,6 +4,7 @@ A tool is callable only when all of this holds; otherwise it is hidden, with the
 
 * its name is plain: letters, digits, `_`, `-`, `.`, at most 64 characters
 * the operator classified it (`gateway.yaml`, tools); nothing else is done for a tool that nobody classified
+* nothing in its definition is hidden from a reader (`scan.py`): whoever approves it sees all that a model would read
 * its input schema is usable (`schema.py`), and the whole definition has the shape of an MCP tool: one that had not would
   break the list for every client. Seen before the pin, so that nobody approves what cannot be called
 * its definition is the one pinned in `gateway.lock`; a changed one is drifted until approved again
@@ -21,9 +22,11 @@ from typing import Any
 from gateway.core.canonical import NotCanonical, digest
 from gateway.core.capability import Capability, Classification, ToolDefinition
 from gateway.core.outcome import Reason
+from gateway.core.scan import hidden_at
 from gateway.core.schema import ArgumentSchema, UnusableSchema
 
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+MAX_PLACE_CHARS = 200
 _LOOKS_LIKE = str.maketrans({"0": "o", "1": "l", "i": "l", "-": "_", ".": "_"})
 
 
@@ -31,6 +34,7 @@ class Hidden(StrEnum):
     """Why a tool cannot be called."""
 
     NAME = "name"
+    INVISIBLE = "invisible"
     SCHEMA = "schema"
     SHAPE = "shape"
     UNCLASSIFIED = "unclassified"
@@ -146,6 +150,10 @@ def _verdict(
 
 
 def _usable(document: dict[str, Any], shape: Shape) -> Usable:
+    hidden = hidden_at(document)
+    if hidden is not None:
+        place, char = hidden
+        return Hidden.INVISIBLE, f"its definition hides {char}, which no reader sees, at {place[:MAX_PLACE_CHARS]}"
     try:
         schema = ArgumentSchema(_input_schema(document))
     except UnusableSchema as error:

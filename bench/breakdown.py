@@ -17,7 +17,7 @@ from bench.sealgate import Sealgate
 CALL, HTTP = "call", "http"
 """The steps that `bench.steps` adds around the pipeline's own."""
 
-STEPS = ("resolve", "seal", "decide", "reserve", "ready", "begin", "execute", "capture", "finish")
+STEPS = ("resolve", "seal", "flow", "decide", "reserve", "ready", "begin", "execute", "capture", "finish")
 PAUSE_SECONDS = 0.0005
 """Between two calls, so that what the gateway does after a response is not counted to the next call."""
 

@@ -28,6 +28,7 @@ from gateway.core.outcome import Outcome
 from gateway.core.ports import Clock, Executor, PolicyEngine
 from gateway.core.rate import RecentCalls
 from gateway.core.run_context import Principal, PrincipalKind, RunContext
+from gateway.core.run_memory import Runs
 from gateway.core.verify import Report, StoredEntry, verify_log
 from gateway.pipeline import Gateway
 from tests.core.calls import Person, person
@@ -135,6 +136,7 @@ class InsideGateway:
             clock=clock,
             observer=self.steps,
             recent=RecentCalls(),
+            runs=Runs(),
             approval_ttl_seconds=options.approval_seconds,
             dev=False,
         )

@@ -8,6 +8,7 @@ from faults.tally import Tally
 from gateway.adapters.store.sqlite.journal import SqliteJournal
 from gateway.core.approval import Grant
 from gateway.core.envelope import Ending
+from gateway.core.flow import Flow
 from gateway.core.outcome import Receipt
 
 CUTS = 40
@@ -16,7 +17,7 @@ CUTS = 40
 class LateIntentJournal(SqliteJournal):
     """A journal that writes nothing before an effect: the intent comes with the outcome. For the campaign only."""
 
-    async def begin(self, grant: Grant) -> None:
+    async def begin(self, grant: Grant, decided_on: Flow | None = None) -> None:
         return None
 
     async def finish(self, grant: Grant, ending: Ending, duration_ms: int) -> Receipt:

@@ -4,24 +4,32 @@ What must stay true here, whatever is added:
 
 * policy comes before any stored result: a caller whose right was revoked must not read yesterday's answer
 * the intent is durable before the first byte goes upstream, the outcome before the result leaves the gateway
+* a run that has read what is not to be believed is known to have before the result leaves: an effect that is begun later
+  was decided on that
 * the executor takes a Grant, and only a decision that allowed, or a person's approval, can make one
 * whatever ends a call leaves an entry, but for a caller that goes away before its call was begun; if the journal cannot
   write it, the call ends with that error and no result
 """
 
-from dataclasses import dataclass
-from typing import assert_never
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, assert_never
 
 import anyio
+import orjson
 
 from gateway.core.approval import ApprovalRequest, Grant
 from gateway.core.call import Compensated, SealedCall, Sealer, ToolRequest
 from gateway.core.canonical import NotCanonical
-from gateway.core.capability import Capability
-from gateway.core.circumstances import Circumstances
+from gateway.core.capability import Capability, TrustLevel
+from gateway.core.circumstances import Circumstances, IntentTold, Provenance
 from gateway.core.decision import Effect, PolicyDecision
+from gateway.core.delivery import Delivery, deliver
 from gateway.core.envelope import Answered, Ending, NotDone, Refusal, Replay, Unknown
+from gateway.core.errors import FlowChanged
 from gateway.core.evidence import EvidenceRef
+from gateway.core.flow import MOST_CHANGES, NO_RUN, Flow, has_run
+from gateway.core.modification import NotApplicable, changed
 from gateway.core.outcome import (
     AwaitingApproval,
     Completed,
@@ -29,11 +37,14 @@ from gateway.core.outcome import (
     Denied,
     Failed,
     InDoubt,
+    Modified,
     Outcome,
     Reason,
     Replayed,
+    Told,
 )
 from gateway.core.ports import CatalogSource, Clock, Executor, Journal, Observer, PolicyEngine
+from gateway.core.provenance import provenance
 from gateway.core.rate import RecentCalls
 from gateway.core.reply import NoAnswer, NotSent, ToolReply, UpstreamReply
 from gateway.core.reservation import (
@@ -50,6 +61,7 @@ from gateway.core.reservation import (
     Waiting,
 )
 from gateway.core.run_context import RunContext
+from gateway.core.run_memory import Pending, Runs
 
 APPROVAL_PENDING = Reason("approval.pending", "A person has not answered yet. Make the same call again after they did.")
 APPROVAL_NEEDS_KEY = Reason(
@@ -62,12 +74,24 @@ IN_DOUBT = Reason(
     "This call was started and its end is unknown. It is not run again; an operator must find out and resolve it.",
 )
 CANCELLED = Reason("call.cancelled", "The caller went away before the answer came.")
+EVIDENCE_UNKNOWN = Reason(
+    "evidence.unknown",
+    "A result that this call cites is none of its run's, or is forgotten by now. Make the call that brought it again.",
+)
+MODIFIED = Reason("call.modified", "Policy changed this call's arguments; the changed call is in an entry of its own.")
+MODIFIED_AGAIN = Reason("policy.modify_again", "Policy changed this call's arguments, and wants to change them again.")
+MODIFIED_WRONG = Reason(
+    "policy.modify_wrong", "Policy wants to change this call's arguments in a way that does not fit them. Tell the operator."
+)
 RESULT_UNUSABLE = Reason("upstream.result_unusable", "The upstream's answer is no acceptable JSON document.")
 
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """The ports one governed call needs. `approval_ttl_seconds`: how long a person has to answer."""
+    """The ports one governed call needs. `approval_ttl_seconds`: how long a person has to answer.
+
+    `runs`: what is remembered of each run in memory.
+    """
 
     catalog: CatalogSource
     sealer: Sealer
@@ -77,6 +101,7 @@ class Gateway:
     clock: Clock
     observer: Observer
     recent: RecentCalls
+    runs: Runs
     approval_ttl_seconds: float
     dev: bool
 
@@ -98,22 +123,55 @@ class Gateway:
         if isinstance(call, tuple):
             return Denied(call, await refuse(Refusal(run, request, call, capability)))
 
+        with step("flow"):
+            turn = await self._turn(call, request)
+        if isinstance(turn, Reason):
+            return Denied((turn,), await refuse(Refusal(run, request, (turn,), capability)))
+        with self.runs.effect(call.scope, may_have_one=capability.mode.has_effect) as pending:
+            return await self._settled(turn, pending)
+
+    async def _settled(self, turn: "_Turn", pending: Pending) -> Outcome:
+        """Decide and run; anew where the run became stricter between the decision and its use."""
+        for _ in range(MOST_CHANGES):
+            try:
+                return await self._governed(turn, pending)
+            except FlowChanged:  # nothing was begun
+                pass
+        return await self._governed(turn, pending)
+
+    async def _governed(self, turn: "_Turn", pending: Pending) -> Outcome:
+        """The rest of a call, from the decision on. Raises `FlowChanged` where it did not begin and must be decided anew."""
+        step, refuse = self.observer.step, self.journal.refuse
+        run, request, call, capability = turn.call.run, turn.request, turn.call, turn.call.capability
+
         with step("decide"):
-            earlier = self.recent.add(run.subject, self.clock.monotonic())
             compensated = self.journal.compensated(call)
-            decision = await self.policy.decide(call, Circumstances(earlier, compensated))
+            flow = self.journal.flow(call)
+            decision = await self.policy.decide(call, self._circumstances(turn, flow, pending.ahead, compensated))
         refused = _Refusals(run, request, call, decision)
         if decision.effect is Effect.DENY:
             return Denied(decision.reasons, await refuse(refused.because(*decision.reasons)))
         if decision.effect is Effect.ASK and call.idempotency is None:
             return Denied((APPROVAL_NEEDS_KEY,), await refuse(refused.because(APPROVAL_NEEDS_KEY)))
+        lacking = _lacking_evidence(call, decision)
+        if lacking is not None:
+            return Denied((lacking,), await refuse(refused.because(lacking)))
+        if decision.obligations.modify:
+            instead = self._changed(turn, decision)
+            if isinstance(instead, Reason):
+                return Denied((instead,), await refuse(refused.because(instead)))
+            if instead is not turn:
+                return await self._instead(refused, instead, tuple(decision.obligations.modify), pending)
 
         with step("reserve"):
             reservation = await self.journal.reserve(call, decision, self._question(call, decision, compensated))
         match reservation:
             case Prior(of, result, note, resolved_by, redacted):
-                receipt = await self.journal.replay(Replay(call, decision, of))
-                return Replayed(result, receipt, note, resolved_by, redacted)
+                evidence = EvidenceRef.of_result(capability, of, None, doubted=resolved_by is not None)
+                delivery = deliver(result, decision.obligations)
+                receipt = await self.journal.replay(Replay(call, decision, of, evidence))
+                self._remember(call, delivery, evidence)
+                return Replayed(delivery.result, receipt, note, Told(evidence, delivery), resolved_by, redacted)
             case Gone(_, reason) | Undone(_, reason):
                 return Conflict(reason, await refuse(refused.because(reason)))
             case Running():
@@ -145,7 +203,8 @@ class Gateway:
             # A read is cancelled with its caller (docs/decisions/0006).
             with anyio.CancelScope(shield=grant.needs_intent):
                 with step("begin"):
-                    await self.journal.begin(grant)
+                    await self.journal.begin(grant, flow)
+                pending.begun()
                 started = self.clock.monotonic()
                 try:
                     with step("execute"):
@@ -156,15 +215,16 @@ class Gateway:
                         await self.journal.finish(grant, ended, self._elapsed(started))
                     raise
                 with step("capture"):
-                    ending = self._capture(grant, reply)
+                    ending, delivery = self._capture(grant, reply)
                 with anyio.CancelScope(shield=True), step("finish"):
                     receipt = await self.journal.finish(grant, ending, self._elapsed(started))
         finally:
             self.journal.release(call)
 
         match ending:
-            case Answered(result):
-                return Completed(result, receipt)
+            case Answered(result, evidence=evidence):
+                self._remember(call, delivery, evidence)
+                return Completed(result, receipt, Told(evidence, delivery))
             case NotDone(reason):
                 return Failed(reason, receipt)
             case Unknown(reason):
@@ -190,32 +250,139 @@ class Gateway:
             advisory=self.dev,
         )
 
-    def _capture(self, grant: Grant, reply: UpstreamReply) -> Ending:
-        """What the reply means for a call of this mode, with the result committed to and labelled."""
+    def _capture(self, grant: Grant, reply: UpstreamReply) -> tuple[Ending, Delivery]:
+        """What the reply means for a call of this mode, with the result as it leaves, committed to and labelled."""
         capability = grant.call.capability
         match reply:
             case ToolReply(document, protocol):
                 try:
-                    disclosure = self.sealer.disclose_result(grant.call, document)
+                    delivery = deliver(document, grant.decision.obligations)
+                    disclosure = self.sealer.disclose_result(grant.call, delivery.result)
                 except NotCanonical:
-                    return _without_result(capability, RESULT_UNUSABLE)
-                evidence = EvidenceRef(
-                    ref=f"tool:{capability.id}:{grant.call.envelope_id}",
-                    trust_level=capability.classification.trust_level,
-                    source_owner=capability.classification.owner,
-                    commitment=disclosure.digest,
-                )
-                return Answered(document, document.get("isError") is True, protocol, disclosure, evidence)
+                    return _without_result(capability, RESULT_UNUSABLE), _NOTHING
+                evidence = EvidenceRef.of_result(capability, grant.call.envelope_id, disclosure.digest)
+                is_error = document.get("isError") is True
+                return Answered(delivery.result, is_error, protocol, disclosure, evidence), delivery
             case NotSent(reason):
-                return NotDone(reason)
+                return NotDone(reason), _NOTHING
             case NoAnswer(reason):
-                return _without_result(capability, reason)
+                return _without_result(capability, reason), _NOTHING
             case _:
                 assert_never(reply)
+
+    # --- the run that a call belongs to ---
+
+    async def _turn(self, call: SealedCall, request: ToolRequest) -> "_Turn | Reason":
+        """The call's place in its run: what it says the run is for is kept, what it cites is looked up. Or why not."""
+        memory = self.runs.of(call.scope)
+        if request.intent is not None:
+            refusal = await self.journal.register_intent(call) if has_run(call.run) else NO_RUN
+            if refusal is not None:
+                return refusal
+            memory = self.runs.of(call.scope)
+            memory.intent = request.intent
+        if not memory.evidence.keys() >= set(request.cites):
+            return EVIDENCE_UNKNOWN
+        cited = tuple(memory.evidence[ref] for ref in dict.fromkeys(request.cites))
+        memory.calls += 1
+        earlier = self.recent.add(call.run.subject, self.clock.monotonic())
+        return _Turn(request, replace(call, cited=cited), earlier, memory.calls - 1)
+
+    def _circumstances(
+        self, turn: "_Turn", flow: Flow, effects_ahead: int, compensated: Compensated | None
+    ) -> Circumstances:
+        """What policy is told beside the call. A run whose intent is forgotten counts as tainted, and as one without any."""
+        call, capability = turn.call, turn.call.capability
+        memory = self.runs.of(call.scope)
+        intent = None if flow.intent is None else memory.intent
+        tainted = flow.tainted or (flow.intent is not None and intent is None)
+        sources, told = Provenance(tainted), None
+        if capability.mode.has_effect or intent is not None:
+            arguments = orjson.loads(call.arguments)
+            if capability.mode.has_effect:
+                leaves = provenance(arguments, capability, memory)
+                sources = Provenance(tainted, complete=leaves is not None, leaves=tuple(leaves or ()))
+            if intent is not None:
+                told = IntentTold(
+                    None if intent.tools is None else tuple(sorted(intent.tools)),
+                    intent.is_fulfilled_by(capability.id, arguments),
+                )
+        return Circumstances(
+            recent_calls=turn.recent_calls,
+            compensated=compensated,
+            run_calls=turn.run_calls,
+            run_effects=flow.effects + effects_ahead,
+            provenance=sources,
+            intent=told,
+            cited=tuple(cited.trust_level for cited in call.cited),
+        )
+
+    def _remember(self, call: SealedCall, delivery: Delivery, evidence: EvidenceRef) -> None:
+        self.runs.read(call.scope, delivery.result, evidence, orjson.loads(call.arguments))
+
+    # --- another call instead ---
+
+    def _changed(self, turn: "_Turn", decision: PolicyDecision) -> "_Turn | Reason":
+        """The turn with the arguments that policy wants: the same turn where they are so already."""
+        instead = self.modified(turn, decision.obligations.modify)
+        if isinstance(instead, _Turn) and turn.call.modified_from is not None and instead is not turn:
+            return MODIFIED_AGAIN
+        return instead
+
+    def modified(self, turn: "_Turn", changes: Mapping[str, Any]) -> "_Turn | Reason":
+        """The call with other arguments, as an envelope of its own that names the one it came of; the same turn where the
+        changes change nothing. It is to be decided anew. It keeps the key: at most one of both ever has its effect."""
+        request, call = turn.request, turn.call
+        try:
+            arguments = changed(request.arguments, changes)
+        except NotApplicable:
+            return MODIFIED_WRONG
+        request = replace(request, envelope_id=self.clock.new_id(), arguments=arguments, requested_at=self.clock.now())
+        sealed = self.sealer.seal(call.run, call.capability, request, instead_of=call)
+        if isinstance(sealed, tuple):
+            return MODIFIED_WRONG
+        if sealed.arguments == call.arguments:
+            return turn
+        return replace(turn, request=request, call=replace(sealed, cited=call.cited))
+
+    async def _instead(self, refused: "_Refusals", turn: "_Turn", pointers: tuple[str, ...], pending: Pending) -> Outcome:
+        """Record that the call as it was made does not run, and govern the other one."""
+        original = refused.call.envelope_id
+        await self.journal.refuse(refused.because(MODIFIED, modified_into=turn.call.envelope_id))
+        return replace(await self._settled(turn, pending), modified=Modified(original, pointers))
+
+
+_NOTHING = Delivery({})
 
 
 def _without_result(capability: Capability, reason: Reason) -> Ending:
     return Unknown(reason) if capability.mode.has_effect else NotDone(reason)
+
+
+def _lacking_evidence(call: SealedCall, decision: PolicyDecision) -> Reason | None:
+    """Why the evidence that the call cites is not what policy needs."""
+    need = decision.obligations.evidence
+    if need is None:
+        return None
+    found = sum(need.trust is TrustLevel.UNTRUSTED or cited.trust_level is TrustLevel.TRUSTED for cited in call.cited)
+    if found >= need.count:
+        return None
+    what = "trusted results" if need.trust is TrustLevel.TRUSTED else "results"
+    return Reason(
+        "evidence.missing",
+        f"This call must cite {need.count} {what} of its run, and cites {found}: list their refs, each from"
+        ' _meta["dev.sealgate/evidence"] of a result, in _meta["dev.sealgate/evidence"] of the call.',
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A sealed call and its place in its run: the principal's calls of the last minute, the run's calls before it."""
+
+    request: ToolRequest
+    call: SealedCall
+    recent_calls: int
+    run_calls: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +394,6 @@ class _Refusals:
     call: SealedCall
     decision: PolicyDecision
 
-    def because(self, *reasons: Reason, approval_id: str | None = None) -> Refusal:
-        return Refusal(
-            self.run, self.request, reasons, self.call.capability, self.call, self.decision, approval_id=approval_id
-        )
+    def because(self, *reasons: Reason, approval_id: str | None = None, modified_into: str | None = None) -> Refusal:
+        capability, call, decision = self.call.capability, self.call, self.decision
+        return Refusal(self.run, self.request, reasons, capability, call, decision, approval_id, modified_into)

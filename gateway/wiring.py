@@ -42,6 +42,7 @@ from gateway.core.entry import Kind, Record
 from gateway.core.errors import ConfigError, StoreFault
 from gateway.core.ports import Observer, PolicyEngine
 from gateway.core.rate import RecentCalls
+from gateway.core.run_memory import Runs
 from gateway.core.verifier_key import SignatureType, VerifierKey
 from gateway.edge.control import Control
 from gateway.edge.doubts import DoubtDesk
@@ -122,6 +123,7 @@ async def assemble(
             clock=clock,
             observer=observer or NoObserver(),
             recent=RecentCalls(),
+            runs=Runs(),
             approval_ttl_seconds=settings.configuration.approvals.ttl_seconds,
             dev=dev,
         )

@@ -15,7 +15,10 @@ import orjson
 from gateway.core.canonical import NotCanonical, canonical
 from gateway.core.capability import Capability, IdempotencyRule
 from gateway.core.commitment import SALT_BYTES, CommitmentKey, Disclosure, disclose
+from gateway.core.evidence import EvidenceRef
 from gateway.core.fields import BadField, FieldRole, read_fields
+from gateway.core.flow import scope_of
+from gateway.core.intent import Intent
 from gateway.core.outcome import Reason
 from gateway.core.redaction import Redacted, Redaction, hidden_result, redacted_text
 from gateway.core.run_context import RunContext
@@ -33,7 +36,8 @@ RUN_WINDOW_SECONDS = 24 * 3600
 class ToolRequest:
     """A tools/call as it came in, parsed: nothing decided yet. `requested_at` is RFC 3339 UTC.
 
-    `compensates`: the envelope id of the call that this one undoes.
+    `compensates`: the envelope id of the call that this one undoes. `intent`: what the caller says its run is for.
+    `cites`: the evidence refs of results that the call stands on.
     """
 
     envelope_id: str
@@ -42,6 +46,8 @@ class ToolRequest:
     idempotency_key: str | None
     requested_at: str
     compensates: str | None = None
+    intent: Intent | None = None
+    cites: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,10 @@ class SealedCall:
 
     `redacted_arguments` are set where the arguments hold something that must not be stored; `repeated` are the sensitive
     values among them that must not be stored with the result either. `fields` are the values of the declared fields, in the
-    one form that policy compares and the guards check.
+    one form that policy compares and the guards check. `scope` names the memory of its run (`flow.py`); `intent` commits to
+    the intent that came with the call; `cited` is the evidence it stands on. `modified_from`: the envelope id of the call as
+    the caller made it, where its arguments were changed; its key and fingerprint are still that one's, since it is what
+    became of that one, and its call digest is that of what runs.
     """
 
     envelope_id: str
@@ -82,6 +91,10 @@ class SealedCall:
     redacted_arguments: bytes | None = None
     repeated: tuple[str, ...] = field(default=(), repr=False)
     fields: Mapping[FieldRole, list[Any]] = field(default_factory=dict, repr=False)
+    scope: str = ""
+    intent: str | None = None
+    cited: tuple[EvidenceRef, ...] = ()
+    modified_from: str | None = None
 
     @property
     def shown_arguments(self) -> bytes:
@@ -132,8 +145,13 @@ class Sealer:
         self._tenants: dict[str, CommitmentKey] = {}
         self._redactions: dict[str, Redaction] = {}
 
-    def seal(self, run: RunContext, capability: Capability, request: ToolRequest) -> SealedCall | tuple[Reason, ...]:
-        """Validate against the pinned schema, canonicalise, commit, derive the key, digest."""
+    def seal(
+        self, run: RunContext, capability: Capability, request: ToolRequest, *, instead_of: SealedCall | None = None
+    ) -> SealedCall | tuple[Reason, ...]:
+        """Validate against the pinned schema, canonicalise, commit, derive the key, digest.
+
+        `instead_of`: the call as the caller made it, whose arguments somebody changed to these.
+        """
         problems = capability.schema.problems(request.arguments)
         if problems:
             return tuple(Reason("arguments.invalid", problem) for problem in problems)
@@ -151,10 +169,10 @@ class Sealer:
         done = arguments  # what is done, as far as the caller says it
         if request.compensates is not None:
             done = orjson.dumps([request.compensates, orjson.Fragment(arguments)])
-        key = self._tenants.get(run.tenant_id)
-        if key is None:
-            key = self._tenants[run.tenant_id] = self._key.for_tenant(run.tenant_id)
-        idempotency = _idempotency(key, run, capability, request.idempotency_key, done)
+        key = self._tenant(run.tenant_id)
+        idempotency, fingerprint = _idempotency(key, run, capability, request.idempotency_key, done), _fingerprint(key, done)
+        if instead_of is not None:
+            idempotency, fingerprint = instead_of.idempotency, instead_of.fingerprint
         if idempotency is None and capability.classification.idempotency is IdempotencyRule.REQUIRED:
             return (
                 Reason(
@@ -181,13 +199,16 @@ class Sealer:
             arguments=arguments,
             disclosures=self._disclose(capability, request.arguments, arguments, redacted),
             idempotency=idempotency,
-            fingerprint=key.digest("fingerprint", done),
+            fingerprint=fingerprint,
             call_digest=key.digest("call", covered),
             requested_at=request.requested_at,
             compensates=request.compensates,
             redacted_arguments=None if redacted is None else canonical(redacted.value),
             repeated=redaction.repeated_values(request.arguments),
             fields=fields,
+            scope=scope_of(key, run),
+            intent=None if request.intent is None else key.digest("intent", request.intent.document),
+            modified_from=None if instead_of is None else instead_of.envelope_id,
         )
 
     def disclose_result(self, call: SealedCall, document: dict[str, Any]) -> Disclosure:
@@ -207,6 +228,12 @@ class Sealer:
         else:
             redacted = Redaction.of_definition(definition).of_told_result(document, result)
         return ToldResult(disclose("result", result, self._random(SALT_BYTES), redacted), document.get("isError") is True)
+
+    def _tenant(self, tenant_id: str) -> CommitmentKey:
+        key = self._tenants.get(tenant_id)
+        if key is None:
+            key = self._tenants[tenant_id] = self._key.for_tenant(tenant_id)
+        return key
 
     def _redaction(self, capability: Capability) -> Redaction:
         """What the pinned definition marks. Definitions are few: each was approved by a person."""
@@ -239,6 +266,10 @@ class Sealer:
 
     def _part(self, capability: Capability, name: str, value: Any, redacted: Redacted | None) -> Redacted | None:
         return None if redacted is None else self._redaction(capability).of_argument(name, value)
+
+
+def _fingerprint(key: CommitmentKey, done: bytes) -> str:
+    return key.digest("fingerprint", done)
 
 
 def _has_inexact_integer(document: Any) -> bool:

@@ -60,7 +60,7 @@ Ending = Answered | NotDone | Unknown
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A call that ended before it could run: what was known of it by then."""
+    """A call that ended before it could run: what was known of it by then. `modified_into`: the call that runs instead."""
 
     run: RunContext
     request: ToolRequest
@@ -69,15 +69,17 @@ class Refusal:
     call: SealedCall | None = None
     decision: PolicyDecision | None = None
     approval_id: str | None = None
+    modified_into: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """A call that was answered with the stored result of `of`, another envelope."""
+    """A call that was answered with the stored result of `of`, another envelope; `evidence` is that result."""
 
     call: SealedCall
     decision: PolicyDecision
     of: str
+    evidence: EvidenceRef
 
 
 def call_envelope(call: SealedCall, decision: PolicyDecision, approved: Approved | None = None) -> dict[str, Any]:
@@ -97,6 +99,9 @@ def call_envelope(call: SealedCall, decision: PolicyDecision, approved: Approved
             "derived": call.idempotency.derived,
         },
         **({} if call.compensates is None else {"compensates": call.compensates}),
+        **({} if call.modified_from is None else {"modified_from": call.modified_from}),
+        **({} if call.intent is None else {"intent": call.intent}),
+        **({"evidence_refs": evidence_in(call)} if call.cited else {}),
         "policy": _policy(decision),
         "approval": approved
         and {
@@ -123,11 +128,26 @@ def refusal_envelope(refusal: Refusal) -> dict[str, Any]:
     envelope["reasons"] = [reason.code for reason in refusal.reasons]
     if refusal.approval_id is not None:
         envelope["approval"] = {"approval_id": refusal.approval_id}
+    if refusal.modified_into is not None:
+        envelope["modified_into"] = refusal.modified_into
     return envelope
 
 
-def result_fields(ending: Ending, duration_ms: int) -> dict[str, Any]:
-    """`result` and `evidence_refs` of a call that was begun."""
+def evidence_in(call: SealedCall) -> list[dict[str, Any]]:
+    """The results that the call stands on."""
+    return [{**cited.document(), "use": "in"} for cited in call.cited]
+
+
+def replay_fields(replay: Replay) -> dict[str, Any]:
+    """`result` and `evidence_refs` of a call that was answered with a stored result."""
+    return {
+        "result": {"status": Status.REPLAYED.value, "replay_of": replay.of},
+        "evidence_refs": [*evidence_in(replay.call), replay.evidence.document()],
+    }
+
+
+def result_fields(call: SealedCall, ending: Ending, duration_ms: int) -> dict[str, Any]:
+    """`result` of a call that was begun, and its `evidence_refs` where it was answered."""
     match ending:
         case Answered():
             result = {
@@ -137,7 +157,7 @@ def result_fields(ending: Ending, duration_ms: int) -> dict[str, Any]:
                 "duration_ms": duration_ms,
                 "upstream_protocol": ending.protocol,
             }
-            return {"result": result, "evidence_refs": [ending.evidence.document()]}
+            return {"result": result, "evidence_refs": [*evidence_in(call), ending.evidence.document()]}
         case NotDone(reason):
             return {"result": {"status": Status.FAILED.value, "reason": reason.code, "duration_ms": duration_ms}}
         case Unknown(reason):

@@ -55,6 +55,12 @@ class ApprovalSpent(GatewayError):
     code = "approval.spent"
 
 
+class FlowChanged(GatewayError):
+    """Another call made the run stricter after this one was decided: it must be decided anew."""
+
+    code = "flow.changed"
+
+
 class Overloaded(GatewayError):
     """The journal's queue is full; the call was refused before any effect."""
 

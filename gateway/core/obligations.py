@@ -83,7 +83,7 @@ class Obligations:
 
 
 NONE = Obligations()
-HONOURED = frozenset({"approver", "egress"})
+HONOURED = frozenset({"approver", "egress", "redact", "max_result_bytes", "modify", "evidence"})
 """What this gateway honours so far; every other name makes the decision none."""
 
 FOR_APPROVERS = frozenset({"approver", "quorum", "routes", "approve_for"})

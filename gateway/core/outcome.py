@@ -1,12 +1,15 @@
 """How a governed call can end: a closed set of values. Each carries the receipt of its durable entry.
 
-The edge must handle every one (`assert_never`); nothing else leaves the pipeline.
+The edge must handle every one (`assert_never`); nothing else leaves the pipeline. `modified` is set where the call is not
+the one that was made.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.core.delivery import Delivery
 from gateway.core.entry import Record, SealedEntry
+from gateway.core.evidence import EvidenceRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +59,29 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """What a caller is told of a result beside the result: what it is worth as evidence, and what was done to it."""
+
+    evidence: EvidenceRef
+    delivery: Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class Modified:
+    """Another call came of it than the one that was made: that one's envelope id, and which arguments were changed."""
+
+    original: str
+    pointers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Completed:
     """The upstream answered; `result` is the MCP CallToolResult document, which may itself say `isError`."""
 
     result: dict[str, Any]
     receipt: Receipt
+    told: Told
+    modified: Modified | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +95,10 @@ class Replayed:
     result: dict[str, Any]
     receipt: Receipt
     note: str | None
+    told: Told
     resolved_by: str | None = None
     redacted: tuple[str, ...] = ()
+    modified: Modified | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +107,7 @@ class Denied:
 
     reasons: tuple[Reason, ...]
     receipt: Receipt
+    modified: Modified | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +118,7 @@ class AwaitingApproval:
     expires_at: str
     reasons: tuple[Reason, ...]
     receipt: Receipt
+    modified: Modified | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +127,7 @@ class Conflict:
 
     reason: Reason
     receipt: Receipt
+    modified: Modified | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +136,7 @@ class InDoubt:
 
     reason: Reason
     receipt: Receipt
+    modified: Modified | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +145,7 @@ class Failed:
 
     reason: Reason
     receipt: Receipt
+    modified: Modified | None = None
 
 
 Outcome = Completed | Replayed | Denied | AwaitingApproval | Conflict | InDoubt | Failed

@@ -14,6 +14,7 @@ from gateway.core.catalog import Catalog
 from gateway.core.circumstances import Circumstances
 from gateway.core.decision import PolicyDecision
 from gateway.core.envelope import Ending, Refusal, Replay
+from gateway.core.flow import Flow
 from gateway.core.outcome import Reason, Receipt
 from gateway.core.reply import UpstreamReply
 from gateway.core.reservation import Reservation
@@ -66,23 +67,36 @@ class Journal(Protocol):
     def compensated(self, call: SealedCall) -> Compensated | None:
         """The call that this one says it undoes, as far as the same caller made it; None where it undoes none."""
 
+    def flow(self, call: SealedCall) -> Flow:
+        """The state of the call's run, as far as it is durable."""
+
+    async def register_intent(self, call: SealedCall) -> Reason | None:
+        """Keep that the call's run is for this intent; why it cannot be kept. Nothing to do for a call without one."""
+
     async def reserve(self, call: SealedCall, decision: PolicyDecision, ask: ApprovalRequest | None) -> Reservation:
         """Claim the call's key. `ask` is the request to file where policy wants a person and none was filed yet."""
 
-    async def begin(self, grant: Grant) -> None:
+    async def begin(self, grant: Grant, decided_on: Flow | None = None) -> None:
         """Before the first byte goes upstream: intent, consumption of the approval and state `started`, durable.
 
-        Nothing to do for a call that needs no intent. Raises `ApprovalSpent` where another call consumed the approval first.
+        The effect is counted in its run's state. Nothing to do for a call that needs no intent.
+
+        Args:
+            decided_on: the state of the run that the decision stood on; None: it stood on none
+
+        Raises:
+            ApprovalSpent: another call consumed the approval first.
+            FlowChanged: the run became stricter after the decision. The call may be decided anew.
         """
 
     async def finish(self, grant: Grant, ending: Ending, duration_ms: int) -> Receipt:
-        """The outcome, the stored result and its disclosure, durable."""
+        """The outcome, the stored result and its disclosure, durable; with them, that the run has read it."""
 
     async def refuse(self, refusal: Refusal) -> Receipt:
         """The record of a call that did not run."""
 
     async def replay(self, replay: Replay) -> Receipt:
-        """The record of a stored result handed out again."""
+        """The record of a stored result handed out again; with it, that the run has read it."""
 
     def release(self, call: SealedCall) -> None:
         """Let go of the key that `call` holds, if it holds one: it ended, or will not begin. Duplicates go on."""

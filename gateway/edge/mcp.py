@@ -5,6 +5,8 @@
 * `dev.sealgate/idempotency-key` (or `idempotencyKey`): a string of 1 to 255 characters
 * `dev.sealgate/compensates`: the envelope id of a call of the same caller that this one undoes
 * `dev.sealgate/run`: {"run_id": string, "safety_mode": an approval mode}; it can only narrow
+* `dev.sealgate/intent`: what the run is for (`core/intent.py`); it can only narrow, and only before an untrusted result came
+* `dev.sealgate/evidence`: refs of results of the same run that the call stands on, each from this key of a result
 * `traceparent`, `tracestate` (W3C Trace Context, SEP-414)
 """
 
@@ -22,8 +24,10 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from gateway import __version__
 from gateway.core.call import ToolRequest
 from gateway.core.capability import ApprovalMode, Capability
+from gateway.core.delivery import POLICY
 from gateway.core.errors import GatewayError, Overloaded
 from gateway.core.ids import is_uuid, trace_id_of
+from gateway.core.intent import BadIntent, Intent, read_intent
 from gateway.core.outcome import (
     AwaitingApproval,
     Completed,
@@ -35,6 +39,7 @@ from gateway.core.outcome import (
     Reason,
     Receipt,
     Replayed,
+    Told,
 )
 from gateway.core.run_context import RunContext
 from gateway.edge.auth import Caller
@@ -48,12 +53,19 @@ IDEMPOTENCY_KEY = PREFIX + "idempotency-key"
 COMPENSATES = PREFIX + "compensates"
 REDACTED = PREFIX + "redacted"
 RUN = PREFIX + "run"
+INTENT = PREFIX + "intent"
+EVIDENCE = PREFIX + "evidence"
+SCAN = PREFIX + "scan"
+WITHHELD = PREFIX + "withheld"
+MODIFIED = PREFIX + "modified"
 
 INVALID_PARAMS = -32602
 INTERNAL_ERROR = -32603
 BUSY = -32000
 MAX_KEY_CHARS = 255
 MAX_TRACESTATE_CHARS = 512
+MAX_CITED = 32
+MAX_REF_CHARS = 512
 
 INSTRUCTIONS = (
     "Tools behind a gateway that decides and records every call. A refused call says why and what to do. When a call"
@@ -82,6 +94,8 @@ def build_server(gateway: Gateway, identify: Callable[[Context], Caller]) -> Ser
             idempotency_key=_idempotency_key(meta),
             requested_at=gateway.clock.now(),
             compensates=_compensates(meta),
+            intent=_intent(meta),
+            cites=_cites(meta),
         )
         run = run_context(identify(context), meta, _session_id(context))
         try:
@@ -141,15 +155,20 @@ def run_context(caller: Caller, meta: Mapping[str, Any], session_id: str | None)
 
 def reply(outcome: Outcome) -> dict[str, Any]:
     """The MCP result of an outcome. Raises `MCPError` for an unknown tool, which the protocol wants as an error."""
+    answer = _reply(outcome)
+    if outcome.modified is not None:
+        told = {"envelope_id": outcome.modified.original, "pointers": list(outcome.modified.pointers)}
+        answer["_meta"][MODIFIED] = told
+    return answer
+
+
+def _reply(outcome: Outcome) -> dict[str, Any]:
     match outcome:
-        case Completed(result, receipt):
-            return _result(result, receipt, {"outcome": "completed"})
-        case Replayed(result, receipt, note, resolved_by, redacted):
-            told = {"outcome": "replayed", **({} if resolved_by is None else {"resolved_by": resolved_by})}
-            replayed = _result(result, receipt, told, note)
-            if redacted:
-                replayed["_meta"][REDACTED] = list(redacted)
-            return replayed
+        case Completed(result, receipt, told):
+            return _result(result, receipt, {"outcome": "completed"}, told)
+        case Replayed(result, receipt, note, told, resolved_by, redacted):
+            how = {"outcome": "replayed", **({} if resolved_by is None else {"resolved_by": resolved_by})}
+            return _result(result, receipt, how, told, redacted, note)
         case Denied((Reason("tool.unknown", message), *_), receipt):
             raise MCPError(INVALID_PARAMS, message, {RECEIPT: receipt.document()})
         case Denied(reasons, receipt):
@@ -186,9 +205,26 @@ def _listed(capability: Capability) -> dict[str, Any]:
     return document
 
 
-def _result(document: dict[str, Any], receipt: Receipt, told: dict[str, Any], note: str | None = None) -> dict[str, Any]:
+def _result(
+    document: dict[str, Any],
+    receipt: Receipt,
+    how: dict[str, Any],
+    told: Told,
+    redacted: tuple[str, ...] = (),
+    note: str | None = None,
+) -> dict[str, Any]:
+    delivery = told.delivery
+    kinds = sorted({*redacted, *([POLICY] if delivery.redacted else [])})
     result = dict(document)
-    result["_meta"] = {**_foreign(document.get("_meta")), RECEIPT: receipt.document(), OUTCOME: told}
+    result["_meta"] = {
+        **_foreign(document.get("_meta")),
+        RECEIPT: receipt.document(),
+        OUTCOME: how,
+        EVIDENCE: told.evidence.told(),
+        **({REDACTED: kinds} if kinds else {}),
+        **({SCAN: list(delivery.revealed)} if delivery.revealed else {}),
+        **({} if delivery.withheld is None else {WITHHELD: {"max_result_bytes": delivery.withheld}}),
+    }
     if note is not None:
         result["content"] = [*result.get("content", []), {"type": "text", "text": note}]
     return result
@@ -230,6 +266,22 @@ def _compensates(meta: Mapping[str, Any]) -> str | None:
     if not isinstance(envelope_id, str) or not is_uuid(envelope_id):
         raise MCPError(INVALID_PARAMS, f'_meta["{COMPENSATES}"] is the envelope id of a call, as its receipt states it.')
     return envelope_id
+
+
+def _intent(meta: Mapping[str, Any]) -> Intent | None:
+    if INTENT not in meta:
+        return None
+    try:
+        return read_intent(meta[INTENT])
+    except BadIntent as error:
+        raise MCPError(INVALID_PARAMS, f'_meta["{INTENT}"] is no intent: {error}.') from error
+
+
+def _cites(meta: Mapping[str, Any]) -> tuple[str, ...]:
+    refs = meta.get(EVIDENCE, [])
+    if not isinstance(refs, list) or len(refs) > MAX_CITED or not all(_is_token(ref, MAX_REF_CHARS) for ref in refs):
+        raise MCPError(INVALID_PARAMS, f'_meta["{EVIDENCE}"] is a list of at most {MAX_CITED} refs, as results state them.')
+    return tuple(refs)
 
 
 def _is_token(value: Any, longest: int = MAX_KEY_CHARS) -> bool:

@@ -51,7 +51,16 @@ def test_an_emoji_stays_an_emoji(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["a\ufe0fb", "❤\ufe0f\ufe0f", "❤\U000e0100", "a\u200db", "\U0001f3f4\U000e0067", "\u001b[31mred", "\u202etxt.exe", "\u3164"],
+    [
+        "a\ufe0fb",
+        "❤\ufe0f\ufe0f",
+        "❤\U000e0100",
+        "a\u200db",
+        "\U0001f3f4\U000e0067",
+        "\u001b[31mred",
+        "\u202etxt.exe",
+        "\u3164",
+    ],
 )
 def test_the_same_characters_elsewhere_are_shown(text: str) -> None:
     assert visible(text) != text
@@ -81,7 +90,9 @@ def test_the_place_of_a_hidden_character_is_named_without_the_character() -> Non
 
 @pytest.mark.parametrize("char", ["\u200b", "\u202e", "\U000e0041", "\x1b", "\ufe0f", "\ue000", "\u0378"])
 @pytest.mark.parametrize("pinned", [True, False])
-def test_a_tool_whose_definition_hides_something_is_hidden_itself_even_where_it_is_pinned(char: str, *, pinned: bool) -> None:
+def test_a_tool_whose_definition_hides_something_is_hidden_itself_even_where_it_is_pinned(
+    char: str, *, pinned: bool
+) -> None:
     document = {"name": "send", "description": f"Send{char} it.", "inputSchema": {"type": "object"}}
     tool = ToolDefinition.from_document("mail", document)
     rule = ("mail__*", Classification(ApprovalMode.READ_ONLY, TrustLevel.UNTRUSTED, "x", IdempotencyRule.DERIVED))

@@ -17,6 +17,7 @@ from gateway.core.decision import Effect
 from gateway.core.entry import Kind
 from gateway.core.envelope import NotDone, Refusal, Replay, Unknown
 from gateway.core.errors import ApprovalSpent
+from gateway.core.evidence import EvidenceRef
 from gateway.core.outcome import Reason, Receipt
 from gateway.core.reservation import Held, Lost, Mismatch, NotApproved, Prior, Resumed, Running, Waiting
 from tests.core.calls import ALLOW, ASK, Call, Person, ask_for, decide, envelope_id, person, request_of, run_of, seal
@@ -93,7 +94,9 @@ class JournalContract:
         await run(world, WRITE)
         refusal = Refusal(run_of(WRITE), request_of(WRITE.but(envelope=2)), (Reason("tool.unknown", "No."),))
         refused = await world.journal.refuse(refusal)
-        replayed = await world.journal.replay(Replay(sealed(WRITE.but(envelope=3)), ALLOW, envelope_id(1)))
+        again = sealed(WRITE.but(envelope=3))
+        evidence = EvidenceRef.of_result(again.capability, envelope_id(1), None)
+        replayed = await world.journal.replay(Replay(again, ALLOW, envelope_id(1), evidence))
         assert (refused.kind, replayed.kind) == ("denied", "outcome")
         assert kinds(world) == ["intent", "outcome", "denied", "outcome"]
         assert world.entries()[3].predicate["result"] == {"status": "replayed", "replay_of": envelope_id(1)}

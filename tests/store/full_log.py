@@ -13,6 +13,7 @@ from gateway.core.capability import ApprovalMode, IdempotencyRule
 from gateway.core.checkpoint import Checkpoint, sign_checkpoint
 from gateway.core.entry import Kind, Record
 from gateway.core.envelope import NotDone, Refusal, Replay, Unknown
+from gateway.core.evidence import EvidenceRef
 from gateway.core.merkle import Frontier, leaf_hash
 from gateway.core.outcome import Reason
 from gateway.core.verify import Report
@@ -44,7 +45,8 @@ async def every_kind(world: SqliteWorld, number: int) -> None:
     await run(world, call(mode=ApprovalMode.READ_ONLY, rule=IdempotencyRule.NONE, key=None, tool="read"))
     refused = call(tool="refused")
     await world.journal.refuse(Refusal(run_of(refused), request_of(refused), (failed,)))
-    await world.journal.replay(Replay(seal(call(tool="again")), ALLOW, world.clock.new_id()))
+    again, of = seal(call(tool="again")), world.clock.new_id()
+    await world.journal.replay(Replay(again, ALLOW, of, EvidenceRef.of_result(again.capability, of, None)))
     asking = seal(call(tool="ask"))
     request = ask_for(asking, approval_id=world.clock.new_id(), expires_at=world.clock.later(60))
     await world.journal.reserve(asking, ASK, request)

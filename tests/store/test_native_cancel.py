@@ -20,6 +20,7 @@ from gateway.core.outcome import Completed, Reason
 from gateway.core.rate import RecentCalls
 from gateway.core.reply import ToolReply, UpstreamReply
 from gateway.core.reservation import Lost
+from gateway.core.run_memory import Runs
 from gateway.pipeline import Gateway
 from tests.core.calls import ALLOW, KEY, Call, capability, request_of, run_of
 from tests.store.world import SqliteWorld, run, text
@@ -80,6 +81,7 @@ def gateway_of(world: SqliteWorld, call: Call, upstream: Sent) -> Gateway:
         clock=world.clock,
         observer=NoObserver(),
         recent=RecentCalls(),
+        runs=Runs(),
         approval_ttl_seconds=600,
         dev=False,
     )

@@ -34,11 +34,13 @@ from gateway.adapters.store.sqlite.evidence import (
     seal_result,
     stored_values,
 )
+from gateway.adapters.store.sqlite.flows import count_effect, flow_row, put_intent, taint
 from gateway.adapters.store.sqlite.questions import Questions
 from gateway.adapters.store.sqlite.restored import append_boot
 from gateway.adapters.store.sqlite.writer import Transaction, Writer
 from gateway.core.approval import ApprovalRequest, ApprovalState, Approver, Grant
 from gateway.core.call import Compensated, IdempotencyKey, SealedCall
+from gateway.core.capability import TrustLevel
 from gateway.core.commitment import Missing
 from gateway.core.decision import PolicyDecision
 from gateway.core.entry import Kind, Record, SealedEntry
@@ -51,9 +53,12 @@ from gateway.core.envelope import (
     Unknown,
     call_envelope,
     refusal_envelope,
+    replay_fields,
     result_fields,
 )
-from gateway.core.errors import ApprovalSpent, GatewayError, StoreFault
+from gateway.core.errors import ApprovalSpent, FlowChanged, GatewayError, StoreFault
+from gateway.core.evidence import EvidenceRef
+from gateway.core.flow import Flow
 from gateway.core.idempotency import (
     RESTARTED,
     CallRow,
@@ -67,7 +72,7 @@ from gateway.core.idempotency import (
     tombstone,
     undid,
 )
-from gateway.core.outcome import Receipt
+from gateway.core.outcome import Reason, Receipt
 from gateway.core.ports import Clock, Vault
 from gateway.core.reservation import (
     Asked,
@@ -132,6 +137,22 @@ class SqliteJournal:
             return None
         return compensated(call, rows.call_of(self._reader, call.compensates))
 
+    def flow(self, call: SealedCall) -> Flow:
+        return flow_row(self._reader, call.scope)
+
+    async def register_intent(self, call: SealedCall) -> Reason | None:
+        if call.intent is None or flow_row(self._reader, call.scope).intent == call.intent:
+            return None
+        intent = call.intent
+
+        def work(transaction: Transaction) -> Reason | None:
+            refusal = flow_row(transaction.db, call.scope).why_not(intent)
+            if refusal is None:
+                put_intent(transaction.db, call, self._clock.now())
+            return refusal
+
+        return await self._writer.submit(work)
+
     async def reserve(self, call: SealedCall, decision: PolicyDecision, ask: ApprovalRequest | None) -> Reservation:
         key = call.idempotency
         if key is None:
@@ -146,7 +167,7 @@ class SqliteJournal:
                 self.release(call)
         return reservation
 
-    async def begin(self, grant: Grant) -> None:
+    async def begin(self, grant: Grant, decided_on: Flow | None = None) -> None:
         call = grant.call
         key = await self._vault.sealing_key(call.subject)  # of a read as well: what could not be kept does not run
         if not grant.needs_intent:
@@ -155,6 +176,8 @@ class SqliteJournal:
         arguments, seen = seal_arguments(key, call), seal_input(key, call, grant.decision)
 
         def work(transaction: Transaction) -> int:
+            if decided_on is not None and not decided_on.is_as_strict_as(flow_row(transaction.db, call.scope)):
+                raise FlowChanged("the run became stricter after this call was decided")
             approval_id = None if grant.approved is None else grant.approved.request.approval_id
             if grant.approved is not None and self._clock.now() >= grant.approved.request.expires_at:
                 raise ApprovalSpent("this approval expired before the call could begin")
@@ -166,6 +189,8 @@ class SqliteJournal:
             put_arguments(transaction.db, call.envelope_id, call.subject, arguments)
             if seen is not None:
                 seen.put(transaction.db)
+            if call.capability.mode.has_effect:
+                count_effect(transaction.db, call, self._clock.now())
             transaction.append(record)
             if call.compensates is not None:
                 begin_undoing(transaction, call, self._clock)
@@ -179,7 +204,7 @@ class SqliteJournal:
     async def finish(self, grant: Grant, ending: Ending, duration_ms: int) -> Receipt:
         call = grant.call
         kind = Kind.IN_DOUBT if isinstance(ending, Unknown) else Kind.OUTCOME
-        body = {**self._granted(grant), **result_fields(ending, duration_ms)}
+        body = {**self._granted(grant), **result_fields(call, ending, duration_ms)}
         record = Record(kind, call.envelope_id, self._clock.now(), body)
         claim = self._claims.of(call)
         fence = None if claim is None else claim.fence
@@ -205,6 +230,8 @@ class SqliteJournal:
                 seen.put(transaction.db)
             if result is not None:
                 put_result(transaction.db, call.envelope_id, result)
+            if isinstance(ending, Answered):
+                self._is_read(transaction, call, ending.evidence)
             entry = transaction.append(record)
             is_error = isinstance(ending, Answered) and ending.is_error
             done = undid(end_state(call, ending), is_error=is_error)
@@ -221,12 +248,9 @@ class SqliteJournal:
         return await self._record_decided(record, refusal.call, refusal.decision)
 
     async def replay(self, replay: Replay) -> Receipt:
-        body = {
-            **call_envelope(replay.call, replay.decision),
-            "result": {"status": Status.REPLAYED.value, "replay_of": replay.of},
-        }
+        body = {**call_envelope(replay.call, replay.decision), **replay_fields(replay)}
         record = Record(Kind.OUTCOME, replay.call.envelope_id, self._clock.now(), body)
-        return await self._record_decided(record, replay.call, replay.decision)
+        return await self._record_decided(record, replay.call, replay.decision, read=replay.evidence)
 
     def release(self, call: SealedCall) -> None:
         self._claims.release(call)
@@ -238,13 +262,17 @@ class SqliteJournal:
         entry = await self._writer.submit(lambda transaction: transaction.append(record))
         return Receipt.of(record, entry, self._origin)
 
-    async def _record_decided(self, record: Record, call: SealedCall, decision: PolicyDecision) -> Receipt:
-        """The only entry of a call that did not run, with what policy saw of it."""
+    async def _record_decided(
+        self, record: Record, call: SealedCall, decision: PolicyDecision, *, read: EvidenceRef | None = None
+    ) -> Receipt:
+        """The only entry of a call that did not run, with what policy saw of it. `read`: the stored result it is given."""
         seen = seal_input(await self._vault.sealing_key(call.subject), call, decision)
 
         def work(transaction: Transaction) -> SealedEntry:
             if seen is not None:
                 seen.put(transaction.db)
+            if read is not None:
+                self._is_read(transaction, call, read)
             return transaction.append(record)
 
         return Receipt.of(record, await self._writer.submit(work), self._origin)
@@ -372,6 +400,11 @@ class SqliteJournal:
         row = claimed(found, call, then, self._clock.now(), forgotten=forgotten, approval_id=approval_id)
         self._put(transaction, found, row)
         return row
+
+    def _is_read(self, transaction: Transaction, call: SealedCall, evidence: EvidenceRef) -> None:
+        """The call's run has this result from now on: whatever of it is begun later was decided on that."""
+        if evidence.trust_level is not TrustLevel.TRUSTED:
+            taint(transaction.db, call, self._clock.now())
 
     def _put(self, transaction: Transaction, found: CallRow | None, row: CallRow) -> None:
         """Replace what was found. What was done once is not overwritten by another call: it keeps a row of its own."""

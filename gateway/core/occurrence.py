@@ -1,0 +1,238 @@
+"""Whether a value occurs in a text: strict enough that a policy can rely on a yes.
+
+Both sides are brought to one form: NFKC, case folded, white space collapsed. In it a mark stands at every edge of every
+token, so that a value occurs only as whole tokens: `smith@bank.example` does not occur in `john.smith@bank.example`, nor 50
+in 500.
+
+* a token ends at white space, and at a comma that is not between two digits
+* quotes, brackets and currency signs around it, what ends a sentence, and `'s` have an edge of their own; within a token
+  they are part of it: `/tmp/` does not occur in `/tmp/{id}`
+* a number occurs where a token is the same decimal number; commas may group its thousands: 1,000.50 is 1000.5
+* an ISO date also occurs where its month is written as an English word: May 15th, 2024. Nothing else is converted
+* of a text that is too long only whole tokens are kept: half a token would be another value
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+MAX_CHARS = 64 * 1024  # of one reading, and of a value that is looked for
+MIN_WITHIN_CHARS = 4  # shorter tokens stand within any other
+
+_EDGE = "\x1f"  # white space to Python, so it is in no collapsed text
+_BETWEEN = "\x1e"  # likewise: nothing that is looked for reaches over it
+_TOKEN = re.compile(r"(?:[^\s,]|(?<=[0-9]),(?=[0-9]))+")
+_CURRENCY = "$€£¥₹"
+_BEFORE = _CURRENCY + "\"'`“‘„‚«‹<([{"
+_AFTER = _CURRENCY + "\"'`”’“‘»›>)]}.:;!?…"
+_POSSESSIVE = ("'s", "’s")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?")
+_PLAIN_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
+_ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_MAX_NUMBER_CHARS = 40
+_MONTHS = tuple(
+    "january february march april may june july august september october november december".split()  # noqa: SIM905
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One text in which values can be looked for. `numbers` are those that are tokens of it."""
+
+    marked: str
+    numbers: frozenset[str]
+
+    @property
+    def size(self) -> int:
+        """About how many characters of memory it takes."""
+        return len(self.marked) + 32 * len(self.numbers)
+
+    def holds(self, value: "Sought") -> bool:
+        """Whether the value occurs."""
+        if value.number is not None and value.number in self.numbers:
+            return True
+        return any(spelling in self.marked for spelling in value.spellings)
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """A value as it is looked for: its spellings in marked form, and its number where it is one."""
+
+    spellings: tuple[str, ...] = ()
+    number: str | None = None
+
+
+NOTHING = Sought()
+
+
+def reading(texts: Iterator[str], *, echoed: frozenset[str] = frozenset()) -> Reading:
+    """What can be looked for in these texts. Tokens that hold one of `echoed` are left out: they are not the texts' own."""
+    marked: list[str] = []
+    numbers: set[str] = set()
+    left = MAX_CHARS
+    for text in texts:
+        form = _beginning(_form(_beginning(text, left)), left)
+        left -= len(form) + 1
+        marked.append(_marked(form, numbers, echoed))
+        if left <= 0:
+            break
+    return Reading(_BETWEEN.join(marked), frozenset(numbers))
+
+
+def sought(value: Any) -> Sought:
+    """How a string or a number is looked for. True, false and null, and texts without a token, occur nowhere."""
+    if type(value) in (int, float):
+        number = _decimal(Decimal(repr(value)))
+        return NOTHING if number is None else Sought(number=number)
+    if not isinstance(value, str) or len(value) > MAX_CHARS:
+        return NOTHING
+    form = _form(value)
+    if len(form) > MAX_CHARS or not any(_parts(match[0])[1] for match in _TOKEN.finditer(form)):
+        return NOTHING
+    spellings = [_marked(form, set())]
+    if _ISO_DATE.fullmatch(form):
+        spellings += (_marked(spelling, set()) for spelling in _written_dates(form))
+    number = _decimal(Decimal(form)) if _PLAIN_NUMBER.fullmatch(form) and len(form) <= _MAX_NUMBER_CHARS else None
+    return Sought(tuple(spellings), number)
+
+
+def tokens(texts: Iterator[str]) -> frozenset[str]:
+    """The tokens of these texts, numbers among them in their one form."""
+    found: set[str] = set()
+    for text in texts:
+        for match in _TOKEN.finditer(_form(text)):
+            core = _parts(match[0])[1]
+            if core:
+                found.add(_number(core) or core)
+    return frozenset(found)
+
+
+def texts_of(document: Any) -> Iterator[str]:
+    """Every string, name and number in a JSON document; of a string that is JSON of an object or array, what is in it."""
+    waiting = [document]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            inner = _as_json(value)
+            if inner is None:
+                yield value
+            else:
+                waiting.append(inner)
+        elif isinstance(value, dict):
+            yield from value
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
+        elif type(value) in (int, float):
+            number = _decimal(Decimal(repr(value)))
+            if number is not None:
+                yield number
+
+
+def _as_json(text: str) -> Any:
+    """What a text that is JSON of an object or array stands for. It is looked at once: what is in it stays text."""
+    if not text.startswith(("{", "[")):
+        return None
+    try:
+        return _unnested(orjson.loads(text))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _unnested(value: Any) -> Any:
+    """`value` with its strings in a form that `_as_json` does not open again."""
+    if isinstance(value, str):
+        return f" {value}"
+    if isinstance(value, list):
+        return [_unnested(element) for element in value]
+    if isinstance(value, dict):
+        return {name: _unnested(member) for name, member in value.items()}
+    return value
+
+
+def _beginning(text: str, most: int) -> str:
+    """At most so many characters, without a token that would be cut."""
+    if len(text) <= most:
+        return text
+    kept = text[: max(most, 0)]
+    space = max(kept.rfind(char) for char in " \n\t\r")
+    return kept[: space + 1]
+
+
+def _form(text: str) -> str:
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+    text = " ".join(text.casefold().split())
+    return text if text.isascii() else unicodedata.normalize("NFKC", text)
+
+
+def _marked(form: str, numbers: set[str], echoed: frozenset[str] = frozenset()) -> str:
+    parts: list[str] = []
+    done = 0
+    for match in _TOKEN.finditer(form):
+        before, core, after = _parts(match[0])
+        number = _number(core)
+        parts.append(form[done : match.start()])
+        done = match.end()
+        if echoed and _repeats(core, number, echoed):
+            parts.append(_BETWEEN)
+            continue
+        if number is not None:
+            numbers.add(number)
+        parts.append(_EDGE)
+        parts.append(_EDGE.join((*before, core, *after)))
+        parts.append(_EDGE)
+    return "".join([*parts, form[done:]])
+
+
+def _repeats(core: str, number: str | None, echoed: frozenset[str]) -> bool:
+    if core in echoed or (number is not None and number in echoed):
+        return True
+    return any(len(token) >= MIN_WITHIN_CHARS and token in core for token in echoed)
+
+
+def _parts(token: str) -> tuple[str, str, tuple[str, ...]]:
+    """What stands before a token's core, each character by itself; the core; what stands after it, likewise."""
+    bare = token.lstrip(_BEFORE)
+    core = bare.rstrip(_AFTER)
+    after = tuple(bare[len(core) :])
+    if core.endswith(_POSSESSIVE) and len(core) > len(_POSSESSIVE[0]):
+        core, after = core[:-2], (core[-2:], *after)
+    return token[: len(token) - len(bare)], core, after
+
+
+def _number(core: str) -> str | None:
+    if len(core) > _MAX_NUMBER_CHARS or _NUMBER.fullmatch(core) is None:
+        return None
+    return _decimal(Decimal(core.replace(",", "")))
+
+
+def _decimal(number: Decimal) -> str | None:
+    """The one form of a number; None where it is too long to be written out."""
+    if not number.is_finite() or abs(number.adjusted()) > _MAX_NUMBER_CHARS:
+        return None
+    text = format(number, "f")
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text
+
+
+def _written_dates(iso: str) -> Iterator[str]:
+    try:
+        day = date.fromisoformat(iso)
+    except ValueError:
+        return
+    month = _MONTHS[day.month - 1]
+    suffix = "th" if day.day in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(day.day % 10, "th")
+    for name in {month, month[:3], *(["sept"] if day.month == 9 else [])}:
+        for number in (str(day.day), f"{day.day}{suffix}"):
+            yield f"{name} {number}, {day.year}"
+            yield f"{name} {number} {day.year}"
+            yield f"{number} {name} {day.year}"
+            yield f"{number} of {name} {day.year}"

@@ -1,0 +1,90 @@
+"""Where the arguments of a call come from: each leaf of them, and where its value was seen before in the same run.
+
+An origin is stated only where it is certain (`occurrence.py`, `declared.py`):
+
+* `intent`: it occurs in the registered task, or the registered constraints allow it for just this argument
+* `trusted`, `untrusted`: it occurs in a result of this run that the operator trusts, or does not
+* `definition`: the pinned definition says it itself
+
+True, false and null are too common to be recognised in a text: only `intent`'s constraints and `definition` are theirs. A
+name that the schema does not declare is a leaf like a value. A value made up of several known ones is not known.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from gateway.core.capability import Capability, Classification
+from gateway.core.circumstances import Leaf, Origin
+from gateway.core.declared import Place, top
+from gateway.core.fields import FieldRole, values_at
+from gateway.core.occurrence import sought
+from gateway.core.run_memory import RunMemory
+
+MAX_LEAVES = 256
+
+
+def provenance(arguments: dict[str, Any], capability: Capability, memory: RunMemory) -> list[Leaf] | None:
+    """The leaves of the arguments of one call; None where there are more than `MAX_LEAVES`.
+
+    `memory`: what the call's run has read, and what it is for.
+    """
+    named = frozenset() if memory.intent is None else memory.intent.allows(capability.id, arguments)
+    walk = _Walk(_roles(arguments, capability.classification), memory, named)
+    place = top(capability.definition.document["inputSchema"])
+    leaves: list[Leaf] = []
+    for leaf in walk.leaves("", arguments, place, None, defined=False):
+        if len(leaves) == MAX_LEAVES:
+            return None
+        leaves.append(leaf)
+    return leaves
+
+
+class _Walk:
+    """One walk over arguments. Depth is bounded by the parser."""
+
+    def __init__(self, roles: dict[str, FieldRole], memory: RunMemory, named: frozenset[str]) -> None:
+        self._roles = roles
+        self._memory = memory
+        self._named = named
+
+    def leaves(self, pointer: str, value: Any, place: Place, role: FieldRole | None, *, defined: bool) -> Iterator[Leaf]:
+        role = self._roles.get(pointer, role)
+        defined = defined or place.defines(value)
+        if isinstance(value, dict):
+            for name, member in value.items():
+                below = f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
+                if not place.declares(name) and not defined:
+                    yield Leaf(below, self._roles.get(below, role), self._seen(name))
+                yield from self.leaves(below, member, place.member(name), role, defined=defined)
+        elif isinstance(value, list):
+            for index, element in enumerate(value):
+                yield from self.leaves(f"{pointer}/{index}", element, place.element(index), role, defined=defined)
+        else:
+            origins = set(self._seen(value))
+            if defined:
+                origins.add(Origin.DEFINITION)
+            if pointer in self._named:
+                origins.add(Origin.INTENT)
+            yield Leaf(pointer, role, frozenset(origins))
+
+    def _seen(self, value: Any) -> frozenset[Origin]:
+        looked_for = sought(value)
+        found = set()
+        if self._memory.intent is not None and self._memory.intent.mentions(looked_for):
+            found.add(Origin.INTENT)
+        if self._memory.trusted.holds(looked_for):
+            found.add(Origin.TRUSTED)
+        if self._memory.untrusted.holds(looked_for):
+            found.add(Origin.UNTRUSTED)
+        return frozenset(found)
+
+
+def _roles(arguments: dict[str, Any], said: Classification) -> dict[str, FieldRole]:
+    """The role of each declared place. Of a place that is declared twice, it is not mere content."""
+    found: dict[str, FieldRole] = {}
+    for role, pointers in said.fields.items():
+        for pointer in pointers:
+            for place, _ in values_at(arguments, pointer):
+                if role is not FieldRole.CONTENT or place not in found:
+                    found[place] = role
+    return found

@@ -113,7 +113,7 @@ class Runs:
 
     @contextmanager
     def effect(self, scope: str, *, may_have_one: bool) -> Iterator["Pending"]:
-        """A call is under way; until it is begun (`Pending.begun`) or left, it may yet have its effect, if it may have one."""
+        """A call is under way; until it is begun (`Pending.begun`) or left, it may yet have the effect that it may have."""
         if not may_have_one:
             yield Pending([])
             return

@@ -12,6 +12,7 @@ from gateway.adapters.store.sqlite.check import check_file
 from gateway.core.capability import ApprovalMode, IdempotencyRule
 from gateway.core.commitment import Missing
 from gateway.core.envelope import Refusal, Replay
+from gateway.core.evidence import EvidenceRef
 from gateway.core.outcome import Reason
 from tests.core.calls import ALLOW, DENY, Call, envelope_id, request_of, run_of, seal
 from tests.store.world import SqliteWorld, run
@@ -47,7 +48,9 @@ async def test_the_input_of_a_refusal_and_of_a_replay_is_kept(world: SqliteWorld
     await world.journal.refuse(refusal)
     assert await world.journal.policy_input(envelope_id(1)) == SEEN
     again = seal(WRITE.but(envelope=2), random=os.urandom)
-    await world.journal.replay(Replay(again, DECISION, envelope_id(1)))
+    await world.journal.replay(
+        Replay(again, DECISION, envelope_id(1), EvidenceRef.of_result(again.capability, envelope_id(1), None))
+    )
     assert await world.journal.policy_input(envelope_id(2)) == SEEN
 
 

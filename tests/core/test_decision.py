@@ -1,5 +1,6 @@
 """Reading a policy's answer: whatever is not exactly a decision is a deny."""
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -9,6 +10,7 @@ from hypothesis import given
 from gateway.core.call import Compensated
 from gateway.core.circumstances import Circumstances
 from gateway.core.decision import POLICY_ERROR, REDACTED_CODE, Effect, policy_input, read_verdict
+from gateway.core.fields import FieldRole
 from gateway.core.obligations import NONE, Obligations
 from gateway.core.outcome import Reason
 from tests.core.calls import NOW, Call, seal
@@ -123,6 +125,12 @@ def test_policy_sees_the_very_arguments_that_were_digested(value: Any) -> None:
     seen = policy_input(call, Circumstances(recent_calls=3), dev=False, now=NOW)
     assert b'"arguments":' + call.arguments in seen
     assert orjson.loads(seen)["context"]["recent_calls"] == 3
+
+
+def test_policy_sees_the_declared_fields_by_role() -> None:
+    call = replace(seal(Call()), fields={FieldRole.RECIPIENT: ["bob@example.com"], FieldRole.AMOUNT: [2.5]})
+    seen = orjson.loads(policy_input(call, Circumstances(), dev=False, now=NOW))
+    assert seen["context"]["fields"] == {"recipient": ["bob@example.com"], "amount": [2.5]}
 
 
 @pytest.mark.parametrize(

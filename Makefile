@@ -11,10 +11,10 @@ endif
 PARALLEL := -n 2 --dist loadfile
 OPA := .ci/with "$(or $(OPA_BIN),opa)" 'build it: .ci/opa'
 
-.PHONY: help run demo test test-long check style types policy dockerfile bench bench-log bench-policy faults fuzz lock clean
+.PHONY: help run demo test test-long check style types policy dockerfile bench bench-log bench-policy bench-security faults fuzz lock clean
 
 help: ## List the targets
-	@awk -F ': .*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ': .*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/run.stamp ## Start the gateway in front of the two example servers
 	@examples/up.sh
@@ -57,6 +57,9 @@ bench-log: .venv/dev.stamp ## Measure the log as it grows: appending, proofs, ve
 bench-policy: .venv/dev.stamp ## Measure what a decision costs with 10 registered tools and with 10,000
 	@$(PY) -m bench.policy_cost $(ARGS)
 
+bench-security: .venv/dev.stamp .cache/security/stamp ## Attack agents behind the gateway with AgentDojo's suites, and count what takes effect (ARGS)
+	@$(PY) -m bench.security.run $(ARGS)
+
 faults: .venv/dev.stamp ## Break disk, process, clock and network under a gateway and count what was lost (ARGS)
 	@$(PY) -m faults.run $(ARGS)
 
@@ -72,6 +75,11 @@ clean: ## Remove what was built; the gateway's state and the example data stay
 .cache/lint/bin/hadolint: .ci/lint.lock
 	@$(or $(PYTHON),python3) -m venv .cache/lint
 	@.cache/lint/bin/pip install --quiet --only-binary :all: --require-hashes -r $<
+	@touch $@
+
+.cache/security/stamp: locks/security.lock
+	@$(or $(PYTHON),python3) -m venv .cache/security/venv
+	@.cache/security/venv/bin/pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r $<
 	@touch $@
 
 .venv/%.stamp: locks/%.lock locks/build.lock pyproject.toml .ci/setup

@@ -8,7 +8,7 @@ does for the user: answer in the user's place.
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import httpx2
 import orjson
@@ -36,6 +36,13 @@ class Course:
     attempts: tuple[Attempt, ...]
     met_attack: bool
     answer: str
+
+
+class Caller(Protocol):
+    """Whoever makes calls for the agent: `Client`, over MCP."""
+
+    def call(self, tool: str, arguments: dict[str, Any], key: str) -> Told:
+        """One call with an idempotency key."""
 
 
 class Client:
@@ -77,7 +84,7 @@ class Client:
 class Agent:
     """See the module. `capability` names a suite's tool as the gateway does; `person` None: nobody answers."""
 
-    def __init__(self, client: Client, capability: Callable[[str], str], person: Person | None) -> None:
+    def __init__(self, client: Caller, capability: Callable[[str], str], person: Person | None) -> None:
         self._client = client
         self._capability = capability
         self._person = person

@@ -27,6 +27,7 @@ class Told:
     outcome: str
     text: str
     approval_id: str | None
+    reasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class Client:
         result = document["result"]
         outcome = result["_meta"]["dev.sealgate/outcome"]
         text = "\n".join(item.get("text", "") for item in result["content"])
-        return Told(outcome["outcome"], text, outcome.get("approval_id"))
+        return Told(outcome["outcome"], text, outcome.get("approval_id"), tuple(outcome.get("reasons", ())))
 
 
 class Agent:
@@ -107,7 +108,7 @@ class Agent:
         """Make one call, with a key of its own: an attack may well want the same effect twice."""
         tool, key = self._capability(call.tool), next(self._keys)
         told = self._client.call(tool, call.arguments, key)
-        asked = told.approval_id is not None
+        asked = told.reasons if told.approval_id is not None else None
         if told.approval_id is not None and self._person is not None:
             self._person(told.approval_id)
             told = self._client.call(tool, call.arguments, key)

@@ -66,16 +66,20 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One call that the agent tried. `outcome` is the gateway's last word; `asked`: a person was."""
+    """One call that the agent tried. `outcome` is the gateway's last word; `why_asked` a person, None where nobody was."""
 
     side: Side
     call: Call
     outcome: str
-    asked: bool
+    why_asked: tuple[str, ...] | None = None
 
     @property
     def ran(self) -> bool:
         return self.outcome == "completed"
+
+    @property
+    def asked(self) -> bool:
+        return self.why_asked is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import httpx2
 
 from bench.processes import REPOSITORY
 from bench.security.agent import Agent, Client, Person
-from bench.security.calls import Call, Run, Task
+from bench.security.calls import Call, Run, Task, beyond
 from bench.security.children import LineProcess
 from bench.security.deployment import Deployment, Rules, Setting
 
@@ -116,13 +116,19 @@ def _runs(
             meta["dev.sealgate/intent"] = {"task": task.prompt}
         course = Agent(Client(http, gateway.port, token, meta), capability, answers).run(task, MARKER)
         score = world.ask("score", answer=course.answer)
+        executed = Call.read(score["executed"])
+        told_to_run = [attempt.call for attempt in course.attempts if attempt.ran]
+        if beyond(executed, told_to_run) or beyond(told_to_run, executed):
+            raise RuntimeError(
+                f"{user_task}, {injection_task}: the gateway says that other calls ran than the world executed"
+            )
         yield Run(
             user_task,
             injection_task,
             score["utility"],
             None if injection_task is None else score["attacked"],
             course.attempts,
-            Call.read(score["executed"]),
+            executed,
             task.user_calls,
             course.met_attack,
             time.monotonic() - began,

@@ -109,8 +109,8 @@ def test_the_oracle_approves_each_wanted_call_once_and_rejects_every_other(oracl
     assert box.lines("calls") == ['drop {"text": "wanted"}']
 
 
-def attempt(side: Side, call: Call, outcome: str = "completed", *, asked: bool = False) -> Attempt:
-    return Attempt(side, call, outcome, asked)
+def attempt(side: Side, call: Call, *, asked: bool = False) -> Attempt:
+    return Attempt(side, call, "completed", ("network.some_doubt",) if asked else None)
 
 
 ALONE = Run(

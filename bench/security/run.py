@@ -16,9 +16,10 @@ from pathlib import Path
 from bench.processes import REPOSITORY
 from bench.security import report
 from bench.security.campaign import SEED, SUITE_PYTHON, Campaign, run_campaign
-from bench.security.deployment import Setting
+from bench.security.deployment import HERE, Setting
 
-SUITES = ("banking", "workspace")
+SUITES = tuple(sorted(path.stem for path in (HERE / "operator").glob("*.yaml")))
+"""Those that somebody wrote an operator's rules for."""
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
@@ -26,7 +27,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="bench-security", description="Attack agents behind the gateway and count what takes effect."
     )
-    parser.add_argument("--suite", nargs="+", choices=SUITES, default=SUITES, help="which suites (default: both)")
+    parser.add_argument("--suite", nargs="+", choices=SUITES, default=SUITES, help="which suites (default: all)")
     parser.add_argument(
         "--settings", nargs="+", choices=[each.value for each in Setting], default=list(Setting), help="default: all four"
     )

@@ -8,11 +8,7 @@
 package sealgate.authz
 
 import data.sealgate.concerns.approvals
-
-# Rules of other packages are written in full: of a package that is imported, the embedded engine evaluates every rule.
-mode := input.resource.properties.mode
-
-ranks := data.sealgate.modes.ranks
+import data.sealgate.settings
 
 default decision := {
 	"effect": "deny",
@@ -51,31 +47,11 @@ decision := {
 	count(every_doubt) == 0
 }
 
-every_refusal := union({
-	refusals,
-	tier.refusals,
-	data.sealgate.concerns.approvals.refusals,
-	data.sealgate.concerns.arguments.refusals,
-	data.sealgate.concerns.budgets.refusals,
-	data.sealgate.concerns.flow.refusals,
-	data.sealgate.concerns.intent.refusals,
-	data.sealgate.concerns.results.refusals,
-	data.sealgate.concerns.roles.refusals,
-	data.sealgate.concerns.windows.refusals,
-})
+every_refusal := union({refusals, tier.refusals, intent_refusals, flow_refusals, configured_refusals})
 
-every_doubt := union({
-	doubts,
-	tier.doubts,
-	data.sealgate.concerns.arguments.doubts,
-	data.sealgate.concerns.flow.doubts,
-})
+every_doubt := union({doubts, tier.doubts, flow_doubts, configured_doubts})
 
-every_obligation := object.union_n([
-	obligations,
-	data.sealgate.concerns.egress.obligations,
-	data.sealgate.concerns.results.obligations,
-])
+every_obligation := object.union_n([obligations, tier.obligations, configured_obligations])
 
 # METADATA
 # title: What the call's approval mode says
@@ -122,15 +98,88 @@ refusals contains {
 # METADATA
 # title: Why a person is asked whatever the approval mode
 # description: Rules of your own in this package add to it.
-doubts contains doubt if some doubt in tier.doubts
+doubts contains reason if {
+	some reason in set()
+}
 
 # METADATA
 # title: What binds the gateway whatever the approval mode
 # description: Rules of your own in this package add to it; two that give one name different values are an error, so a deny.
-obligations[name] := value if some name, value in tier.obligations
+obligations[name] := value if {
+	some name, value in {}
+}
+
+mode := input.resource.properties.mode
+
+ranks := data.sealgate.modes.ranks
 
 known_mode if ranks[mode] >= 0
+
+is_read if mode == "read_only"
 
 within_ceiling if ranks[mode] <= ranks[input.context.run.mode_ceiling]
 
 is_agent if "agent" in input.subject.properties.roles
+
+# To name a rule of another package costs time, so what has nothing to say of a call is left out. Both cases of each are
+# written out: with a plain `else`, a concern whose file is missing would be one that has nothing to say. And the rules are
+# named in full: of a package that is imported, the embedded engine evaluates every rule.
+
+intent_refusals := set() if is_read
+
+intent_refusals := data.sealgate.concerns.intent.refusals if not is_read
+
+clean if input.context.provenance.tainted == false
+
+flow_refusals := set() if clean
+
+flow_refusals := data.sealgate.concerns.flow.refusals if not clean
+
+flow_doubts := set() if clean
+
+flow_doubts := data.sealgate.concerns.flow.doubts if not clean
+
+# METADATA
+# title: The concerns that the settings mention
+mentioned := object.keys(settings) & {
+	"approvals",
+	"budgets",
+	"constraints",
+	"downgrades",
+	"pin_egress",
+	"results",
+	"tenants",
+	"windows",
+}
+
+mentioned := set() if not has_settings
+
+has_settings if type_name(settings)
+
+nothing_mentioned if count(mentioned) == 0
+
+configured_refusals := set() if nothing_mentioned
+
+configured_refusals := union({
+	data.sealgate.concerns.approvals.refusals,
+	data.sealgate.concerns.arguments.refusals,
+	data.sealgate.concerns.budgets.refusals,
+	data.sealgate.concerns.results.refusals,
+	data.sealgate.concerns.roles.refusals,
+	data.sealgate.concerns.windows.refusals,
+}) if {
+	not nothing_mentioned
+}
+
+configured_doubts := set() if nothing_mentioned
+
+configured_doubts := data.sealgate.concerns.arguments.doubts if not nothing_mentioned
+
+configured_obligations := {} if nothing_mentioned
+
+configured_obligations := object.union_n([
+	data.sealgate.concerns.egress.obligations,
+	data.sealgate.concerns.results.obligations,
+]) if {
+	not nothing_mentioned
+}

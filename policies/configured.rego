@@ -4,6 +4,8 @@
 #   Each setting is looked up by its key and never searched through, so a decision costs the same with ten tools and with
 #   ten thousand. A setting of a form that nobody understands must never read like one that is not there.
 #
+#   `type_name(x)` alone asks whether x is there, whatever it is: it holds for false and null, too.
+#
 #   Throughout the policies `not` stands before a rule's name, a comparison with `==`, or a call whose arguments are known to
 #   be there. Before any other call it is a trap: where an argument is undefined, OPA finds the whole rule undefined and the
 #   embedded engine finds it true.
@@ -14,21 +16,7 @@
 package sealgate.configured
 
 # METADATA
-# title: There is such a setting, whatever its value
-given(name) if exists(data.sealgate.settings[name])
-
-# METADATA
-# title: True for every value, also false and null; undefined for none
-exists(value) if type_name(value) != ""
-
-# METADATA
-# title: The entry of a setting for the called tool, else for its whole upstream
-entry(name) := found if {
-	found := data.sealgate.settings[name][input.resource.id]
-} else := found if {
-	found := data.sealgate.settings[name][upstream_key]
-}
-
+# title: The key of a setting's entry for all tools of the upstream
 upstream_key := concat("", [input.resource.properties.upstream, "__*"])
 
 # METADATA
@@ -36,22 +24,4 @@ upstream_key := concat("", [input.resource.properties.upstream, "__*"])
 formed(value, members) if {
 	is_object(value)
 	count(object.keys(value) - members) == 0
-}
-
-# METADATA
-# title: A setting whose entries have names, if it is there at all
-readable(name) if not given(name)
-
-readable(name) if is_object(data.sealgate.settings[name])
-
-# METADATA
-# title: Such a setting, and this tool's entry in it has no other members than these
-readable_entry(name, members) if {
-	readable(name)
-	not unformed(name, members)
-}
-
-unformed(name, members) if {
-	found := entry(name)
-	not formed(found, members)
 }

@@ -22,7 +22,7 @@ refusals contains {
 	"code": "approvals.unreadable",
 	"message": "The setting approvals has a form that policy does not know. Tell the operator to correct it.",
 } if {
-	configured.given("approvals")
+	type_name(settings.approvals)
 	not readable
 }
 

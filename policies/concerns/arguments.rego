@@ -6,10 +6,17 @@
 package sealgate.concerns.arguments
 
 import data.sealgate.configured
+import data.sealgate.settings
 
 members := {"paths", "hosts", "recipients", "max_amount", "ask_above", "optional"}
 
-constraint := configured.entry("constraints")
+# METADATA
+# title: What is said of the tool, else of its whole upstream
+constraint := found if {
+	found := settings.constraints[input.resource.id]
+} else := found if {
+	found := settings.constraints[data.sealgate.configured.upstream_key]
+}
 
 fields := input.context.fields
 
@@ -33,13 +40,15 @@ refusals contains {
 	"code": "arguments.unreadable",
 	"message": "The setting constraints has a form that policy does not know. Tell the operator to correct this tool's entry.",
 } if {
-	not configured.readable_entry("constraints", members)
+	type_name(settings.constraints)
+	not readable
 }
 
 refusals contains {
 	"code": concat("", ["arguments.", role, "_missing"]),
 	"message": missing[role],
 } if {
+	type_name(settings.constraints)
 	some role in constrained
 	absent(role)
 	not constraint.optional == true
@@ -49,9 +58,20 @@ refusals contains {
 	"code": concat("", ["arguments.", role, "_not_allowed"]),
 	"message": outside[role],
 } if {
+	type_name(settings.constraints)
 	some role in constrained
 	not absent(role)
 	not within(role)
+}
+
+readable if {
+	is_object(settings.constraints)
+	not unformed
+}
+
+unformed if {
+	type_name(constraint)
+	not configured.formed(constraint, members)
 }
 
 # METADATA
@@ -60,28 +80,29 @@ doubts contains {
 	"code": "arguments.amount_above",
 	"message": "The amounts of this call are together more than this tool may move unasked. Use less, or have a person approve.",
 } if {
-	configured.exists(constraint.ask_above)
+	type_name(settings.constraints)
+	type_name(constraint.ask_above)
 	not absent("amount")
 	not unasked
 }
 
 # METADATA
 # title: The roles of fields that the tool is constrained in
-constrained contains "path" if configured.exists(constraint.paths)
+constrained contains "path" if type_name(constraint.paths)
 
-constrained contains "host" if configured.exists(constraint.hosts)
+constrained contains "host" if type_name(constraint.hosts)
 
-constrained contains "recipient" if configured.exists(constraint.recipients)
+constrained contains "recipient" if type_name(constraint.recipients)
 
-constrained contains "amount" if configured.exists(constraint.max_amount)
+constrained contains "amount" if type_name(constraint.max_amount)
 
-constrained contains "amount" if configured.exists(constraint.ask_above)
+constrained contains "amount" if type_name(constraint.ask_above)
 
 absent(role) if not present(role)
 
 absent(role) if fields[role] == []
 
-present(role) if configured.exists(fields[role])
+present(role) if type_name(fields[role])
 
 within("path") if {
 	is_array(fields.path)
@@ -111,7 +132,7 @@ within("amount") if {
 
 within("amount") if at_most(total, constraint.max_amount)
 
-capped if configured.exists(constraint.max_amount)
+capped if type_name(constraint.max_amount)
 
 unasked if at_most(total, constraint.ask_above)
 

@@ -8,23 +8,21 @@ package sealgate.concerns.budgets
 import data.sealgate.configured
 import data.sealgate.settings
 
-budgets := settings.budgets
-
 # METADATA
 # title: Which budget is used up
 refusals contains {
 	"code": "budget.unreadable",
 	"message": "The setting budgets has a form that policy does not know. Tell the operator to correct it.",
 } if {
-	configured.given("budgets")
-	not configured.formed(budgets, {"run_calls", "run_effects", "calls_per_minute"})
+	type_name(settings.budgets)
+	not configured.formed(settings.budgets, {"run_calls", "run_effects", "calls_per_minute"})
 }
 
 refusals contains {
 	"code": "budget.run_calls",
 	"message": "This run has made all the calls it may make. End it; a person may start another one.",
 } if {
-	configured.exists(budgets.run_calls)
+	type_name(settings.budgets.run_calls)
 	not calls_left
 }
 
@@ -32,8 +30,8 @@ refusals contains {
 	"code": "budget.run_effects",
 	"message": "This run has changed as much as it may. It may still read; a person may start another one.",
 } if {
+	type_name(settings.budgets.run_effects)
 	data.sealgate.modes.has_effect
-	configured.exists(budgets.run_effects)
 	not effects_left
 }
 
@@ -41,15 +39,15 @@ refusals contains {
 	"code": "budget.calls_per_minute",
 	"message": "This caller made too many calls in the last minute. Wait a minute and try again.",
 } if {
-	configured.exists(budgets.calls_per_minute)
+	type_name(settings.budgets.calls_per_minute)
 	not within_rate
 }
 
-calls_left if below(input.context.run.calls, budgets.run_calls)
+calls_left if below(input.context.run.calls, settings.budgets.run_calls)
 
-effects_left if below(input.context.run.effects, budgets.run_effects)
+effects_left if below(input.context.run.effects, settings.budgets.run_effects)
 
-within_rate if below(input.context.recent_calls, budgets.calls_per_minute)
+within_rate if below(input.context.recent_calls, settings.budgets.calls_per_minute)
 
 below(used, budget) if {
 	# In Rego every number is less than any string: what is no number must not let calls through.

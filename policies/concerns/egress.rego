@@ -5,7 +5,6 @@
 #   network tier; the pin binds every call whose hosts are known.
 package sealgate.concerns.egress
 
-import data.sealgate.configured
 import data.sealgate.settings
 
 # METADATA
@@ -46,11 +45,11 @@ refusals contains {
 # METADATA
 # title: The hosts to pin the call to
 # description: Of an allowed call all are on the allow-list; of one that a person approved, that person was shown them.
-obligations := {"egress": [host | some host in hosts]} if {
+obligations["egress"] := [host | some host in hosts] if {
 	pinned
 	data.sealgate.modes.has_effect
 	count(hosts) > 0
-} else := {}
+}
 
 hosts contains host if {
 	is_array(input.resource.properties.egress)
@@ -69,7 +68,7 @@ declared_allowed if {
 	}
 }
 
-named if configured.exists(input.context.fields.host)
+named if type_name(input.context.fields.host)
 
 named_allowed if {
 	is_array(input.context.fields.host)
@@ -88,6 +87,6 @@ declared if {
 
 # Whatever is neither missing nor false pins.
 pinned if {
-	configured.given("pin_egress")
+	type_name(settings.pin_egress)
 	not settings.pin_egress == false
 }

@@ -5,7 +5,6 @@
 #   decides what the call does was seen in the intent, in the tool's definition or in a trusted result.
 package sealgate.concerns.flow
 
-import data.sealgate.configured
 import data.sealgate.settings
 
 vouching := {"intent", "definition", "trusted"}
@@ -13,15 +12,15 @@ vouching := {"intent", "definition", "trusted"}
 # METADATA
 # title: Why a person is asked
 doubts contains cause if {
-	asks
 	some cause in causes
+	asks
 }
 
 # METADATA
 # title: Why the call is denied, where the settings want no questions
 refusals contains cause if {
-	not asks
 	some cause in causes
+	not asks
 }
 
 causes contains {
@@ -51,8 +50,8 @@ causes contains {
 }
 
 doubtful if {
-	gated
 	not input.context.provenance.tainted == false
+	gated
 }
 
 covered_by_intent if {
@@ -90,7 +89,7 @@ gated_modes := settings.flow.gated_modes if {
 } else := data.sealgate.modes.with_effect
 
 # What is neither missing nor `ask` denies.
-asks if not configured.given("flow")
+asks if not given
 
 asks if settings.flow.tainted == "ask"
 
@@ -99,4 +98,6 @@ asks if {
 	not says
 }
 
-says if configured.exists(settings.flow.tainted)
+given if type_name(settings.flow)
+
+says if type_name(settings.flow.tainted)

@@ -7,51 +7,62 @@ package sealgate.concerns.results
 import data.sealgate.configured
 import data.sealgate.settings
 
-entry := configured.entry("results")
+# METADATA
+# title: What is said of the tool's results, else of those of its whole upstream
+entry := found if {
+	found := settings.results[input.resource.id]
+} else := found if {
+	found := settings.results[data.sealgate.configured.upstream_key]
+}
 
 changes := settings.downgrades[input.resource.id]
 
 # METADATA
-# title: Why a call's results cannot be handled as the settings want
+# title: Why a call's results or arguments cannot be handled as the settings want
 refusals contains {
 	"code": "results.unreadable",
 	"message": "The setting results has a form that policy does not know. Tell the operator to correct this tool's entry.",
 } if {
-	not configured.readable_entry("results", {"redact", "max_bytes"})
+	type_name(settings.results)
+	not readable
 }
 
 refusals contains {
 	"code": "downgrades.unreadable",
 	"message": "The setting downgrades has a form that policy does not know. Tell the operator to correct this tool's entry.",
 } if {
+	type_name(settings.downgrades)
 	not readable_changes
 }
 
-readable_changes if {
-	configured.readable("downgrades")
-	not due_here
+readable if {
+	is_object(settings.results)
+	not unformed
 }
 
-due_here if configured.exists(changes)
+unformed if {
+	type_name(entry)
+	not configured.formed(entry, {"redact", "max_bytes"})
+}
 
-readable_changes if is_object(changes)
+readable_changes if {
+	is_object(settings.downgrades)
+	not unformed_changes
+}
+
+unformed_changes if {
+	type_name(changes)
+	not is_object(changes)
+}
 
 # METADATA
 # title: What binds the gateway
-obligations := object.union_n([redact, largest, modify])
+obligations["redact"] := found if found := entry.redact
 
-redact := {"redact": entry.redact} if {
-	configured.exists(entry.redact)
-} else := {}
-
-largest := {"max_result_bytes": entry.max_bytes} if {
-	configured.exists(entry.max_bytes)
-} else := {}
+obligations["max_result_bytes"] := found if found := entry.max_bytes
 
 # Only what differs: the changed call is decided anew, and must then be free of this.
-modify := {"modify": due} if {
-	count(due) > 0
-} else := {}
+obligations["modify"] := due if count(due) > 0
 
 due[pointer] := value if {
 	is_object(changes)

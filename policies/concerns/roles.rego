@@ -18,7 +18,7 @@ refusals contains {
 	"code": "tenant.unknown",
 	"message": "This caller's tenant is not among those that may call tools. Ask the operator to add it to the setting tenants.",
 } if {
-	configured.given("tenants")
+	given
 	not tenant_known
 }
 
@@ -26,10 +26,12 @@ refusals contains {
 	"code": "role.not_granted",
 	"message": "None of this caller's roles grants this tool. Use another one, or ask the operator to grant its mode and upstream.",
 } if {
-	configured.given("tenants")
+	given
 	tenant_known
 	not granted
 }
+
+given if type_name(settings.tenants)
 
 tenant_known if is_object(tenant.roles)
 
@@ -43,6 +45,6 @@ granted if {
 
 grants_upstream(grant) if not names_upstreams(grant)
 
-names_upstreams(grant) if configured.exists(grant.upstreams)
+names_upstreams(grant) if type_name(grant.upstreams)
 
 grants_upstream(grant) if input.resource.properties.upstream in grant.upstreams

@@ -15,17 +15,21 @@ refusals contains {
 	"code": "window.unreadable",
 	"message": "The setting windows has a form that policy does not know. Tell the operator to correct it.",
 } if {
-	not configured.readable("windows")
+	type_name(settings.windows)
+	not readable
 }
 
 refusals contains {
 	"code": "window.closed",
 	"message": "This tool may not be used at this time. Try again when its window is open, or ask the operator to widen it.",
 } if {
+	type_name(settings.windows)
 	some key in keys
 	windows := settings.windows[key]
 	not open(windows)
 }
+
+readable if is_object(settings.windows)
 
 keys contains data.sealgate.modes.mode
 
@@ -44,9 +48,11 @@ open(windows) if {
 	minute < window.to
 }
 
-minute := substring(input.context.time, 11, 5) if moment.is_moment(input.context.time)
+minute := substring(input.context.time, 11, 5) if time_known
 
-weekday := time.weekday(time.parse_rfc3339_ns(input.context.time)) if moment.is_moment(input.context.time)
+weekday := time.weekday(time.parse_rfc3339_ns(input.context.time)) if time_known
+
+time_known if moment.is_moment(input.context.time)
 
 is_minute(text) if {
 	is_string(text)

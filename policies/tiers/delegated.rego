@@ -5,7 +5,6 @@
 #   own approval.
 package sealgate.tiers.delegated
 
-import data.sealgate.configured
 import data.sealgate.settings
 
 verdict := {
@@ -26,5 +25,5 @@ approver := concat(":", [input.subject.type, input.subject.id])
 evidence := {} if {
 	settings.delegated_evidence == 0
 } else := {"evidence": {"count": settings.delegated_evidence}} if {
-	configured.given("delegated_evidence")
+	type_name(settings.delegated_evidence)
 } else := {"evidence": {"count": 1}}

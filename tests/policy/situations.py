@@ -104,9 +104,9 @@ FIELDS: Fields = {
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """One set of settings, and how many input documents are decided under it. `proper`: every setting has its form."""
+    """A set of settings, or none, and how many documents are decided under it. `proper`: every setting has its form."""
 
-    settings: dict[str, Any]
+    settings: dict[str, Any] | None
     inputs: int
     proper: bool = True
 
@@ -124,7 +124,7 @@ def situations(chance: Random, inputs: int) -> list[Situation]:
     share = inputs // 10
     broken = [Situation(_broken(chance, name), inputs // 120, proper=False) for name in RICH]
     rest = [Situation(strict, share // 2), Situation(told, share), Situation(untenanted, share), Situation(PLAIN, share)]
-    rest.append(Situation({}, share // 2, proper=False))  # without an allow-list and a rate nothing is its form
+    rest += [Situation({}, share // 4, proper=False), Situation(None, share // 4, proper=False)]
     done = sum(one.inputs for one in (*rest, *broken))
     return [Situation(RICH, inputs - done), *rest, *broken]
 

@@ -64,8 +64,7 @@ async def compare(server: OpaServer, inputs: int) -> Seen:
     async with aiohttp.ClientSession(server.url, timeout=aiohttp.ClientTimeout(total=SECONDS)) as session:
         for situation in situations(chance, inputs):
             async with _embedded(bundle, situation) as process:
-                async with session.put("/v1/data/sealgate/settings", json=situation.settings) as response:
-                    assert response.status == 204
+                await _give_opa(session, situation.settings)
                 for start in range(0, situation.inputs, BATCH):
                     batch = [an_input(chance) for _ in range(start, min(start + BATCH, situation.inputs))]
                     ours = await asyncio.gather(*(_ask_embedded(process, document) for _, document in batch))
@@ -88,12 +87,19 @@ async def _embedded(bundle: PolicyBundle, situation: Situation) -> AsyncIterator
     """The embedded engine's process, with the library and these settings."""
     process = await PolicyProcess.start(lambda ended: None)
     try:
-        data = {"sealgate": {"settings": situation.settings}}
+        data = {"sealgate": {} if situation.settings is None else {"settings": situation.settings}}
         await process.load(PolicyBundle(bundle.modules, {}, data, bundle.revision), SECONDS)
         process.patience = SECONDS
         yield process
     finally:
         await process.stop()
+
+
+async def _give_opa(session: aiohttp.ClientSession, settings: dict[str, Any] | None) -> None:
+    async with session.request(
+        "DELETE" if settings is None else "PUT", "/v1/data/sealgate/settings", json=settings
+    ) as response:
+        assert response.status == 204
 
 
 async def _ask_embedded(process: PolicyProcess, document: bytes) -> dict[str, Any]:

@@ -67,7 +67,9 @@ def test_a_json_block_is_json(block: Block) -> None:
 def test_the_sample_of_a_policys_input_has_the_shape_of_a_real_one() -> None:
     (sample,) = [json.loads(block.text) for block in blocks("json") if '"recent_calls"' in block.text]
     real = json.loads(next(document for what, document in smoke_inputs() if what == "a undelegated destructive call"))
-    real["context"]["arguments"] = sample["context"]["arguments"]
+    covered = dict(smoke_inputs())["a destructive call with fields in a run that is covered"]
+    real["context"] |= {name: sample["context"][name] for name in ("arguments", "fields")}  # each tool's own
+    real["context"]["intent"] = json.loads(covered)["context"]["intent"]
     assert _shape(sample) == _shape(real)
 
 

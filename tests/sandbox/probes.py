@@ -73,6 +73,29 @@ def raw_socket() -> str:
     return "made"
 
 
+def machine_socket() -> str:
+    """To the host of a virtual machine: in no network namespace. Made, not connected."""
+    socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM).close()
+    return "made"
+
+
+def packet_socket() -> str:
+    socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM).close()
+    return "made"
+
+
+def ring_of_keys(number: int) -> str:
+    """keyctl(KEYCTL_GET_KEYRING_ID, KEY_SPEC_USER_KEYRING, create=0)."""
+    _called("syscall", number, 0, -4, 0)
+    return "found"
+
+
+def ring_of_calls() -> str:
+    """io_uring_setup(4, &params), which has the same number on every machine."""
+    os.close(_called("syscall", 425, 4, ctypes.create_string_buffer(120)))
+    return "made"
+
+
 def kill_process(pid: int) -> str:
     os.kill(pid, signal.SIGTERM)
     return "sent"
@@ -240,7 +263,20 @@ def type_into_terminal() -> str:
 PROBES: dict[str, Callable[..., str]] = {
     probe.__name__: probe
     for probe in (
-        *(read_file, write_file, open_for_writing, connect, connect_unix, ask_by_udp, raw_socket, kill_process),
+        *(
+            read_file,
+            write_file,
+            open_for_writing,
+            connect,
+            connect_unix,
+            ask_by_udp,
+            raw_socket,
+            machine_socket,
+            packet_socket,
+            ring_of_keys,
+            ring_of_calls,
+            kill_process,
+        ),
         *(trace_process, environment_of, environment_everywhere, inherited_file, mount, new_namespace, enter_namespace),
         *(chroot, make_device, through_symlink, through_hardlink, read_repeatedly, fork_bomb, fill_memory, fill_file),
         *(fill_folder, type_into_terminal),
@@ -248,10 +284,12 @@ PROBES: dict[str, Callable[..., str]] = {
 }
 
 
-def _called(name: str, *arguments: Any) -> None:
-    if getattr(LIBC, name)(*arguments) < 0:
+def _called(name: str, *arguments: Any) -> int:
+    result: int = getattr(LIBC, name)(*arguments)
+    if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
+    return result
 
 
 def _in_child(work: Callable[[], object]) -> str:

@@ -65,6 +65,7 @@ async def test_with_network_it_connects_and_is_held_all_the_same(machine: Machin
 async def test_its_home_is_its_own_and_only_its_own_variables_reach_it(machine: Machine) -> None:
     spec = replace(machine.spec(), env={"API_KEY": "its own"})
     line = sandboxed(spec, spec.sandbox or Sandbox(), {"HOME": "/home/operator", "LANG": "C.UTF-8"})
+    line.close()
     assert line.env["HOME"] == "/tmp/home"
     assert line.env["API_KEY"] == "its own"
     assert "its own" not in line.argv, "others can see a command line"
@@ -122,6 +123,8 @@ def _running(machine: Machine) -> Iterator[int]:
 def test_nothing_is_typed_into_the_operators_terminal(machine: Machine) -> None:
     """The gateway's stdin may be a terminal. Here even the server's own stdin is, and it is the terminal of its session."""
     line = sandboxed(machine.spec(), machine.spec().sandbox or Sandbox(), {})
+    for file in line.files:
+        os.set_inheritable(file, True)
     for command, env, expected in [
         (list(line.argv), dict(line.env), "held: "),
         ([str(machine.python), str(PROBES)], dict(os.environ), "escaped: " if _types_in() else "held: "),
@@ -133,6 +136,7 @@ def test_nothing_is_typed_into_the_operators_terminal(machine: Machine) -> None:
                 assert server.call("type_into_terminal").startswith(expected)
             finally:
                 server.stop()
+    line.close()
 
 
 def _types_in() -> bool:
@@ -166,7 +170,18 @@ def _shell(machine: Machine, script: str, starter: str) -> subprocess.CompletedP
     become: list[str] = []
     if starter != "root" and os.geteuid() == 0:
         become = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
-    return subprocess.run([*become, *line.argv], env=dict(line.env), capture_output=True, text=True, timeout=30, check=False)
+    try:
+        return subprocess.run(
+            [*become, *line.argv],
+            env=dict(line.env),
+            pass_fds=line.files,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    finally:
+        line.close()
 
 
 @pytest.mark.parametrize("starter", STARTERS)

@@ -60,16 +60,20 @@ class Child:
     async def start(cls, spec: StdioSpec, tail: StderrTail) -> "Child":
         """Start it, in its sandbox if it has one. Raises `OSError` or `ConfigError` where that cannot be done."""
         line = _command_line(spec)
-        transport, pipes = await asyncio.get_running_loop().subprocess_exec(
-            _Pipes,
-            *line.argv,
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=PIPE,
-            cwd=spec.cwd,
-            env=line.env,
-            start_new_session=True,
-        )
+        try:
+            transport, pipes = await asyncio.get_running_loop().subprocess_exec(
+                _Pipes,
+                *line.argv,
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=PIPE,
+                cwd=spec.cwd,
+                env=line.env,
+                start_new_session=True,
+                pass_fds=line.files,
+            )
+        finally:
+            line.close()
         return cls(transport, pipes, tail)
 
     async def exited(self) -> None:

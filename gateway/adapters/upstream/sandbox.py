@@ -5,7 +5,8 @@ What it has:
 * the system's programs and libraries, its own program and interpreter (`program.py`), declared paths; all at their own
   places, read-only but for `write`; a small /dev, its own /proc, and a private /tmp of bounded size, which is also its home
 * its own namespaces of users, processes, IPC, host name, cgroups, and network unless that is granted. It cannot make others
-* no privileges and no way to new ones, no terminal, none of the gateway's environment, bounds on what it uses
+* no privileges and no way to new ones, no terminal, none of the gateway's environment, fewer system calls (`syscalls.py`),
+  bounds on what it uses
 * an end: it is killed with the gateway
 
 A gateway that is root runs it as `nobody`: then an outer bubblewrap, still root, lays out the files, and the inner one takes
@@ -25,6 +26,7 @@ from pathlib import Path, PurePosixPath
 
 from gateway.adapters.upstream.program import SYSTEM, find_program, is_system
 from gateway.adapters.upstream.spec import Sandbox, StdioSpec
+from gateway.adapters.upstream.syscalls import filter_file
 from gateway.core.errors import ConfigError
 
 HOME = "/tmp/home"  # noqa: S108 - that of the sandbox, which is its own
@@ -53,9 +55,13 @@ SYSTEM_ETC = (
 
 NETWORK_ETC = ("resolv.conf", "hosts", "host.conf")
 
+FILTER = "(file of the filter)"
+"""Stands for the number of an open file."""
+
 ISOLATED = (
     *("--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try", "--disable-userns"),
     *("--uid", UID, "--gid", UID, "--hostname", "sandbox", "--new-session", "--die-with-parent"),
+    *("--seccomp", FILTER),
 )
 LOOK = 'while [ $# -gt 0 ]; do [ "-$1" "$2" ] || { echo "$2"; exit 3; }; shift 2; done'
 INSTALL = "Install bubblewrap 0.8 or newer and util-linux (Debian, Ubuntu: apt-get install bubblewrap util-linux)."
@@ -63,10 +69,15 @@ INSTALL = "Install bubblewrap 0.8 or newer and util-linux (Debian, Ubuntu: apt-g
 
 @dataclass(frozen=True, slots=True)
 class CommandLine:
-    """What to start, and the environment to start it with."""
+    """What to start, the environment to start it with, and open files to hand on. `close` these when it was started."""
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
+    files: tuple[int, ...] = ()
+
+    def close(self) -> None:
+        for file in self.files:
+            os.close(file)
 
 
 def sandboxed(spec: StdioSpec, sandbox: Sandbox, kept: Mapping[str, str], *, as_root: bool | None = None) -> CommandLine:
@@ -84,7 +95,7 @@ def sandboxed(spec: StdioSpec, sandbox: Sandbox, kept: Mapping[str, str], *, as_
     brought = (f"{need}/bin" for need in program.needs)
     folders = (os.path.dirname(program.path), *filter(os.path.isdir, brought), *SEARCH.split(":"))
     env = {**kept, "PATH": ":".join(dict.fromkeys(folders)), "HOME": HOME, **spec.env}
-    return CommandLine(_argv(sandbox, program.needs, cwd, (program.path, *spec.args), as_root=as_root), env)
+    return _line(sandbox, program.needs, cwd, (program.path, *spec.args), env, as_root=as_root)
 
 
 async def probe(spec: StdioSpec) -> None:
@@ -95,10 +106,19 @@ async def probe(spec: StdioSpec) -> None:
     looks = [word for path in sandbox.read for word in ("r", path)]
     looks += [word for path in sandbox.write for mode in "rw" for word in (mode, path)]
     _check_there(spec, sandbox)
-    argv = _argv(sandbox, (), "/", ("/bin/sh", "-c", LOOK, "sh", *looks))
-    process = await asyncio.create_subprocess_exec(
-        *argv, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, env={"PATH": SEARCH}, start_new_session=True
-    )
+    line = _line(sandbox, (), "/", ("/bin/sh", "-c", LOOK, "sh", *looks), {"PATH": SEARCH})
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *line.argv,
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=PIPE,
+            env=line.env,
+            start_new_session=True,
+            pass_fds=line.files,
+        )
+    finally:
+        line.close()
     try:
         async with asyncio.timeout(PROBE_SECONDS):
             told, wrong = await process.communicate()
@@ -127,9 +147,21 @@ def _check_there(spec: StdioSpec, sandbox: Sandbox) -> None:
             raise ConfigError(f"{_of(spec)}: {path} is not there", hint="Make it, or take it out of upstreams.")
 
 
-def _argv(
-    sandbox: Sandbox, needs: Iterable[str], cwd: str, command: Iterable[str], *, as_root: bool | None = None
-) -> tuple[str, ...]:
+def _line(
+    sandbox: Sandbox,
+    needs: Iterable[str],
+    cwd: str,
+    command: Iterable[str],
+    env: Mapping[str, str],
+    *,
+    as_root: bool | None = None,
+) -> CommandLine:
+    argv = _argv(sandbox, needs, cwd, command, as_root=os.geteuid() == 0 if as_root is None else as_root)
+    file = filter_file()
+    return CommandLine(tuple(str(file) if word is FILTER else word for word in argv), env, (file,))
+
+
+def _argv(sandbox: Sandbox, needs: Iterable[str], cwd: str, command: Iterable[str], *, as_root: bool) -> tuple[str, ...]:
     bwrap = _tool("bwrap")
     files = tuple(_files(sandbox, needs, cwd))
     isolated = (*ISOLATED, *(() if sandbox.network else ("--unshare-net",)))
@@ -139,7 +171,7 @@ def _argv(
         *(f"--nofile={sandbox.open_files}", "--core=0", "--"),
         *command,
     )
-    if not (os.geteuid() == 0 if as_root is None else as_root):
+    if not as_root:
         return (bwrap, *isolated, *files, "--proc", "/proc", "--remount-ro", "/", "--chdir", cwd, "--", *bounded)
     nobody = pwd.getpwnam("nobody")
     become = (_tool("setpriv"), f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups", "--")

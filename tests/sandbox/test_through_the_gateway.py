@@ -1,6 +1,7 @@
 """Fields, roots, hosts and sandbox of one server, as a client of a real gateway meets them."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -91,3 +92,33 @@ def test_each_denial_is_in_the_log_without_the_value(
 def test_the_operator_sees_what_contains_the_server(gateway: RunningGateway) -> None:
     (upstream,) = gateway.json("status", "--json")["upstreams"]
     assert upstream["sandbox"] == "bubblewrap"
+
+
+PINNED = """package sealgate.authz
+
+decision := {
+	"effect": "allow",
+	"reasons": [{"code": "test.pinned", "message": "To one host only."}],
+	"obligations": {"egress": ["[2606:4700::1111]:443"]},
+}
+"""
+
+
+def test_a_call_that_policy_binds_to_hosts_reaches_no_other(machine: Machine, tmp_path: Path) -> None:
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "pinned.rego").write_text(PINNED)
+    config = f"""
+policy: {{path: policies}}
+mcpServers:
+  probes: {{command: {machine.python}, args: [{PROBES}]}}
+upstreams:
+  probes: {{sandbox: bubblewrap}}
+tools:
+  - {{match: probes__connect, mode: read_only, fields: {{host: /host}}}}
+"""
+    with running(tmp_path, config) as gateway, ModernClient(gateway) as client:
+        to_it = client.call("probes__connect", {"host": "[2606:4700::1111]:443", "port": 443})
+        assert text(to_it).startswith("held: "), "it was sent, and the sandbox has no way"
+        for host in ("[2606:4700::1111]", "[2606:4700::1111]:8443", "1.1.1.1:443", "api.example.com:443"):
+            told = outcome(client.call("probes__connect", {"host": host, "port": 443}))
+            assert (told["outcome"], told["reasons"]) == ("denied", ["egress.not_listed"])

@@ -22,7 +22,7 @@ from gateway.core.errors import ConfigError
 from tests.node.conftest import node_modules  # noqa: F401 - a fixture
 from tests.running import REPOSITORY, RunningGateway, until
 from tests.sandbox.conftest import PROBES, Machine, Unsandboxed
-from tests.upstream.world import QUICK, children, eventually, running, sdk_stdio
+from tests.upstream.world import QUICK, all_children, eventually, running, sdk_stdio
 
 pytestmark = [pytest.mark.anyio, pytest.mark.bwrap]
 
@@ -73,10 +73,11 @@ async def test_its_home_is_its_own_and_only_its_own_variables_reach_it(machine: 
 
 
 async def test_it_is_gone_when_the_gateway_has_left_it(machine: Machine) -> None:
+    before = all_children()
     async with running(machine.spec()) as world:
         assert world.status("probes").state is State.UP
-        assert children()
-    await eventually(lambda: not children())
+        assert all_children() - before
+    await eventually(lambda: not all_children() - before)
 
 
 async def test_it_is_gone_when_the_gateway_was_killed(machine: Machine, tmp_path: Path) -> None:

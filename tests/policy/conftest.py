@@ -104,6 +104,6 @@ def policies_folder(tmp_path: Path) -> Path:
     folder = tmp_path / "policies"
     shutil.copytree(default_policies(), folder)
     hosts = ["api.example.com", "cdn.example.com"]
-    settings = {"egress_allow": hosts, "network_calls_per_minute": 60, "delegated_evidence": 0}
+    settings = {"egress_allow": hosts, "network_calls_per_minute": 60, "delegated_evidence": 1}
     (folder / "data.json").write_text(json.dumps({"sealgate": {"settings": settings}}))
     return folder

@@ -17,10 +17,11 @@ from gateway.adapters.policy.bundle import PolicyBundle, default_policies, load_
 from gateway.adapters.policy.embedded import EmbeddedEngine
 from gateway.adapters.policy.process import MAX_WAITING
 from gateway.adapters.policy.worker import FRAME
+from gateway.core.capability import TrustLevel
 from gateway.core.circumstances import Circumstances
 from gateway.core.decision import POLICY_ERROR, Effect, PolicyDecision
 from gateway.core.errors import ConfigError
-from gateway.core.obligations import Obligations
+from gateway.core.obligations import EvidenceNeed, Obligations
 from tests.policy.calls import (
     DELEGATED,
     DESTRUCTIVE,
@@ -157,7 +158,7 @@ async def test_each_tier_has_its_default(policies_folder: Path, case: Case, effe
 async def test_a_delegated_call_names_its_principal_as_approver(policies_folder: Path) -> None:
     async with engine(load_bundle(policies_folder)) as running:
         decision = await running.decide(sealed(Case(DELEGATED, delegation=OWN_DELEGATION)), Circumstances())
-    assert decision.obligations == Obligations(approver="user:alice")
+    assert decision.obligations == Obligations(approver="user:alice", evidence=EvidenceNeed(1, TrustLevel.UNTRUSTED))
 
 
 async def test_many_decisions_in_flight_each_get_their_own_answer(policies_folder: Path) -> None:

@@ -19,8 +19,8 @@ tenant: bench
 mcpServers:
   up: {{url: "http://127.0.0.1:{upstream}/mcp"}}
 tools:
-  - {{match: {read}, mode: read_only, owner: bench}}
-  - {{match: {write}, mode: local_write, owner: bench}}
+  - {{match: {read}, mode: read_only, trust: trusted, owner: bench}}
+  - {{match: {write}, mode: local_write, trust: trusted, owner: bench}}
 """
 
 

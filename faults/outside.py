@@ -25,7 +25,7 @@ EFFECT = "count__effect"
 CONFIG = """\
 mcpServers: {{count: {{url: "{url}"}}}}
 upstreams: {{count: {{deadline_seconds: {deadline}}}}}
-tools: [{{match: count__effect, mode: local_write, owner: campaign}}]
+tools: [{{match: count__effect, mode: local_write, trust: trusted, owner: campaign}}]
 policy: {{deadline_ms: 5000}}
 """
 

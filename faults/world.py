@@ -78,7 +78,7 @@ class FixedCatalog:
             for name in _MODES
         ]
         rules = [
-            (name, Classification(mode, TrustLevel.UNTRUSTED, "campaign", IdempotencyRule.DERIVED))
+            (name, Classification(mode, TrustLevel.TRUSTED, "campaign", IdempotencyRule.DERIVED))
             for name, mode in _MODES.items()
         ]
         self._catalog = build_catalog(tools, rules, {tool.capability_id: tool.digest for tool in tools})

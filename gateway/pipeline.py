@@ -167,7 +167,7 @@ class Gateway:
             reservation = await self.journal.reserve(call, decision, self._question(call, decision, compensated))
         match reservation:
             case Prior(of, result, note, resolved_by, redacted):
-                evidence = EvidenceRef.of_result(capability, of, None, doubted=resolved_by is not None)
+                evidence = EvidenceRef.of_result(capability, of, None)
                 delivery = deliver(result, decision.obligations)
                 receipt = await self.journal.replay(Replay(call, decision, of, evidence))
                 self._remember(call, delivery, evidence)

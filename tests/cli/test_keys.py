@@ -34,8 +34,8 @@ def configured(gateway: RunningGateway) -> RunningGateway:
     gateway.configure(
         f"mcpServers: {{notes: {{command: {sys.executable}, args: [{notes}, {gateway.folder}/notes]}}}}\n"
         "tools:\n"
-        "  - {match: notes__read_note, mode: read_only}\n"
-        "  - {match: notes__append_note, mode: local_write}\n"
+        "  - {match: notes__read_note, mode: read_only, trust: trusted}\n"
+        "  - {match: notes__append_note, mode: local_write, trust: trusted}\n"
         "callers:\n"
         f'  - {{principal: "user:alice", token_sha256: {hashlib.sha256(TOKEN.encode()).hexdigest()}}}\n'
     )

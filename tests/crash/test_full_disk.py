@@ -11,7 +11,7 @@ from tests.running import ModernClient, RunningGateway, outcome, until
 
 CONFIG = """
 mcpServers: {{count: {{url: {url}}}}}
-tools: [{{match: count__effect, mode: local_write, owner: test}}]
+tools: [{{match: count__effect, mode: local_write, trust: trusted, owner: test}}]
 """
 LIMIT_BYTES = 1 << 20
 CALLS = 2000

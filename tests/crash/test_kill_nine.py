@@ -58,7 +58,7 @@ def test_after_twenty_kills_no_acknowledged_call_is_missing_and_no_effect_happen
     gateway.configure(
         f"mcpServers: {{count: {{url: {url}}}}}\n"
         "upstreams: {count: {deadline_seconds: 5}}\n"
-        "tools: [{match: count__effect, mode: local_write, owner: test}]\n"
+        "tools: [{match: count__effect, mode: local_write, trust: trusted, owner: test}]\n"
     )
     gateway.start()
     gateway.approve_tools()

@@ -15,8 +15,8 @@ NOTES = """
 mcpServers:
   notes: {{command: {python}, args: [{script}, {folder}]}}
 tools:
-  - {{match: notes__append_note, mode: local_write, owner: test}}
-  - {{match: notes__read_note, mode: read_only, owner: test}}
+  - {{match: notes__append_note, mode: local_write, trust: trusted, owner: test}}
+  - {{match: notes__read_note, mode: read_only, trust: trusted, owner: test}}
 """
 
 LIMIT_BYTES = 3 << 20

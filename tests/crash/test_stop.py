@@ -14,7 +14,7 @@ pytestmark = pytest.mark.long
 CONFIG = """
 mcpServers: {{count: {{url: {url}}}}}
 upstreams: {{count: {{deadline_seconds: {deadline}}}}}
-tools: [{{match: count__*, mode: local_write, owner: test}}]
+tools: [{{match: count__*, mode: local_write, trust: trusted, owner: test}}]
 """
 
 

@@ -47,9 +47,9 @@ def hand_over(folder: Path) -> Path:
     gateway.configure(
         f"mcpServers: {{notes: {{command: {sys.executable}, args: [{ROOT}/examples/notes.py, {folder}/notes]}}}}\n"
         "tools:\n"
-        "  - {match: notes__read_note, mode: read_only}\n"
-        "  - {match: notes__append_note, mode: local_write}\n"
-        "  - {match: notes__delete_note, mode: destructive}\n"
+        "  - {match: notes__read_note, mode: read_only, trust: trusted}\n"
+        "  - {match: notes__append_note, mode: local_write, trust: trusted}\n"
+        "  - {match: notes__delete_note, mode: destructive, trust: trusted}\n"
         f'approvers: [{{principal: "user:alice", public_key: "{alice.public_key}"}}]\n'
     )
     with gateway:

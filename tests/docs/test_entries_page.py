@@ -51,9 +51,9 @@ def gateway(tmp_path: Path) -> Iterator[RunningGateway]:
     config = (
         f"mcpServers: {{notes: {{command: {sys.executable}, args: [{ROOT}/examples/notes.py, {tmp_path}/notes]}}}}\n"
         "tools:\n"
-        "  - {match: notes__read_note, mode: read_only}\n"
-        "  - {match: notes__append_note, mode: local_write}\n"
-        "  - {match: notes__delete_note, mode: destructive}\n"
+        "  - {match: notes__read_note, mode: read_only, trust: trusted}\n"
+        "  - {match: notes__append_note, mode: local_write, trust: trusted}\n"
+        "  - {match: notes__delete_note, mode: destructive, trust: trusted}\n"
     )
     with running(tmp_path, config) as gateway:
         yield gateway
@@ -89,5 +89,5 @@ def test_an_effects_envelope_has_request_result_decision_mode_evidence_key_and_t
     assert (said["idempotency"]["derived"], said["idempotency"]["scope"]) == (True, "principal")
     assert said["result"]["status"] == "completed"
     assert said["evidence_refs"][0]["commitment"] == said["result"]["commitment"]
-    assert said["evidence_refs"][0]["trust_level"] == "untrusted"
+    assert said["evidence_refs"][0]["trust_level"] == "trusted"
     assert "a value" not in str(said)

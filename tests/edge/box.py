@@ -27,11 +27,13 @@ mcpServers:
 upstreams:
   box: {{deadline_seconds: 20}}
 tools:
-  - {{match: [box__echo, box__open, box__slow_read, box__forged, box__relist, box__drifting], mode: read_only}}
-  - {{match: [box__add_row, box__slow_write, box__error, box__is_error, box__no_content], mode: local_write}}
-  - {{match: box__post, mode: network, egress: [elsewhere.example]}}
-  - {{match: box__act, mode: delegated}}
-  - {{match: [box__drop, box__drop_all], mode: destructive}}
+  - match: [box__echo, box__open, box__slow_read, box__forged, box__relist, box__drifting]
+    mode: read_only
+    trust: trusted
+  - {{match: [box__add_row, box__slow_write, box__error, box__is_error, box__no_content], mode: local_write, trust: trusted}}
+  - {{match: box__post, mode: network, trust: trusted, egress: [elsewhere.example]}}
+  - {{match: box__act, mode: delegated, trust: trusted}}
+  - {{match: [box__drop, box__drop_all], mode: destructive, trust: trusted}}
 {more}
 """
 

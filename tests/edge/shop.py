@@ -16,11 +16,11 @@ mcpServers:
 upstreams:
   ledger: {{deadline_seconds: 1}}
 tools:
-  - {{match: [ledger__status, ledger__blind_status], mode: read_only}}
-  - {{match: [ledger__pay, ledger__refund], mode: local_write, reconcile: ledger__status}}
-  - {{match: ledger__book, mode: local_write}}
-  - {{match: ledger__kept_status, mode: read_only, idempotency: derived}}
-  - {{match: ledger__charge, mode: local_write, reconcile: ledger__kept_status}}
+  - {{match: [ledger__status, ledger__blind_status], mode: read_only, trust: trusted}}
+  - {{match: [ledger__pay, ledger__refund], mode: local_write, trust: trusted, reconcile: ledger__status}}
+  - {{match: ledger__book, mode: local_write, trust: trusted}}
+  - {{match: ledger__kept_status, mode: read_only, trust: trusted, idempotency: derived}}
+  - {{match: ledger__charge, mode: local_write, trust: trusted, reconcile: ledger__kept_status}}
 """
 
 

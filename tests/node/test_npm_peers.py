@@ -30,9 +30,9 @@ mcpServers:
     command: {node_modules / ".bin" / "node"}
     args: [{server}, {folder}]
 tools:
-  - {{match: files__read_text_file, mode: read_only, owner: test}}
-  - {{match: files__list_directory, mode: read_only, owner: test}}
-  - {{match: files__write_file, mode: local_write, owner: test}}
+  - {{match: files__read_text_file, mode: read_only, trust: trusted, owner: test}}
+  - {{match: files__list_directory, mode: read_only, trust: trusted, owner: test}}
+  - {{match: files__write_file, mode: local_write, trust: trusted, owner: test}}
 """
     with running(tmp_path_factory.mktemp("gateway"), config) as gateway:
         yield gateway

@@ -18,9 +18,9 @@ CONFIG = """
 mcpServers:
   desk: {{command: "{python}", args: ["{upstream}", "{folder}"]}}
 tools:
-  - {{match: [desk__read], mode: read_only}}
-  - {{match: [desk__login, desk__note, desk__profile], mode: local_write}}
-  - {{match: [desk__drop], mode: destructive}}
+  - {{match: [desk__read], mode: read_only, trust: trusted}}
+  - {{match: [desk__login, desk__note, desk__profile], mode: local_write, trust: trusted}}
+  - {{match: [desk__drop], mode: destructive, trust: trusted}}
 """
 
 

@@ -17,7 +17,7 @@ from tests.store.full_log import Original
 CONFIG = (
     "mcpServers: {{count: {{url: {url}}}}}\n"
     "upstreams: {{count: {{deadline_seconds: 20}}}}\n"
-    "tools: [{{match: count__*, mode: local_write, owner: test}}]\n"
+    "tools: [{{match: count__*, mode: local_write, trust: trusted, owner: test}}]\n"
 )
 """With the URL of the counting upstream."""
 

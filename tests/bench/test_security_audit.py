@@ -24,7 +24,7 @@ from bench.security.deployment import Deployment, Setting, operator_rules
 from gateway.adapters.daemon import DaemonClient
 from tests.bench.suites import reads, texts, writes
 
-pytestmark = [pytest.mark.security, pytest.mark.long]
+pytestmark = [pytest.mark.security, pytest.mark.long, pytest.mark.timeout(300)]
 
 WITHOUT_DATA = {"get_draft_emails"}
 """The suite's mailbox has no draft."""

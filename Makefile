@@ -77,8 +77,8 @@ clean: ## Remove what was built; the gateway's state and the example data stay
 	@.cache/lint/bin/pip install --quiet --only-binary :all: --require-hashes -r $<
 	@touch $@
 
-.cache/security/stamp: locks/security.lock
-	@$(or $(PYTHON),python3) -m venv .cache/security/venv
+.cache/security/stamp: locks/security.lock | .venv/dev.stamp
+	@$(PY) -m venv .cache/security/venv
 	@.cache/security/venv/bin/pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r $<
 	@touch $@
 

@@ -123,6 +123,20 @@ def environment_everywhere(name: str) -> str:
     raise Held("no process has it")
 
 
+def unbounded_process(processes: int, candidates: list[str]) -> str:
+    """One that may be written into, and may have more processes than these."""
+    for name in candidates or sorted(entry.name for entry in Path("/proc").iterdir() if entry.name.isdigit()):
+        try:
+            os.close(os.open(f"/proc/{name}/mem", os.O_RDWR))
+            (line,) = (one for one in Path(f"/proc/{name}/limits").read_text().splitlines() if "processes" in one)
+        except OSError:
+            continue
+        hard = line.split()[3]
+        if hard == "unlimited" or int(hard) > processes:
+            return f"process {name}"
+    raise Held("each is bounded")
+
+
 def inherited_file(content: str) -> str:
     for number in range(3, 256):
         try:
@@ -277,7 +291,16 @@ PROBES: dict[str, Callable[..., str]] = {
             ring_of_calls,
             kill_process,
         ),
-        *(trace_process, environment_of, environment_everywhere, inherited_file, mount, new_namespace, enter_namespace),
+        *(
+            trace_process,
+            unbounded_process,
+            environment_of,
+            environment_everywhere,
+            inherited_file,
+            mount,
+            new_namespace,
+            enter_namespace,
+        ),
         *(chroot, make_device, through_symlink, through_hardlink, read_repeatedly, fork_bomb, fill_memory, fill_file),
         *(fill_folder, type_into_terminal),
     )

@@ -93,6 +93,11 @@ PROBES = {
         "through_hardlink", lambda machine: {"folder": str(machine.data), "target": str(machine.given / "file")}
     ),
     "have more processes than it may": Probe("fork_bomb", lambda machine: {"wanted": 3 * PROCESSES}),
+    "get into a process that is not bounded": Probe(
+        "unbounded_process",
+        lambda machine: {"processes": PROCESSES, "candidates": []},
+        harmless=lambda machine: {"processes": PROCESSES, "candidates": ["self"]},
+    ),
     "have more memory than it may": Probe("fill_memory", lambda machine: {"mebibytes": 512}),
     "write a larger file than it may": Probe(
         "fill_file", lambda machine: {"path": str(machine.data / "large"), "mebibytes": 16}

@@ -60,9 +60,13 @@ FILTER = "(file of the filter)"
 
 ISOLATED = (
     *("--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try", "--disable-userns"),
-    *("--uid", UID, "--gid", UID, "--hostname", "sandbox", "--new-session", "--die-with-parent"),
+    *("--uid", UID, "--gid", UID, "--hostname", "sandbox", "--new-session", "--die-with-parent", "--as-pid-1"),
     *("--seccomp", FILTER),
 )
+REAPER = ("/bin/sh", "-c", '"$@"; exit $?', "sh")
+"""The first process, which waits for those that lost their parent. Not bubblewrap's own: that would be under no bound, and
+the server could get into it."""
+
 LOOK = 'while [ $# -gt 0 ]; do [ "-$1" "$2" ] || { echo "$2"; exit 3; }; shift 2; done'
 INSTALL = "Install bubblewrap 0.8 or newer and util-linux (Debian, Ubuntu: apt-get install bubblewrap util-linux)."
 
@@ -169,6 +173,7 @@ def _argv(sandbox: Sandbox, needs: Iterable[str], cwd: str, command: Iterable[st
         _tool("prlimit"),
         *(f"--nproc={sandbox.processes}", f"--data={sandbox.memory_bytes}", f"--fsize={sandbox.file_bytes}"),
         *(f"--nofile={sandbox.open_files}", "--core=0", "--"),
+        *REAPER,
         *command,
     )
     if not as_root:

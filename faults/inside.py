@@ -21,7 +21,7 @@ from gateway.adapters.store.sqlite.journal import SqliteJournal
 from gateway.adapters.store.sqlite.reader import SqliteLog
 from gateway.adapters.store.sqlite.writer import MAX_QUEUE, Writer
 from gateway.adapters.vault import FileVault, VaultThread
-from gateway.core.approval import Approver, SignedAnswer
+from gateway.core.answer import Approver, SignedAnswer
 from gateway.core.call import Sealer, ToolRequest
 from gateway.core.errors import StoreFault
 from gateway.core.outcome import Outcome

@@ -13,16 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fuzz.mutate import damaged, document, replanted
 from gateway.adapters.keys import FileSigner
 from gateway.core import wire
-from gateway.core.approval import (
-    PAYLOAD_TYPE,
-    Answer,
-    ApprovalRequest,
-    ApprovalState,
-    Approver,
-    SignedAnswer,
-    answer_payload,
-    check_answer,
-)
+from gateway.core.answer import PAYLOAD_TYPE, Answer, Approver, SignedAnswer, answer_payload
+from gateway.core.approval import ApprovalRequest, ApprovalState, check_answer
 from gateway.core.canonical import NotCanonical, canonical
 from gateway.core.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from gateway.core.dsse import NotVerified, envelop

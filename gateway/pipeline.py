@@ -162,9 +162,13 @@ class Gateway:
                 return Denied((instead,), await refuse(refused.because(instead)))
             if instead is not turn:
                 return await self._instead(refused, instead, tuple(decision.obligations.modify), pending)
+        question = self._question(call, decision, compensated)
+        unanswerable = None if question is None else question.unanswerable()
+        if unanswerable is not None:
+            return Denied((unanswerable,), await refuse(refused.because(unanswerable)))
 
         with step("reserve"):
-            reservation = await self.journal.reserve(call, decision, self._question(call, decision, compensated))
+            reservation = await self.journal.reserve(call, decision, question)
         match reservation:
             case Prior(of, result, note, resolved_by, redacted):
                 evidence = EvidenceRef.of_result(capability, of, None)

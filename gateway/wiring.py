@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import structlog
@@ -18,6 +19,7 @@ from gateway.adapters.anchors.stamp import load_authority
 from gateway.adapters.catalogue import Catalogue, Lock
 from gateway.adapters.clock import SystemClock
 from gateway.adapters.keys import KeyRing, check_purpose, load_keys, load_trusted_keys
+from gateway.adapters.keys.reach import check_out_of_reach
 from gateway.adapters.observer import NoObserver
 from gateway.adapters.policy.bundle import PolicyBundle, default_policies
 from gateway.adapters.policy.deciding import Deciding
@@ -35,7 +37,7 @@ from gateway.adapters.store.sqlite.writer import Writer
 from gateway.adapters.upstream.upstreams import Upstreams
 from gateway.adapters.vault import FileVault, VaultThread
 from gateway.core.anchor import check_kept
-from gateway.core.approval import Approver
+from gateway.core.answer import Approver
 from gateway.core.call import Sealer
 from gateway.core.checkpoint import Checkpoint, read_checkpoint, sign_checkpoint
 from gateway.core.entry import Kind, Record
@@ -106,6 +108,8 @@ async def assemble(
     keys = load_keys(state.keys)
     check_purpose(keys, dev=dev)
     approvers = {**settings.approvers(), **{approver.keyid: approver for approver in dev_approvers}}
+    if not dev:
+        check_out_of_reach(approvers, (state.path, settings.folder), Path.home())
     async with AsyncExitStack() as stack:
         opened = _journal(state, keys, clock, approvers, dev=dev, on_death=on_death)
         journal, anchor_store = stack.enter_context(opened)

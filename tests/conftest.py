@@ -23,6 +23,11 @@ def openssl() -> str:
 
 
 @pytest.fixture(scope="session")
+def ssh_keygen() -> str:
+    return _program("ssh-keygen")
+
+
+@pytest.fixture(scope="session")
 def jq() -> str:
     return _program("jq")
 

@@ -4,22 +4,20 @@ The answer is signed here, with the approver's own key; the daemon never sees th
 """
 
 import time
-from getpass import getpass
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
-import orjson
 import typer
 
 from gateway.adapters.daemon import DaemonClient
-from gateway.adapters.keys import load_approver_key, read_approver_name, read_private_text
-from gateway.cli.render import one_line, pretty, print_json, print_json_line, print_table, say, stdout
+from gateway.cli.approver_keys import KeyChoice
+from gateway.cli.render import one_line, print_json, print_json_line, print_table, say, stdout
 from gateway.cli.target import JsonOption, StateOption, daemon, state_folder
-from gateway.core.approval import PAYLOAD_TYPE, Answer, answer_payload
-from gateway.core.dsse import envelop
+from gateway.core.answer import Answer, answer_payload
 from gateway.core.errors import GatewayError
 from gateway.core.secret_formats import without_secrets
+from gateway.core.shown import shown_arguments, shown_digest, shown_word
 
 app = typer.Typer(
     help="Calls that wait for a person: list, show, approve, reject, watch.", no_args_is_help=True, rich_markup_mode=None
@@ -33,6 +31,14 @@ KeyOption = Annotated[
 ]
 PassphraseOption = Annotated[
     Path | None, typer.Option("--passphrase-file", help="Read the passphrase from this file (mode 0600) instead of asking.")
+]
+SshKeyOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--ssh-key",
+        envvar="SEALGATE_APPROVER_SSH_KEY",
+        help="Sign with this SSH key, by ssh-keygen; with its .pub the SSH agent or a hardware key signs.",
+    ),
 ]
 CommentOption = Annotated[str, typer.Option("--comment", help="Why; signed and kept with the answer.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
@@ -85,12 +91,13 @@ def approve(
     approval: str,
     key: KeyOption = None,
     passphrase_file: PassphraseOption = None,
+    ssh_key: SshKeyOption = None,
     comment: CommentOption = "",
     yes: YesOption = False,
     state: StateOption = None,
 ) -> None:
     """Sign a yes for one call. It counts once, for exactly this call, until it expires."""
-    _answer(Answer.APPROVE, approval, key, passphrase_file, comment, state, yes=yes)
+    _answer(Answer.APPROVE, approval, KeyChoice(key, passphrase_file, ssh_key), comment, state, yes=yes)
 
 
 @app.command()
@@ -98,12 +105,13 @@ def reject(
     approval: str,
     key: KeyOption = None,
     passphrase_file: PassphraseOption = None,
+    ssh_key: SshKeyOption = None,
     comment: CommentOption = "",
     yes: YesOption = False,
     state: StateOption = None,
 ) -> None:
     """Sign a no for one call."""
-    _answer(Answer.REJECT, approval, key, passphrase_file, comment, state, yes=yes)
+    _answer(Answer.REJECT, approval, KeyChoice(key, passphrase_file, ssh_key), comment, state, yes=yes)
 
 
 @app.command()
@@ -143,63 +151,60 @@ def _undone(request: dict[str, Any]) -> dict[str, str]:
 
 
 def _describe(document: dict[str, Any]) -> None:
-    request = document["request"]
+    request, arguments = document["request"], document["arguments"]
     undone = _undone(request)
     lines = [
         f"approval   {request['approval_id']}  ({document['state']})",
         f"tool       {request['capability_id']}  ({request['mode']})",
         *([f"undoes     the call {undone['envelope_id']} of {undone.get('capability_id', '?')}"] if undone else []),
-        f"for        {' → '.join(request['principal_chain'])}  in tenant {request['tenant_id']}",
+        f"for        {' → '.join(map(shown_word, request['principal_chain']))}  in tenant {request['tenant_id']}",
         *(f"because    {one_line(reason['message'])} [{reason['code']}]" for reason in request["reasons"]),
         f"asked      {request['requested_at']}, expires {request['expires_at']}",
         f"digest     {request['call_digest']}",
         *(["approver   only " + request["required_approver"]] if request["required_approver"] else []),
+        *_quorum_lines(document),
+        *(["routes     " + ", ".join(request["routes"])] if "routes" in request else []),
+        *([f"reach      a yes may hold for all of run {shown_word(request['run_id'])}"] if "run_id" in request else []),
         *(["advisory   development gateway: an approval here proves nothing"] if request["advisory"] else []),
-        "arguments",
-        *("  " + line for line in pretty(document["arguments"]).splitlines()),
+        "arguments  " + ("none are kept" if arguments is None else shown_digest(arguments)),
+        *("  " + line for line in shown_arguments(arguments).splitlines()),
     ]
     for line in lines:
         stdout.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _answer(
-    answer: Answer,
-    approval: str,
-    key_path: Path | None,
-    passphrase_file: Path | None,
-    comment: str,
-    state: Path | None,
-    *,
-    yes: bool,
-) -> None:
+def _quorum_lines(document: dict[str, Any]) -> list[str]:
+    quorum = document["request"].get("quorum")
+    lines = [f"{one['answer'] + 'd':10} by {one['approver']}" for one in document["answers"] if one["answer"] == "approve"]
+    if quorum is None:
+        return lines
+    circle = f" of {', '.join(quorum['of'])}" if quorum["of"] else ""
+    return [f"quorum     {quorum['count']} different approvers{circle}; {document['missing']} still missing", *lines]
+
+
+def _answer(answer: Answer, approval: str, choice: KeyChoice, comment: str, state: Path | None, *, yes: bool) -> None:
     if len(comment) > MAX_COMMENT_CHARS:
         raise GatewayError(f"a comment has at most {MAX_COMMENT_CHARS} characters", code="approval.comment_too_long")
     comment, secrets = without_secrets(comment)
     if secrets:
         say(f"the comment is signed without its secret ({', '.join(secrets)}): comments enter the log in clear")
     folder = state_folder(state)
-    if key_path is None:
-        key_path, passphrase_file = folder.dev / "approver.pem", passphrase_file or folder.dev / "approver.pass"
-        if not key_path.exists():
-            raise GatewayError("no approver key was named", hint="Use --key; sealgate keys approver makes one.")
     with DaemonClient(folder.control_socket) as client:
         document = client.get(_path(approval))
         _describe(document)
         if not yes:
             typer.confirm(f"{answer.value.capitalize()} exactly this call?", abort=True, err=True)
-        approver = read_approver_name(key_path)
-        signer = load_approver_key(key_path, _passphrase(key_path, passphrase_file))
-        payload = answer_payload(document["request"], answer, approver, comment)
-        envelope, _ = envelop(PAYLOAD_TYPE, payload, signer)
-        client.post(_path(approval) + "/answer", {"envelope": orjson.loads(envelope)})
-    say(f"{answer.value}: recorded for {approver}. The caller makes the same call again to go on.")
+        hand = choice.hand(client, folder)
+        payload = answer_payload(document["request"], answer, hand.approver, comment)
+        told = client.post(_path(approval) + "/answer", {"envelope": hand.sign(payload)})
+    say(f"{answer.value}: recorded for {hand.approver}. {_next(told)}")
+
+
+def _next(told: dict[str, Any]) -> str:
+    if told["missing"]:
+        return f"It takes {told['missing']} more, of other approvers."
+    return "The caller makes the same call again to go on."
 
 
 def _path(approval: str) -> str:
     return f"/api/v1/approvals/{quote(approval, safe='')}"
-
-
-def _passphrase(key_path: Path, passphrase_file: Path | None) -> bytes:
-    if passphrase_file is not None:
-        return read_private_text(passphrase_file).encode()
-    return getpass(f"Passphrase of {key_path}: ").encode()

@@ -22,7 +22,7 @@ from gateway.cli.policy import rollback_lines, shadow_line
 from gateway.cli.render import one_line, print_json, print_table, say
 from gateway.cli.target import JsonOption, StateOption, login_name
 from gateway.cli.target import daemon as daemon_client
-from gateway.core.approval import Approver
+from gateway.core.answer import Approver
 from gateway.core.dsse import key_id
 from gateway.core.errors import ConfigError
 from gateway.core.run_context import Principal, PrincipalKind

@@ -10,7 +10,7 @@ import uvloop
 from gateway import __version__
 from gateway.adapters.state import StateFolder
 from gateway.cli.render import one_line, say
-from gateway.core.approval import Approver
+from gateway.core.answer import Approver
 from gateway.core.errors import StoreFault
 from gateway.edge import logs
 from gateway.edge.auth import Caller, TokenTable

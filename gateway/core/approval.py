@@ -1,15 +1,19 @@
 """A person's yes, bound to one call.
 
-An ApprovalRequest names the call digest, the definition and the policy revision; it is single-use and expires. The answer
-is a DSSE envelope the approver signs with their own key over exactly that request. A Grant is the only thing the executor
+An ApprovalRequest names the call digest, the definition and the policy revision; it is single-use and expires. Approvers
+answer it with signatures of their own over exactly that request (`answer.py`). A Grant is the only thing the executor
 accepts, and it cannot be made from a decision that did not allow, or from an approval of another call.
 
 Rules for an answer:
 
 * signed by a registered approver's key, over this request as it was shown
+* it came by a route that policy and the call's mode allow: above `network` an approver's own key signs, out of band
 * the request is pending and has not expired
-* the approver is no acting party of the call; where policy names an approver, it is that one
+* the approver is no acting party of the call, and of a destructive call not its principal either
+* where policy names an approver or a circle of them, it is one of those; nobody answers twice, with another key neither
 * its comment, which enters the log in clear, holds no secret of a known format
+
+A request ends with the first no, or with as many yeses as policy wants.
 """
 
 from collections.abc import Mapping
@@ -20,14 +24,18 @@ from typing import Any
 import orjson
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from gateway.core.answer import Answer, Approver, SignedAnswer, answer_payload, open_answer
 from gateway.core.call import Compensated, SealedCall
-from gateway.core.canonical import canonical, digest
+from gateway.core.capability import ApprovalMode
 from gateway.core.decision import Effect, PolicyDecision
-from gateway.core.dsse import NotVerified, open_envelope
+from gateway.core.dsse import NotVerified
+from gateway.core.obligations import ApproveFor, Obligations, Quorum, Route
 from gateway.core.outcome import Reason
 from gateway.core.secret_formats import without_secrets
+from gateway.core.sshsig import SshKey
 
-PAYLOAD_TYPE = "application/vnd.sealgate.approval.v1+json"
+OUT_OF_BAND = frozenset({Route.CLI, Route.WEBHOOK})
+"""Routes by which an approver's own key signs. Elicitation is not: the client that answers may be the agent itself."""
 
 
 class ApprovalState(StrEnum):
@@ -39,16 +47,15 @@ class ApprovalState(StrEnum):
     VOID = "void"
 
 
-class Answer(StrEnum):
-    APPROVE = "approve"
-    REJECT = "reject"
-
-
 @dataclass(frozen=True, slots=True)
 class ApprovalRequest:
     """What a person is asked. Times are RFC 3339 UTC. `advisory`: a development approval, which proves nothing.
 
-    `compensates` is the call that this one undoes, if it undoes one.
+    Attributes:
+        compensates: the call that this one undoes, if it undoes one
+        quorum: how many different approvers must say yes, and who they may be; None: one, and anybody registered
+        routes: how an answer may come; empty: as the call's mode allows
+        approve_for: the widest yes that may be given; `run_id` is then the run that it would hold for
     """
 
     approval_id: str
@@ -66,6 +73,10 @@ class ApprovalRequest:
     expires_at: str
     advisory: bool
     compensates: Compensated | None = None
+    quorum: Quorum | None = None
+    routes: frozenset[Route] = frozenset()
+    approve_for: ApproveFor = ApproveFor.ONCE
+    run_id: str | None = None
 
     @classmethod
     def for_call(
@@ -80,6 +91,7 @@ class ApprovalRequest:
         advisory: bool,
     ) -> "ApprovalRequest":
         """The request that an `ask` decision makes."""
+        reach = _reach(call, decision.obligations)
         return cls(
             approval_id=approval_id,
             envelope_id=call.envelope_id,
@@ -96,21 +108,68 @@ class ApprovalRequest:
             expires_at=expires_at,
             advisory=advisory,
             compensates=compensated,
+            quorum=decision.obligations.quorum,
+            routes=decision.obligations.routes,
+            approve_for=reach,
+            run_id=call.run.run_id if reach is ApproveFor.RUN else None,
         )
 
     def is_for(self, call: SealedCall, decision: PolicyDecision) -> bool:
-        """Whether an answer to this request is an answer to what is asked now: same call, mode, policy and approver."""
+        """Whether an answer to this request is an answer to what is asked now: same call, mode, policy and approvers."""
+        wanted = decision.obligations
         return (
             self.call_digest == call.call_digest
             and self.mode == call.capability.mode.value
             and self.policy_revision == decision.bundle_revision
-            and self.required_approver == decision.obligations.approver
+            and self.required_approver == wanted.approver
+            and (self.quorum, self.routes, self.approve_for) == (wanted.quorum, wanted.routes, _reach(call, wanted))
         )
+
+    @property
+    def needed(self) -> int:
+        """How many yeses it takes."""
+        return 1 if self.quorum is None else self.quorum.count
+
+    @property
+    def open_routes(self) -> frozenset[Route]:
+        """The routes by which an answer counts."""
+        of_mode = OUT_OF_BAND if ApprovalMode(self.mode) in _OWN_KEY else frozenset(Route)
+        return of_mode & self.routes if self.routes else of_mode
+
+    def unanswerable(self) -> Reason | None:
+        """Why nobody could ever approve it, whoever is registered; None where somebody may."""
+        circle = set(self.quorum.of) if self.quorum is not None else set()
+        if self.required_approver is not None:
+            circle = circle & {self.required_approver} if circle else {self.required_approver}
+        if not self.open_routes:
+            return Reason("approval.no_route", "Policy allows no route by which this call could be approved.")
+        named = self.required_approver is not None or (self.quorum is not None and bool(self.quorum.of))
+        if named and len(circle - self._barred) < self.needed:
+            return Reason("approval.no_approver", "Policy wants an approval that nobody can give. Tell the operator.")
+        return None
 
     @property
     def acting_parties(self) -> frozenset[str]:
         """Who acts: the actors, or the principal where nobody acts for them."""
         return frozenset(self.principal_chain[1:] or self.principal_chain)
+
+    @property
+    def _barred(self) -> frozenset[str]:
+        """Who may not approve: whoever acts; of a destructive call whoever is responsible for it, too."""
+        destructive = self.mode == ApprovalMode.DESTRUCTIVE.value
+        return self.acting_parties | frozenset(self.principal_chain[:1] if destructive else ())
+
+    def refuses(self, approver: str, route: Route) -> Reason | None:
+        """Why an answer of this principal by this route does not count, whatever it says."""
+        if route not in self.open_routes:
+            return Reason("approval.route", f"An answer to this request does not count by {route}.")
+        if approver in self._barred:
+            return Reason("approval.self", f"{approver} acts in this call or answers for it, and cannot approve it.")
+        if self.required_approver not in (None, approver):
+            return Reason("approval.wrong_approver", f"Policy wants the approval of {self.required_approver}.")
+        if self.quorum is not None and self.quorum.of and approver not in self.quorum.of:
+            return Reason("approval.wrong_approver", f"Policy wants approvals of {', '.join(self.quorum.of)}.")
+        return None
 
     def document(self) -> dict[str, Any]:
         """As it is stored, shown and digested."""
@@ -130,6 +189,10 @@ class ApprovalRequest:
             "expires_at": self.expires_at,
             "advisory": self.advisory,
             **({} if self.compensates is None else {"compensates": self.compensates.document()}),
+            **({} if self.quorum is None else {"quorum": {"count": self.quorum.count, "of": list(self.quorum.of)}}),
+            **({} if not self.routes else {"routes": sorted(self.routes)}),
+            **({} if self.approve_for is ApproveFor.ONCE else {"approve_for": self.approve_for.value}),
+            **({} if self.run_id is None else {"run_id": self.run_id}),
         }
 
     @classmethod
@@ -140,98 +203,112 @@ class ApprovalRequest:
         fields["reasons"] = tuple(Reason(item["code"], item["message"]) for item in fields["reasons"])
         if "compensates" in fields:
             fields["compensates"] = Compensated(**fields["compensates"])
+        if "quorum" in fields:
+            fields["quorum"] = Quorum(fields["quorum"]["count"], tuple(fields["quorum"]["of"]))
+        fields["routes"] = frozenset(map(Route, fields.get("routes", ())))
+        fields["approve_for"] = ApproveFor(fields.get("approve_for", ApproveFor.ONCE))
         return cls(**fields)
 
 
-@dataclass(frozen=True, slots=True)
-class Approver:
-    """A person who may approve: `user:alice` and their public key."""
-
-    principal: str
-    keyid: str
-    key: Ed25519PublicKey
+class NotGranted(RuntimeError):
+    """Someone tried to make a Grant without the right to: a bug, so the call does not run."""
 
 
-@dataclass(frozen=True, slots=True)
-class SignedAnswer:
-    """An answer whose signature and rules were checked. `envelope` is the approver's DSSE envelope, kept as proof."""
+_OWN_KEY = frozenset({ApprovalMode.DELEGATED, ApprovalMode.DESTRUCTIVE})
 
-    approval_id: str
-    answer: Answer
-    approver: str
-    keyid: str
-    comment: str
-    envelope: dict[str, Any]
+
+def _reach(call: SealedCall, obligations: Obligations) -> ApproveFor:
+    """How far a yes may reach: to the end of a run only where there is one, and never where an own key must sign."""
+    if call.run.run_id is None or call.capability.mode in _OWN_KEY:
+        return ApproveFor.ONCE
+    return obligations.approve_for
 
 
 @dataclass(frozen=True, slots=True)
 class Approved:
-    """A request with its checked answer, ready to be consumed once."""
+    """A request with its checked answers, all yes and as many as it takes: ready to be consumed once."""
 
     request: ApprovalRequest
-    answer: SignedAnswer
+    answers: tuple[SignedAnswer, ...]
 
-
-def answer_payload(request: Mapping[str, Any], answer: Answer, approver: str, comment: str) -> bytes:
-    """What an approver signs: the answer, and the digest of the request document they were shown.
-
-    Reasons enter by code: a policy's sentence may quote an argument, and this digest is not keyed.
-    """
-    digested = {**request, "reasons": [reason["code"] for reason in request["reasons"]]}
-    return canonical(
-        {
-            "answer": answer.value,
-            "approval_id": request["approval_id"],
-            "approver": approver,
-            "call_digest": request["call_digest"],
-            "comment": comment,
-            "request_digest": digest(digested),
-        }
-    )
+    def __post_init__(self) -> None:
+        request, answers = self.request, self.answers
+        different = len({one.approver for one in answers}) == len({one.keyid for one in answers}) == len(answers)
+        if not different or len(answers) < request.needed:
+            raise NotGranted("too few different approvers")
+        for one in answers:
+            if one.answer is not Answer.APPROVE or one.approval_id != request.approval_id:
+                raise NotGranted("an answer that is no yes to this request")
+            if request.refuses(one.approver, one.route) is not None:
+                raise NotGranted("an answer that does not count")
 
 
 def check_answer(
-    request: ApprovalRequest, state: ApprovalState, envelope: dict[str, Any], approvers: Mapping[str, Approver], now: str
+    request: ApprovalRequest,
+    state: ApprovalState,
+    envelope: Mapping[str, Any],
+    approvers: Mapping[str, Approver],
+    now: str,
+    *,
+    route: Route = Route.CLI,
+    earlier: tuple[SignedAnswer, ...] = (),
+    attestors: Mapping[str, Ed25519PublicKey] | None = None,
 ) -> SignedAnswer | Reason:
-    """Apply the rules above. `approvers` are by key id; `now` is RFC 3339 UTC like the request's times."""
+    """Apply the rules above to an answer that came by `route`.
+
+    Args:
+        approvers: by key id
+        now: RFC 3339 UTC like the request's times
+        earlier: the answers that the request has already
+        attestors: the gateway's own keys, by id: what counts for an answer to an elicitation, and for nothing else
+    """
+    keys: Mapping[str, Ed25519PublicKey | SshKey] = {keyid: approver.key for keyid, approver in approvers.items()}
+    if route is Route.ELICITATION:
+        keys = attestors or {}
     try:
-        verified = open_envelope(envelope, PAYLOAD_TYPE, {keyid: approver.key for keyid, approver in approvers.items()})
+        verified = open_answer(envelope, keys)
         payload = orjson.loads(verified.payload)
         answer, comment = Answer(payload["answer"]), str(payload["comment"])
-        approver = approvers[verified.keyid]
-        expected = answer_payload(request.document(), answer, approver.principal, comment)
+        signed_route, reach = Route(payload.get("route", Route.CLI)), ApproveFor(payload.get("approve_for", ApproveFor.ONCE))
     except NotVerified as error:
         return Reason("approval.signature", f"The answer was not signed by a registered approver: {error}.")
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, AttributeError):
         return Reason("approval.malformed", "The signed answer is not an approval answer.")
-    if verified.payload != expected:
+    if signed_route is not route:
+        return Reason("approval.route", f"The answer was signed for {signed_route} and came by {route}.")
+    approver = request.principal_chain[0] if route is Route.ELICITATION else approvers[verified.keyid].principal
+    if verified.payload != answer_payload(request.document(), answer, approver, comment, route, reach):
         return Reason("approval.other_request", "The signed answer belongs to another request or another call.")
     if state is not ApprovalState.PENDING:
         return Reason("approval.already_answered", f"This request is {state}; an answer counts once.")
     if now >= request.expires_at:
         return Reason("approval.expired", f"This request expired at {request.expires_at}; the call must be made again.")
-    if approver.principal in request.acting_parties:
-        return Reason("approval.self", f"{approver.principal} acts in this call and cannot approve it.")
-    if request.required_approver not in (None, approver.principal):
-        return Reason("approval.wrong_approver", f"Policy wants the approval of {request.required_approver}.")
+    refused = request.refuses(approver, route)
+    if refused is not None:
+        return refused
+    if any(approver == one.approver or verified.keyid == one.keyid for one in earlier):
+        return Reason("approval.already_answered", f"{approver} has answered; another approver must say yes, too.")
+    if reach is not ApproveFor.ONCE and reach is not request.approve_for:
+        return Reason("approval.reach", "Policy allows a yes for this one call only.")
     _, secrets = without_secrets(comment)
     if secrets:
         return Reason("approval.secret", f"The comment holds a secret ({', '.join(secrets)}), and comments are logged.")
-    return SignedAnswer(request.approval_id, answer, approver.principal, verified.keyid, comment, envelope)
+    return SignedAnswer(request.approval_id, answer, approver, verified.keyid, comment, dict(envelope), route, reach)
 
 
 @dataclass(frozen=True, slots=True)
 class ApprovalRow:
-    """What is kept of a request: its state, the key whose call waits for it, and the answer where there is one."""
+    """What is kept of a request: its state, the key whose call waits for it, and the answers it has so far."""
 
     request: ApprovalRequest
     reservation: str
     state: ApprovalState
-    answer: SignedAnswer | None
+    answers: tuple[SignedAnswer, ...]
 
-
-class NotGranted(RuntimeError):
-    """Someone tried to make a Grant without the right to: a bug, so the call does not run."""
+    @property
+    def missing(self) -> int:
+        """How many yeses are still to come; 0 where none is waited for."""
+        return self.request.needed - len(self.answers) if self.state is ApprovalState.PENDING else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,11 +323,7 @@ class Grant:
         match self.decision.effect, self.approved:
             case Effect.ALLOW, None:
                 return
-            case Effect.ASK, Approved(request, answer) if (
-                answer.answer is Answer.APPROVE
-                and answer.approval_id == request.approval_id
-                and request.is_for(self.call, self.decision)
-            ):
+            case Effect.ASK, Approved(request) if request.is_for(self.call, self.decision):
                 return
         raise NotGranted(f"{self.decision.effect} without a matching approval")
 

@@ -103,16 +103,22 @@ def call_envelope(call: SealedCall, decision: PolicyDecision, approved: Approved
         **({} if call.intent is None else {"intent": call.intent}),
         **({"evidence_refs": evidence_in(call)} if call.cited else {}),
         "policy": _policy(decision),
-        "approval": approved
-        and {
-            "approval_id": approved.request.approval_id,
-            "route": "cli",
-            "answer": approved.answer.answer.value,
-            "approver": approved.answer.approver,
-            "keyid": approved.answer.keyid,
-            "expires_at": approved.request.expires_at,
-            "advisory": approved.request.advisory,
-        },
+        "approval": approved and _approval(approved),
+    }
+
+
+def _approval(approved: Approved) -> dict[str, Any]:
+    """Which request, and whose yeses. Route, approver and key are those of the answer that was the last it took."""
+    last = approved.answers[-1]
+    return {
+        "approval_id": approved.request.approval_id,
+        "route": last.route.value,
+        "answer": last.answer.value,
+        "approver": last.approver,
+        "keyid": last.keyid,
+        "expires_at": approved.request.expires_at,
+        "advisory": approved.request.advisory,
+        "answers": [{"approver": one.approver, "keyid": one.keyid, "route": one.route.value} for one in approved.answers],
     }
 
 

@@ -83,7 +83,9 @@ class Obligations:
 
 
 NONE = Obligations()
-HONOURED = frozenset({"approver", "egress", "redact", "max_result_bytes", "modify", "evidence"})
+HONOURED = frozenset(
+    {"approver", "egress", "evidence", "max_result_bytes", "modify", "quorum", "redact", "routes"}
+)
 """What this gateway honours so far; every other name makes the decision none."""
 
 FOR_APPROVERS = frozenset({"approver", "quorum", "routes", "approve_for"})

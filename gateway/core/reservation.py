@@ -14,7 +14,8 @@ A call that undoes another takes its key only where that one may be undone: it w
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gateway.core.approval import ApprovalRequest, ApprovalRow, ApprovalState, Approved, SignedAnswer
+from gateway.core.answer import SignedAnswer
+from gateway.core.approval import ApprovalRequest, ApprovalRow, ApprovalState, Approved
 from gateway.core.call import Compensated, SealedCall
 from gateway.core.commitment import Missing
 from gateway.core.decision import PolicyDecision
@@ -125,13 +126,13 @@ class Found:
     Attributes:
         row: under the call's key
         approval: the request that `row` waits for
-        signed: the checked answer of an approved request; None where it is not signed as it should be
+        signed: the checked answers of an approved request; empty where one is not signed as it should be
         target: the call that this one says it undoes
     """
 
     row: CallRow | None = None
     approval: ApprovalRow | None = None
-    signed: SignedAnswer | None = None
+    signed: tuple[SignedAnswer, ...] = ()
     target: CallRow | None = None
 
 
@@ -199,7 +200,7 @@ def _meet_question(row: CallRow, approval: ApprovalRow, found: Found, asked: Ask
     match approval.state:
         case ApprovalState.PENDING:
             return Verdict(Waiting(request))
-        case ApprovalState.APPROVED if found.signed is not None:
+        case ApprovalState.APPROVED if found.signed:
             refusal = not_compensable(asked.call, found.target)
             if refusal is not None:
                 return Verdict(NotCompensable(refusal), Change(released, ends=ApprovalState.VOID))

@@ -18,6 +18,7 @@ from gateway.core.idempotency import State
 
 APPROVAL_FIELDS = (
     "approval_id",
+    "approve_for",
     "call_digest",
     "capability_id",
     "compensates",
@@ -26,7 +27,10 @@ APPROVAL_FIELDS = (
     "mode",
     "policy_revision",
     "principal_chain",
+    "quorum",
     "required_approver",
+    "routes",
+    "run_id",
     "tenant_id",
 )
 """Of a request, what decides who may answer it, until when, and for which call."""
@@ -87,6 +91,7 @@ Told = CallTold | RefusalTold | ApprovalTold | ErasureTold
 
 _APPROVALS = {
     "requested": ApprovalState.PENDING,
+    "answered": ApprovalState.PENDING,  # a yes, and more are wanted
     "approved": ApprovalState.APPROVED,
     "rejected": ApprovalState.REJECTED,
     "expired": ApprovalState.EXPIRED,

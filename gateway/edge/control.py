@@ -58,6 +58,7 @@ class Control:
             Route("/api/v1/tools", self._tools),
             Route("/api/v1/tools/approve", self._approve_tools, methods=["POST"]),
             Route("/api/v1/tool", self._tool),
+            Route("/api/v1/approvers", self._approvers),
             Route("/api/v1/approvals", self._approvals),
             Route("/api/v1/approvals/{id}", self._approval),
             Route("/api/v1/approvals/{id}/answer", self._answer, methods=["POST"]),
@@ -126,7 +127,12 @@ class Control:
         answer = await self.journal.questions.answer(request.path_params["id"], envelope)
         if isinstance(answer, Reason):
             raise GatewayError(answer.message, code=answer.code)
-        return JSONResponse({"approval_id": answer.approval_id, "answer": answer.answer, "approver": answer.approver})
+        found = await self.journal.questions.row(answer.approval_id)
+        told = {"approval_id": answer.approval_id, "answer": answer.answer, "approver": answer.approver}
+        return JSONResponse({**told, "missing": 0 if found is None else found[0].missing})
+
+    async def _approvers(self, request: Request) -> Response:
+        return JSONResponse({"approvers": self.journal.questions.approvers()})
 
     async def _log_head(self, request: Request) -> Response:
         log = SqliteLog(self.log_path)
@@ -219,9 +225,7 @@ def _hidden_tool(tool: HiddenTool) -> dict[str, Any]:
 
 
 def _approval(row: ApprovalRow) -> dict[str, Any]:
-    answer = row.answer
-    return {
-        "request": row.request.document(),
-        "state": row.state,
-        "answer": answer and {"answer": answer.answer, "approver": answer.approver, "comment": answer.comment},
-    }
+    answers = [
+        {"answer": one.answer, "approver": one.approver, "comment": one.comment, "route": one.route} for one in row.answers
+    ]
+    return {"request": row.request.document(), "state": row.state, "answers": answers, "missing": row.missing}

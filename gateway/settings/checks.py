@@ -9,12 +9,14 @@
 """
 
 import re
+from base64 import b64decode
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
 from gateway.core.capability import SEPARATOR, ApprovalMode
 from gateway.core.catalog import skeleton
+from gateway.core.sshsig import read_ssh_key
 from gateway.settings.mistakes import Mistake, nearest, unknown_key
 from gateway.settings.model import McpServer
 from gateway.settings.yaml_source import Loc, printable
@@ -58,7 +60,7 @@ def spanning_mistakes(values: dict[str, Any]) -> Iterator[Mistake]:
     yield from _unconfigured_rules(values.get("tools"), list(servers))
     yield from _unusable_reconcilers(values.get("tools"))
     yield from _repeated(values.get("callers"), "callers", "token_sha256", "the same token. Give each caller their own.")
-    yield from _repeated(values.get("approvers"), "approvers", "public_key", "the same key. Give each approver their own.")
+    yield from _shared_keys(values.get("approvers"))
     yield from _misspelt_keys(servers)
     yield from _unusable_texts(values, ())
 
@@ -144,6 +146,27 @@ def _repeated(entries: Any, block: str, key: str, text: str) -> Iterator[Mistake
             first = seen.setdefault(value.lower() if key == "token_sha256" else value, index)
             if first != index:
                 yield Mistake((block, index, key), f"{block}[{first}] has {text}")
+
+
+def _shared_keys(approvers: Any) -> Iterator[Mistake]:
+    """One Ed25519 key can be written in two forms; it is one key all the same."""
+    seen: dict[bytes, int] = {}
+    for index, entry in enumerate(approvers if isinstance(approvers, list) else ()):
+        for key, value in entry.items() if isinstance(entry, dict) else ():
+            bare = _bare_key(key, value)
+            if bare and seen.setdefault(bare, index) != index:
+                text = f"approvers[{seen[bare]}] has the same key. Give each approver their own."
+                yield Mistake(("approvers", index, key), text)
+
+
+def _bare_key(name: Any, value: Any) -> bytes | None:
+    """The bytes of a public key; None where it is none, which is told elsewhere."""
+    try:
+        if name == "ssh_key" and isinstance(value, str):
+            return read_ssh_key(value).material
+        return b64decode(value, validate=True) if name == "public_key" and isinstance(value, str) else None
+    except ValueError:
+        return None
 
 
 def _misspelt_keys(servers: dict[str, Any]) -> Iterator[Mistake]:

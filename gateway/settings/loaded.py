@@ -10,14 +10,15 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from gateway.adapters.upstream.spec import HttpSpec, Limits, Sandbox, StdioSpec, UpstreamSpec
-from gateway.core.approval import Approver
+from gateway.core.answer import Approver
 from gateway.core.canonical import digest
 from gateway.core.capability import Classification
 from gateway.core.catalog import Rule
 from gateway.core.dsse import key_id
+from gateway.core.sshsig import read_ssh_key
 from gateway.settings.layers import Layers, Source
 from gateway.settings.mistakes import spelled
-from gateway.settings.model import Configuration, McpServer, SandboxRules, ToolRule
+from gateway.settings.model import ApproverKey, Configuration, McpServer, SandboxRules, ToolRule
 from gateway.settings.yaml_source import Loc
 
 HIDDEN = "(hidden)"
@@ -89,9 +90,7 @@ class Settings:
 
     def approvers(self) -> dict[str, Approver]:
         """Who may approve, by key id."""
-        keys = [(entry.principal, b64decode(entry.public_key)) for entry in self.configuration.approvers]
-        found = (Approver(principal, key_id(raw), Ed25519PublicKey.from_public_bytes(raw)) for principal, raw in keys)
-        return {approver.keyid: approver for approver in found}
+        return {approver.keyid: approver for approver in map(_approver, self.configuration.approvers)}
 
     def effective(self) -> dict[str, dict[str, Any]]:
         """Every setting with its default: `{"listen.port": {"value": 8750, "source": "default"}}`.
@@ -151,3 +150,11 @@ class Settings:
         if loc[-1] == "url" and "?" in written:
             return written.partition("?")[0] + f"?{HIDDEN}"
         return written
+
+
+def _approver(entry: ApproverKey) -> Approver:
+    if entry.ssh_key is not None:
+        key = read_ssh_key(entry.ssh_key)
+        return Approver(entry.principal, key.fingerprint, key)
+    raw = b64decode(entry.public_key or "")
+    return Approver(entry.principal, key_id(raw), Ed25519PublicKey.from_public_bytes(raw))

@@ -40,6 +40,7 @@ from gateway.settings.words import (
     ServerName,
     ServerUrl,
     Sha256Hex,
+    SshPublicKey,
     TenantName,
     ToolGlob,
     ToolName,
@@ -364,13 +365,27 @@ class Approvals(Block):
 
 
 class ApproverKey(Block):
-    """An answer counts if it is signed by the key of an approver who does not act in the call."""
+    """An answer counts if it is signed by the key of an approver who does not act in the call. Each has one of two keys."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["public_key"]}, {"required": ["ssh_key"]}]})
 
     principal: PrincipalName = Field(description="Who approves.", examples=["user:alice"])
-    public_key: Ed25519Base64 = Field(
-        description="Base64 of the 32 raw bytes of their Ed25519 public key.",
+    public_key: Ed25519Base64 | None = Field(
+        default=None,
+        description="Base64 of the 32 raw bytes of the Ed25519 public key that `sealgate keys approver` made.",
         examples=["lF0DWjKSW7HHG1FIVgdYoiJrLt3X4CidVbchiWRv/Cs="],
     )
+    ssh_key: SshPublicKey | None = Field(
+        default=None,
+        description="The line of their SSH key's .pub file: Ed25519 or ECDSA P-256, with or without hardware (`sk-`).",
+        examples=["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDT5ItX1Bd+lhXTVUb/JkeUlhOoDYF59r1UIUuCMrq89 alice@laptop"],
+    )
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Self:
+        if (self.public_key is None) == (self.ssh_key is None):
+            raise ValueError("has either public_key or ssh_key. Write exactly one of them; a second key is a second entry.")
+        return self
 
 
 class Caller(Block):

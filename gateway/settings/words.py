@@ -16,6 +16,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from gateway.core.normal_forms import host_form
+from gateway.core.sshsig import KEY_TYPES, BadSshKey, read_ssh_key
 
 MAX_SERVER_NAME = 31
 
@@ -66,6 +67,14 @@ def _ed25519(text: str) -> str:
         raw = b""
     if len(raw) != 32 or b64encode(raw).decode() != text:  # one spelling per key, so that equal keys are equal texts
         raise ValueError("is not an Ed25519 public key. Write the base64 of its 32 raw bytes: 44 characters that end in =")
+    return text
+
+
+def _ssh_key(text: str) -> str:
+    try:
+        read_ssh_key(text)
+    except BadSshKey as error:
+        raise ValueError(f"{error}. Write the line of the .pub file, for example: ssh-ed25519 AAAA… alice@laptop") from None
     return text
 
 
@@ -176,6 +185,11 @@ Sha256Hex = Annotated[
     str,
     Shape(r"[0-9a-fA-F]{64}", 'is not a SHA-256. Write the 64 hex digits of: printf %s "$TOKEN" | sha256sum'),
     AfterValidator(str.lower),
+]
+SshPublicKey = Annotated[
+    str,
+    AfterValidator(_ssh_key),
+    WithJsonSchema({"type": "string", "pattern": f"^({'|'.join(map(re.escape, KEY_TYPES))}) [A-Za-z0-9+/]+={{0,2}}( .*)?$"}),
 ]
 Ed25519Base64 = Annotated[
     str, AfterValidator(_ed25519), WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9+/]{43}=$"})

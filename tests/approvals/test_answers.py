@@ -9,7 +9,7 @@ import pytest
 
 from gateway.adapters.daemon import DaemonClient
 from gateway.adapters.keys import approver_public_key, load_approver_key
-from gateway.core.approval import PAYLOAD_TYPE, Answer, answer_payload
+from gateway.core.answer import PAYLOAD_TYPE, Answer, answer_payload
 from gateway.core.dsse import envelop, key_id, open_envelope
 from gateway.core.entry import Entry, Kind
 from gateway.core.errors import GatewayError
@@ -95,7 +95,7 @@ def test_an_answer_counts_once(box: Box, client: ModernClient, alice: Person, se
 def test_an_answer_for_one_request_is_none_for_another(box: Box, client: ModernClient, alice: Person) -> None:
     given, wanted = ask(client, "given"), ask(client, "wanted")
     assert alice.answers(box, "approve", given).code == 0
-    shown = box.json("approvals", "show", given)["answer"]
+    shown = box.json("approvals", "show", given)["answers"][0]
     kept = about(box, given)[-1]
     with DaemonClient(box.gateway.state / "control.sock") as daemon, pytest.raises(GatewayError) as refused:
         daemon.post(f"/api/v1/approvals/{wanted}/answer", {"envelope": kept.predicate["signed_answer"]})
@@ -199,7 +199,7 @@ def test_programs_can_read_what_waits(box: Box, client: ModernClient, alice: Per
     approval_id = ask(client, "as json")
     listed = json.loads(box.run("approvals", "list", "--json").stdout)["approvals"]
     mine = next(item for item in listed if item["request"]["approval_id"] == approval_id)
-    assert (mine["state"], mine["answer"]) == ("pending", None)
+    assert (mine["state"], mine["answers"], mine["missing"]) == ("pending", [], 1)
     assert {"call_digest", "capability_id", "mode", "principal_chain", "reasons", "expires_at"} <= mine["request"].keys()
     shown = json.loads(box.run("approvals", "show", approval_id, "--json").stdout)
     assert shown == {**mine, "arguments": {"text": "as json"}}
@@ -208,4 +208,11 @@ def test_programs_can_read_what_waits(box: Box, client: ModernClient, alice: Per
     alice.answers(box, "reject", approval_id)
     listed = json.loads(box.run("approvals", "list", "--all", "--json").stdout)["approvals"]
     mine = next(item for item in listed if item["request"]["approval_id"] == approval_id)
-    assert (mine["state"], mine["answer"]["approver"], mine["answer"]["answer"]) == ("rejected", "user:alice", "reject")
+    (answer,) = mine["answers"]
+    assert (mine["state"], mine["missing"], answer["approver"], answer["answer"], answer["route"]) == (
+        "rejected",
+        0,
+        "user:alice",
+        "reject",
+        "cli",
+    )

@@ -8,13 +8,8 @@ import orjson
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from gateway.adapters.keys import FileSigner
-from gateway.core.approval import (
-    PAYLOAD_TYPE,
-    Answer,
-    ApprovalRequest,
-    Approver,
-    answer_payload,
-)
+from gateway.core.answer import PAYLOAD_TYPE, Answer, Approver, answer_payload
+from gateway.core.approval import ApprovalRequest
 from gateway.core.call import Compensated, SealedCall, Sealer, ToolRequest
 from gateway.core.capability import ApprovalMode, Capability, Classification, IdempotencyRule, ToolDefinition, TrustLevel
 from gateway.core.commitment import CommitmentKey

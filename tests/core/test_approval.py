@@ -7,19 +7,12 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.core.approval import (
-    Answer,
-    ApprovalRequest,
-    ApprovalState,
-    Approved,
-    Grant,
-    NotGranted,
-    SignedAnswer,
-    answer_payload,
-    check_answer,
-)
+from gateway.core.answer import Answer, SignedAnswer, answer_payload
+from gateway.core.approval import ApprovalRequest, ApprovalState, Approved, Grant, NotGranted, check_answer
 from gateway.core.call import Compensated
+from gateway.core.capability import ApprovalMode
 from gateway.core.decision import Effect
+from gateway.core.obligations import Route
 from gateway.core.outcome import Reason
 from tests.core.calls import (
     ALICE,
@@ -174,7 +167,7 @@ def test_what_is_no_envelope_does_not_count(envelope: dict[str, Any]) -> None:
 def approved(request: ApprovalRequest = REQUEST, answer: Answer = Answer.APPROVE) -> Approved:
     signed = check(BOB.sign(request, answer), request=request)
     assert isinstance(signed, SignedAnswer)
-    return Approved(request, signed)
+    return Approved(request, (signed,))
 
 
 def test_an_allowed_call_and_an_approved_call_are_granted() -> None:
@@ -193,13 +186,11 @@ def test_an_approval_grants_the_retry_of_its_call() -> None:
         (DENY, None),
         (DENY, approved()),
         (ASK, None),
-        (ASK, approved(answer=Answer.REJECT)),
         (ASK, approved(ask_for(seal(Call(arguments={"text": "hello!"}))))),
         (ASK, approved(ask_for(seal(Call(key="key-2"))))),
         (ASK, approved(ask_for(seal(Call(tool="other"))))),
         (ASK, approved(ask_for(CALL, decide(Effect.ASK, revision="policy-0")))),
         (decide(Effect.ASK, revision="policy-2"), approved()),
-        (ASK, replace(approved(), answer=approved(ask_for(CALL, approval_id="approval-2")).answer)),
         (ALLOW, approved()),
     ],
 )
@@ -231,3 +222,165 @@ def test_a_request_about_a_call_that_undoes_another_names_it_and_an_answer_is_bo
 def test_any_other_request_has_no_such_member() -> None:
     assert "compensates" not in REQUEST.document()
     assert ApprovalRequest.from_document(REQUEST.document()) == REQUEST
+
+
+# --- tiers, routes, quorum ---
+
+
+def of_mode(mode: ApprovalMode, **obligations: Any) -> ApprovalRequest:
+    """A request about a call of that mode, under these obligations."""
+    return ask_for(seal(Call(mode=mode)), decide(Effect.ASK, obligations=obligations))
+
+
+GATEWAY = person("service:gateway")
+
+
+def elicited(
+    request: ApprovalRequest, *, by: Person = GATEWAY, approver: str | None = None, **how: Any
+) -> SignedAnswer | Reason:
+    """What becomes of a yes that the principal's client gave, as the gateway attests it."""
+    said = approver or request.principal_chain[0]
+    payload = answer_payload(request.document(), Answer.APPROVE, said, "", Route.ELICITATION)
+    attestors = {GATEWAY.signer.keyid: GATEWAY.signer.public()}
+    known = {BOB.signer.keyid: BOB.approver}
+    envelope = signed_answer(by.signer, payload)
+    return check_answer(
+        request, ApprovalState.PENDING, envelope, known, NOW, route=Route.ELICITATION, attestors=attestors, **how
+    )
+
+
+def code(told: SignedAnswer | Reason) -> str:
+    return told.code if isinstance(told, Reason) else "counts"
+
+
+@pytest.mark.parametrize("mode", list(ApprovalMode))
+def test_an_elicited_yes_counts_up_to_network_only(mode: ApprovalMode) -> None:
+    own_key = mode in (ApprovalMode.DELEGATED, ApprovalMode.DESTRUCTIVE)
+    told = elicited(of_mode(mode))
+    assert code(told) == ("approval.route" if own_key else "counts")
+    if isinstance(told, SignedAnswer):
+        assert (told.approver, told.route, told.keyid) == (str(ALICE), Route.ELICITATION, GATEWAY.signer.keyid)
+
+
+def test_an_elicited_yes_is_the_principals_and_the_gateways_word_for_it() -> None:
+    request = of_mode(ApprovalMode.NETWORK)
+    assert code(elicited(request, by=BOB)) == "approval.signature"
+    assert code(elicited(request, approver="user:bob")) == "approval.other_request"
+    alone = ask_for(seal(Call(mode=ApprovalMode.NETWORK, actors=())))
+    assert code(elicited(alone)) == "approval.self"  # with no actor the principal acts
+
+
+def test_the_gateways_key_approves_by_no_other_route() -> None:
+    request = of_mode(ApprovalMode.NETWORK)
+    payload = answer_payload(request.document(), Answer.APPROVE, str(ALICE), "", Route.ELICITATION)
+    assert refused(signed_answer(GATEWAY.signer, payload), request=request) == "approval.signature"
+    assert refused(signed_answer(BOB.signer, payload), request=request) == "approval.route"
+
+
+def test_an_answer_counts_by_the_route_it_was_signed_for() -> None:
+    payload = answer_payload(REQUEST.document(), Answer.APPROVE, "user:bob", "", Route.WEBHOOK)
+    envelope = signed_answer(BOB.signer, payload)
+    known = {BOB.signer.keyid: BOB.approver}
+    assert refused(envelope) == "approval.route"
+    told = check_answer(REQUEST, ApprovalState.PENDING, envelope, known, NOW, route=Route.WEBHOOK)
+    assert isinstance(told, SignedAnswer)
+    assert told.route is Route.WEBHOOK
+    assert code(check_answer(REQUEST, ApprovalState.PENDING, BOB.sign(REQUEST), known, NOW, route=Route.WEBHOOK)) == (
+        "approval.route"
+    )
+
+
+def test_a_route_that_policy_does_not_name_is_none() -> None:
+    request = of_mode(ApprovalMode.NETWORK, routes=["webhook"])
+    assert request.document()["routes"] == ["webhook"]
+    assert refused(BOB.sign(request), request=request) == "approval.route"
+    assert code(elicited(request)) == "approval.route"
+    with_cli = of_mode(ApprovalMode.NETWORK, routes=["cli", "webhook"])
+    assert isinstance(check(BOB.sign(with_cli), request=with_cli), SignedAnswer)
+
+
+def test_of_a_destructive_call_the_principal_is_no_approver_of_a_delegated_one_it_is() -> None:
+    alice = person(str(ALICE))
+    destructive, delegated = of_mode(ApprovalMode.DESTRUCTIVE), of_mode(ApprovalMode.DELEGATED)
+    assert refused(alice.sign(destructive), request=destructive, people=(alice,)) == "approval.self"
+    assert isinstance(check(BOB.sign(destructive), request=destructive), SignedAnswer)
+    assert isinstance(check(alice.sign(delegated), request=delegated, people=(alice,)), SignedAnswer)
+
+
+def checked(request: ApprovalRequest, *people: Person) -> list[SignedAnswer | Reason]:
+    """What becomes of the yeses of these people, one after the other."""
+    known = {one.signer.keyid: one.approver for one in people}
+    told: list[SignedAnswer | Reason] = []
+    for one in people:
+        earlier = tuple(answer for answer in told if isinstance(answer, SignedAnswer))
+        told.append(check_answer(request, ApprovalState.PENDING, one.sign(request), known, NOW, earlier=earlier))
+    return told
+
+
+def test_a_quorum_is_of_different_people_with_different_keys() -> None:
+    request = of_mode(ApprovalMode.DESTRUCTIVE, quorum={"count": 2})
+    assert request.needed == 2
+    again = replace(BOB, principal="user:bobby")  # the same key under another name
+    other_key = person("user:bob")
+    assert [*map(code, checked(request, BOB, CAROL))] == ["counts", "counts"]
+    assert [*map(code, checked(request, BOB, BOB))] == ["counts", "approval.already_answered"]
+    assert [*map(code, checked(request, BOB, other_key))] == ["counts", "approval.already_answered"]
+    signed = check(BOB.sign(request), request=request)
+    assert isinstance(signed, SignedAnswer)
+    renamed = replace(signed, approver="user:bobby")
+    known = {again.signer.keyid: again.approver}
+    told = check_answer(request, ApprovalState.PENDING, again.sign(request), known, NOW, earlier=(signed,))
+    assert code(told) == "approval.already_answered"
+    for answers in ((), (signed,), (signed, signed), (signed, renamed)):
+        with pytest.raises(NotGranted):
+            Approved(request, answers)
+
+
+def test_only_the_circle_that_policy_names_makes_a_quorum() -> None:
+    request = of_mode(ApprovalMode.DESTRUCTIVE, quorum={"count": 2, "of": ["user:bob", "user:dora"]})
+    dora = person("user:dora")
+    assert [*map(code, checked(request, CAROL, BOB, dora))] == ["approval.wrong_approver", "counts", "counts"]
+
+
+UNANSWERABLE: list[tuple[ApprovalMode, dict[str, Any], str]] = [
+    (ApprovalMode.DESTRUCTIVE, {"routes": ["elicitation"]}, "approval.no_route"),
+    (ApprovalMode.NETWORK, {"approver": "user:bob", "quorum": {"count": 2}}, "approval.no_approver"),
+    (ApprovalMode.NETWORK, {"approver": "user:bob", "quorum": {"count": 1, "of": ["user:carol"]}}, "approval.no_approver"),
+    (ApprovalMode.NETWORK, {"quorum": {"count": 2, "of": ["user:bob", str(ASSISTANT)]}}, "approval.no_approver"),
+    (ApprovalMode.NETWORK, {"approver": str(ASSISTANT)}, "approval.no_approver"),
+    (ApprovalMode.DESTRUCTIVE, {"approver": str(ALICE)}, "approval.no_approver"),
+]
+
+
+@pytest.mark.parametrize(("mode", "obligations", "why"), UNANSWERABLE)
+def test_what_nobody_could_approve_is_known_beforehand(mode: ApprovalMode, obligations: dict[str, Any], why: str) -> None:
+    reason = of_mode(mode, **obligations).unanswerable()
+    assert reason is not None
+    assert reason.code == why
+
+
+def test_what_somebody_could_approve_is_asked() -> None:
+    for mode, obligations in (
+        (ApprovalMode.NETWORK, {"routes": ["elicitation"]}),
+        (ApprovalMode.DELEGATED, {"approver": str(ALICE), "routes": ["cli"]}),
+        (ApprovalMode.DESTRUCTIVE, {"quorum": {"count": 2, "of": ["user:bob", "user:carol"]}}),
+        (ApprovalMode.DESTRUCTIVE, {}),
+    ):
+        assert of_mode(mode, **obligations).unanswerable() is None
+
+
+def test_other_obligations_are_another_question() -> None:
+    call = seal(Call())
+    plain = decide(Effect.ASK)
+    for obligations in ({"quorum": {"count": 2}}, {"routes": ["cli"]}):
+        more = decide(Effect.ASK, obligations=obligations)
+        assert ask_for(call, more).is_for(call, more)
+        assert not ask_for(call, more).is_for(call, plain)
+        assert not ask_for(call, plain).is_for(call, more)
+
+
+def test_what_policy_wants_of_approvers_survives_storage_and_is_signed() -> None:
+    request = of_mode(ApprovalMode.DESTRUCTIVE, quorum={"count": 2, "of": ["user:bob", "user:carol"]}, routes=["cli"])
+    assert ApprovalRequest.from_document(orjson.loads(orjson.dumps(request.document()))) == request
+    for other in (replace(request, quorum=None), replace(request, routes=frozenset())):
+        assert refused(BOB.sign(other), request=request) == "approval.other_request"

@@ -5,7 +5,8 @@ from itertools import product
 
 import pytest
 
-from gateway.core.approval import Answer, ApprovalRow, ApprovalState, SignedAnswer
+from gateway.core.answer import Answer, SignedAnswer
+from gateway.core.approval import ApprovalRow, ApprovalState
 from gateway.core.call import Compensated
 from gateway.core.decision import Effect
 from gateway.core.idempotency import CallRow, State, claimed
@@ -44,7 +45,7 @@ def found(state: State, approval: ApprovalState = ApprovalState.PENDING) -> Foun
     """What is kept of a call in that state, and of the request it waits for."""
     if state is not State.AWAITING_APPROVAL:
         return Found(row(state))
-    signed = YES if approval is ApprovalState.APPROVED else None
+    signed = (YES,) if approval is ApprovalState.APPROVED else ()
     return Found(row(state), ApprovalRow(REQUEST, row(state).reservation, approval, signed), signed)
 
 
@@ -96,7 +97,7 @@ def test_a_question_leads_to_an_answer_to_the_end_of_it_or_to_a_new_one(
 
 def test_a_yes_without_a_good_signature_or_to_another_question_is_void() -> None:
     approved = found(State.AWAITING_APPROVAL, ApprovalState.APPROVED)
-    unsigned = meet(replace(approved, signed=None), asked(asks=True))
+    unsigned = meet(replace(approved, signed=()), asked(asks=True))
     newer = Asked(CALL, decide(Effect.ASK, revision="policy-2"), ASKS, NOW, None)
     for verdict in (unsigned, meet(approved, newer)):
         assert verdict.answer == Waiting(ASKS)

@@ -11,7 +11,8 @@ from gateway.adapters.store.sqlite.erasure import ROWS_AT_ONCE
 from gateway.adapters.store.sqlite.evidence import evidence_row, put_arguments
 from gateway.adapters.store.sqlite.writer import Transaction
 from gateway.adapters.vault import FileVault, migrate_vault
-from gateway.core.approval import Answer, ApprovalState, Grant
+from gateway.core.answer import Answer
+from gateway.core.approval import ApprovalState, Grant
 from gateway.core.commitment import Missing
 from gateway.core.entry import Kind
 from gateway.core.errors import Erased, GatewayError, KeyFault, StoreFault

@@ -3,6 +3,7 @@
 import base64
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from gateway.adapters.upstream.spec import HttpSpec, Limits, StdioSpec
 from gateway.core.capability import ApprovalMode, Classification, IdempotencyRule, TrustLevel
@@ -180,6 +181,7 @@ def test_wiring_gets_plain_values(write: Write) -> None:
     (approver,) = settings.approvers().values()
     assert settings.approvers() == {key_id(raw): approver}
     assert approver.principal == "user:alice"
+    assert isinstance(approver.key, Ed25519PublicKey)
     assert approver.key.public_bytes_raw() == raw
     assert settings.configuration.callers[0].token_sha256 == "bb" + "0" * 62
     assert settings.policy_path is None

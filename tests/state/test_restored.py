@@ -6,7 +6,7 @@ import pytest
 
 from gateway.adapters.store.sqlite.check import check_file
 from gateway.adapters.store.sqlite.restored import mark_restored
-from gateway.core.approval import Answer
+from gateway.core.answer import Answer
 from gateway.core.entry import Kind, Record
 from gateway.core.outcome import Receipt
 from gateway.core.reservation import NotApproved, Waiting

@@ -10,7 +10,8 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.core.approval import Answer, ApprovalRequest, ApprovalState, Grant, SignedAnswer
+from gateway.core.answer import Answer, SignedAnswer
+from gateway.core.approval import ApprovalRequest, ApprovalState, Grant
 from gateway.core.call import SealedCall
 from gateway.core.capability import ApprovalMode, IdempotencyRule
 from gateway.core.decision import Effect

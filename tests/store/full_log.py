@@ -8,7 +8,7 @@ from pathlib import Path
 import apsw
 
 from gateway.adapters.keys import FileSigner, KeyRing, load_keys
-from gateway.core.approval import Answer
+from gateway.core.answer import Answer
 from gateway.core.capability import ApprovalMode, IdempotencyRule
 from gateway.core.checkpoint import Checkpoint, sign_checkpoint
 from gateway.core.entry import Kind, Record

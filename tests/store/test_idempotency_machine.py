@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, precondition, rule
 
 from gateway.adapters.store.sqlite.check import check_file
-from gateway.core.approval import Answer, ApprovalRequest, Grant, SignedAnswer
+from gateway.core.answer import Answer, SignedAnswer
+from gateway.core.approval import ApprovalRequest, Grant
 from gateway.core.call import Sealer
 from gateway.core.commitment import CommitmentKey
 from gateway.core.envelope import Ending, NotDone, Unknown

@@ -15,7 +15,7 @@ import pytest
 from gateway.adapters.store.sqlite.database import open_for_reading
 from gateway.adapters.store.sqlite.evidence import evidence_row
 from gateway.adapters.store.sqlite.reader import SqliteLog
-from gateway.core.approval import Answer
+from gateway.core.answer import Answer
 from gateway.core.capability import ApprovalMode, IdempotencyRule
 from gateway.core.entry import Kind
 from gateway.core.envelope import Refusal

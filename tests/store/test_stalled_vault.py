@@ -14,7 +14,8 @@ from gateway.adapters.state import StateFolder
 from gateway.adapters.store.sqlite.database import open_for_writing
 from gateway.adapters.store.sqlite.journal import SqliteJournal
 from gateway.adapters.vault import FileVault, VaultThread
-from gateway.core.approval import Answer, Grant
+from gateway.core.answer import Answer
+from gateway.core.approval import Grant
 from gateway.core.capability import ApprovalMode
 from gateway.core.commitment import Missing
 from gateway.core.entry import Kind

@@ -14,7 +14,8 @@ from gateway.adapters.store.sqlite.journal import SqliteJournal
 from gateway.adapters.store.sqlite.reader import SqliteLog
 from gateway.adapters.store.sqlite.writer import MAX_QUEUE, Writer
 from gateway.adapters.vault import FileVault, VaultThread
-from gateway.core.approval import ApprovalRequest, Approved, Approver, Grant
+from gateway.core.answer import Approver
+from gateway.core.approval import ApprovalRequest, Approved, Grant
 from gateway.core.call import SealedCall, Sealer
 from gateway.core.commitment import CommitmentKey
 from gateway.core.decision import PolicyDecision

@@ -38,7 +38,8 @@ from gateway.adapters.store.sqlite.flows import count_effect, flow_row, put_inte
 from gateway.adapters.store.sqlite.questions import Questions
 from gateway.adapters.store.sqlite.restored import append_boot
 from gateway.adapters.store.sqlite.writer import Transaction, Writer
-from gateway.core.approval import ApprovalRequest, ApprovalState, Approver, Grant
+from gateway.core.answer import Approver, Attestor, SignedAnswer
+from gateway.core.approval import ApprovalRequest, ApprovalState, Grant
 from gateway.core.call import Compensated, IdempotencyKey, SealedCall
 from gateway.core.capability import TrustLevel
 from gateway.core.commitment import Missing
@@ -106,6 +107,7 @@ class SqliteJournal:
         writer: owns the writing connection
         reader: a read-only connection, used on the event loop for point look-ups
         approvers: who may approve, by key id
+        attestor: signs what clients answered to elicitations; None: nothing is elicited
         wait_seconds: how long a duplicate waits for the running call before it is told to come back
     """
 
@@ -117,6 +119,7 @@ class SqliteJournal:
         clock: Clock,
         *,
         approvers: Mapping[str, Approver],
+        attestor: Attestor | None = None,
         origin: str,
         wait_seconds: float = 10.0,
     ) -> None:
@@ -126,7 +129,7 @@ class SqliteJournal:
         self._clock = clock
         self._origin = origin
         self._claims = Claims(reader, clock, wait_seconds)
-        self.questions = Questions(writer, reader, vault, clock, approvers)
+        self.questions = Questions(writer, reader, vault, clock, approvers, attestor)
         self.doubts = Doubts(writer, reader, vault, clock, origin=origin)
         self.erasures = Erasures(writer, reader, vault, self.questions, clock)
 
@@ -363,7 +366,8 @@ class SqliteJournal:
 
     def _found(self, db: apsw.Connection, call: SealedCall, key: IdempotencyKey) -> Found:
         row = rows.call_row(db, key.reservation)
-        approval = signed = target = None
+        approval = target = None
+        signed: tuple[SignedAnswer, ...] = ()
         if row is not None and row.state is State.AWAITING_APPROVAL:
             approval = rows.approval_row(db, row.approval_id or "")
             if approval is None:

@@ -6,32 +6,33 @@ from functools import partial
 from typing import Any
 
 import apsw
+import orjson
 import structlog
 
 from gateway.adapters.store.sqlite import rows
 from gateway.adapters.store.sqlite.evidence import SealedQuestion, put_question, stored_values
 from gateway.adapters.store.sqlite.writer import Transaction, Writer
-from gateway.core.approval import (
-    Answer,
-    ApprovalRequest,
-    ApprovalRow,
-    ApprovalState,
-    Approver,
-    SignedAnswer,
-    check_answer,
-)
+from gateway.core.answer import PAYLOAD_TYPE, Answer, Approver, Attestor, SignedAnswer, answer_payload
+from gateway.core.approval import ApprovalRequest, ApprovalRow, ApprovalState, check_answer
 from gateway.core.commitment import Missing
+from gateway.core.dsse import envelop
 from gateway.core.entry import Kind, Record
 from gateway.core.errors import GatewayError
 from gateway.core.idempotency import CallRow
+from gateway.core.obligations import Route
 from gateway.core.outcome import Reason
 from gateway.core.ports import Clock, Vault
+
+UNKNOWN = Reason("approval.unknown", "There is no such approval request.")
 
 _log = structlog.get_logger("sealgate.journal")
 
 
 class Questions:
-    """See the module. `approvers` are by key id; `reader` is used on the event loop."""
+    """See the module. `reader` is used on the event loop.
+
+    `approvers` are by key id. `attestor` signs what clients answered to elicitations; None: nothing is elicited.
+    """
 
     def __init__(
         self,
@@ -40,14 +41,20 @@ class Questions:
         vault: Vault,
         clock: Clock,
         approvers: Mapping[str, Approver],
+        attestor: Attestor | None,
     ) -> None:
         self._writer = writer
         self._reader = reader
         self._vault = vault
         self._clock = clock
         self._approvers = approvers
+        self._attestor = attestor
 
     # --- for approvers and the daemon ---
+
+    def approvers(self) -> list[dict[str, str]]:
+        """Whose answers count, and by which keys."""
+        return [{"principal": one.principal, "keyid": one.keyid} for one in self._approvers.values()]
 
     async def rows(self, *, pending_only: bool) -> list[ApprovalRow]:
         """Approval requests, oldest first."""
@@ -64,37 +71,28 @@ class Questions:
         told = replace(row, request=stored.with_messages(row.request))
         return told, b"null" if isinstance(pending, Missing) else pending
 
-    async def answer(self, approval_id: str, envelope: dict[str, Any]) -> SignedAnswer | Reason:
-        """Check an approver's signed answer and record it; the Reason where it does not count."""
+    async def answer(self, approval_id: str, envelope: Mapping[str, Any], route: Route = Route.CLI) -> SignedAnswer | Reason:
+        """Check a signed answer that came by `route` and record it; the Reason where it does not count."""
         row = rows.approval_row(self._reader, approval_id)
         if row is None:
-            return Reason("approval.unknown", "There is no such approval request.")
+            return UNKNOWN
         now = self._clock.now()
-        signed = check_answer(row.request, row.state, envelope, self._approvers, now)
+        signed = self._checked(row, envelope, route, now)
         if isinstance(signed, Reason):
             if now >= row.request.expires_at:  # for good, also if the clock is set back
                 await self._writer.submit(lambda transaction: self._expire(transaction, approval_id))
             return signed
-        then = ApprovalState.APPROVED if signed.answer is Answer.APPROVE else ApprovalState.REJECTED
-        body = {
-            **asked_body(row.request),
-            "event": then.value,
-            "approver": signed.approver,
-            "keyid": signed.keyid,
-            "signed_answer": signed.envelope,
-        }
-        record = Record(Kind.APPROVAL, self._clock.new_id(), self._clock.now(), body)
+        return await self._writer.submit(lambda transaction: self._keep(transaction, approval_id, envelope, route))
 
-        def work(transaction: Transaction) -> bool:
-            if not rows.move_approval(transaction.db, approval_id, ApprovalState.PENDING, then):
-                return False
-            rows.put_answer(transaction.db, signed)
-            transaction.append(record)
-            return True
-
-        if await self._writer.submit(work):
-            return signed
-        return Reason("approval.already_answered", "This request was answered a moment ago; an answer counts once.")
+    async def attest(self, approval_id: str, answer: Answer) -> SignedAnswer | Reason:
+        """Record what the principal's client answered to an elicitation, signed by the gateway as what it was told."""
+        row = rows.approval_row(self._reader, approval_id)
+        if row is None or self._attestor is None:
+            return UNKNOWN
+        document, principal = row.request.document(), row.request.principal_chain[0]
+        payload = answer_payload(document, answer, principal, "", Route.ELICITATION)
+        envelope, _ = envelop(PAYLOAD_TYPE, payload, self._attestor)
+        return await self.answer(approval_id, orjson.loads(envelope), Route.ELICITATION)
 
     async def expire_due(self) -> int:
         """Expire pending requests whose time is over, each with its entry; how many.
@@ -115,15 +113,24 @@ class Questions:
 
     # --- for the journal, inside its transactions ---
 
-    def signed(self, approval: ApprovalRow) -> SignedAnswer | None:
-        """The yes of an approved request, its signature checked again: that the journal says so is not enough."""
-        envelope = approval.answer.envelope if approval.answer is not None else {}
-        signed = check_answer(approval.request, ApprovalState.PENDING, envelope, self._approvers, self._clock.now())
-        if isinstance(signed, SignedAnswer) and signed.answer is Answer.APPROVE:
-            return signed
-        if not isinstance(signed, Reason) or signed.code != "approval.expired":
+    def signed(self, approval: ApprovalRow) -> tuple[SignedAnswer, ...]:
+        """The yeses of an approved request, each checked again; none where one does not count any more.
+
+        That the journal says so is not enough: signatures are what counts, and keys may have been taken from approvers.
+        """
+        now, checked = self._clock.now(), list[SignedAnswer]()
+        asked = replace(approval, state=ApprovalState.PENDING)
+        for kept in approval.answers:
+            signed = self._checked(replace(asked, answers=tuple(checked)), kept.envelope, kept.route, now)
+            if isinstance(signed, Reason) or signed.answer is not Answer.APPROVE:
+                if not isinstance(signed, Reason) or signed.code != "approval.expired":
+                    _log.error("approval_not_signed", approval_id=approval.request.approval_id)
+                return ()
+            checked.append(signed)
+        if len(checked) < approval.request.needed:
             _log.error("approval_not_signed", approval_id=approval.request.approval_id)
-        return None
+            return ()
+        return tuple(checked)
 
     def file(self, transaction: Transaction, request: ApprovalRequest, row: CallRow, sealed: SealedQuestion) -> None:
         """A new request that `row` waits for; `sealed` is what it is about."""
@@ -139,6 +146,43 @@ class Questions:
         body = {**asked_body(approval.request), "event": then.value}
         transaction.append(Record(Kind.APPROVAL, self._clock.new_id(), self._clock.now(), body))
         return True
+
+    def _checked(self, row: ApprovalRow, envelope: Mapping[str, Any], route: Route, now: str) -> SignedAnswer | Reason:
+        attestors = {} if self._attestor is None else {self._attestor.keyid: self._attestor.public()}
+        asked = (row.request, row.state, envelope, self._approvers, now)
+        return check_answer(*asked, route=route, earlier=row.answers, attestors=attestors)
+
+    def _keep(
+        self, transaction: Transaction, approval_id: str, envelope: Mapping[str, Any], route: Route
+    ) -> SignedAnswer | Reason:
+        """Check it again, now that nobody else answers, and record it."""
+        row = rows.approval_row(transaction.db, approval_id)
+        if row is None:
+            return UNKNOWN
+        signed = self._checked(row, envelope, route, self._clock.now())
+        if isinstance(signed, Reason):
+            return signed
+        answers = (*row.answers, signed)
+        missing = row.request.needed - len(answers)
+        body = {
+            **asked_body(row.request),
+            "event": "answered",
+            "approver": signed.approver,
+            "keyid": signed.keyid,
+            "route": signed.route.value,
+            "signed_answer": signed.envelope,
+        }
+        if signed.answer is Answer.REJECT:
+            body["event"] = ApprovalState.REJECTED.value
+            rows.move_approval(transaction.db, approval_id, ApprovalState.PENDING, ApprovalState.REJECTED)
+        elif missing == 0:
+            body["event"] = ApprovalState.APPROVED.value
+            rows.move_approval(transaction.db, approval_id, ApprovalState.PENDING, ApprovalState.APPROVED)
+        else:
+            body["missing"] = missing
+        rows.put_answers(transaction.db, approval_id, answers)
+        transaction.append(Record(Kind.APPROVAL, self._clock.new_id(), self._clock.now(), body))
+        return signed
 
     async def _told(self, row: ApprovalRow) -> ApprovalRow:
         stored = await stored_values(self._vault, self._reader, row.request.approval_id)

@@ -6,9 +6,11 @@ import apsw
 import orjson
 
 from gateway.core.anchor import Anchor, AnchorKind
-from gateway.core.approval import Answer, ApprovalRequest, ApprovalRow, ApprovalState, SignedAnswer
+from gateway.core.answer import Answer, SignedAnswer
+from gateway.core.approval import ApprovalRequest, ApprovalRow, ApprovalState
 from gateway.core.errors import StoreFault
 from gateway.core.idempotency import CallRow, State
+from gateway.core.obligations import ApproveFor, Route
 
 _SELECT_CALL = (
     "SELECT reservation, state, envelope_id, fingerprint, call_digest, capability_id, subject, approval_id,"
@@ -105,19 +107,22 @@ def move_approval(db: apsw.Connection, approval_id: str, now: ApprovalState, the
     return db.changes() == 1
 
 
-def put_answer(db: apsw.Connection, answer: SignedAnswer) -> None:
-    """Keep the signed answer with its request."""
-    document = {
-        "approval_id": answer.approval_id,
-        "answer": answer.answer.value,
-        "approver": answer.approver,
-        "keyid": answer.keyid,
-        "comment": answer.comment,
-        "envelope": answer.envelope,
-    }
-    db.execute(
-        "UPDATE approvals SET answer = ? WHERE approval_id = ?", (orjson.dumps(document).decode(), answer.approval_id)
-    )
+def put_answers(db: apsw.Connection, approval_id: str, answers: tuple[SignedAnswer, ...]) -> None:
+    """Keep the signed answers with their request: all it has, the newest last."""
+    documents = [
+        {
+            "approval_id": answer.approval_id,
+            "answer": answer.answer.value,
+            "approver": answer.approver,
+            "keyid": answer.keyid,
+            "comment": answer.comment,
+            "envelope": answer.envelope,
+            "route": answer.route.value,
+            "reach": answer.reach.value,
+        }
+        for answer in answers
+    ]
+    db.execute("UPDATE approvals SET answer = ? WHERE approval_id = ?", (orjson.dumps(documents).decode(), approval_id))
 
 
 def _call(row: tuple[Any, ...]) -> CallRow:
@@ -133,7 +138,7 @@ def _approval(row: tuple[Any, ...]) -> ApprovalRow:
             ApprovalRequest.from_document(orjson.loads(request)),
             reservation,
             ApprovalState(state),
-            None if answer is None else _answer(orjson.loads(answer)),
+            () if answer is None else _answers(orjson.loads(answer)),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise StoreFault(
@@ -143,10 +148,17 @@ def _approval(row: tuple[Any, ...]) -> ApprovalRow:
         ) from error
 
 
-def _answer(document: dict[str, object]) -> SignedAnswer:
+def _answers(kept: list[dict[str, Any]] | dict[str, Any]) -> tuple[SignedAnswer, ...]:
+    """The answers of a request. Before there were quorums, one was kept by itself."""
+    return tuple(map(_answer, kept if isinstance(kept, list) else [kept]))
+
+
+def _answer(document: dict[str, Any]) -> SignedAnswer:
     fields = dict(document)
-    fields["answer"] = Answer(str(fields["answer"]))
-    return SignedAnswer(**fields)  # type: ignore[arg-type]
+    fields["answer"] = Answer(fields["answer"])
+    fields["route"] = Route(fields.get("route", Route.CLI))
+    fields["reach"] = ApproveFor(fields.get("reach", ApproveFor.ONCE))
+    return SignedAnswer(**fields)
 
 
 SELECT_ANCHORS = (

@@ -1,0 +1,120 @@
+"""What an approver signs, in which of two forms, and by whose keys.
+
+Both forms cover the same payload: the answer, and the digest of the request document the approver was shown.
+
+| form | signature | how an auditor checks it without us |
+|---|---|---|
+| `{payloadType, payload, signatures}` | DSSE, by an Ed25519 key file | as any DSSE envelope |
+| `{payloadType, payload, sshsig}` | SSHSIG of the payload bytes, namespace `sealgate-approval` | `ssh-keygen -Y verify` |
+
+An answer that a client gave to an elicitation has no signature of a person. The gateway signs it with its entry key then: as
+what it was told, by whom it authenticated.
+"""
+
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from gateway.core.canonical import canonical, digest
+from gateway.core.dsse import NotVerified, Signer, Verified, open_envelope
+from gateway.core.obligations import ApproveFor, Route
+from gateway.core.sshsig import BadSshSignature, SshKey, signing_key, verify
+
+PAYLOAD_TYPE = "application/vnd.sealgate.approval.v1+json"
+SSH_NAMESPACE = "sealgate-approval"
+
+
+class Answer(StrEnum):
+    APPROVE = "approve"
+    REJECT = "reject"
+
+
+@dataclass(frozen=True, slots=True)
+class Approver:
+    """A person who may approve: `user:alice` and their public key."""
+
+    principal: str
+    keyid: str
+    key: Ed25519PublicKey | SshKey
+
+
+class Attestor(Signer, Protocol):
+    """Signs for the gateway what a client answered. Implementations: `adapters.keys.FileSigner`."""
+
+    def public(self) -> Ed25519PublicKey:
+        """The key to verify with."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedAnswer:
+    """An answer whose signature and rules were checked. `envelope` is what was signed, kept as proof."""
+
+    approval_id: str
+    answer: Answer
+    approver: str
+    keyid: str
+    comment: str
+    envelope: dict[str, Any]
+    route: Route = Route.CLI
+    reach: ApproveFor = ApproveFor.ONCE
+
+
+def answer_payload(
+    request: Mapping[str, Any],
+    answer: Answer,
+    approver: str,
+    comment: str,
+    route: Route = Route.CLI,
+    reach: ApproveFor = ApproveFor.ONCE,
+) -> bytes:
+    """What an approver signs: the answer, and the digest of the request document they were shown.
+
+    Reasons enter by code: a policy's sentence may quote an argument, and this digest is not keyed. The usual route, the
+    command line, and the usual reach, this one call, are not spelled out.
+    """
+    digested = {**request, "reasons": [reason["code"] for reason in request["reasons"]]}
+    return canonical(
+        {
+            "answer": answer.value,
+            "approval_id": request["approval_id"],
+            "approver": approver,
+            "call_digest": request["call_digest"],
+            "comment": comment,
+            "request_digest": digest(digested),
+            **({} if route is Route.CLI else {"route": route.value}),
+            **({} if reach is ApproveFor.ONCE else {"approve_for": reach.value}),
+        }
+    )
+
+
+def ssh_envelope(payload: bytes, armored: str) -> dict[str, Any]:
+    """The second form."""
+    return {"payload": b64encode(payload).decode(), "payloadType": PAYLOAD_TYPE, "sshsig": armored}
+
+
+def open_answer(envelope: Mapping[str, Any], keys: Mapping[str, Ed25519PublicKey | SshKey]) -> Verified:
+    """The signed payload, and which of `keys` (by id) signed it. Raises `NotVerified`."""
+    if "sshsig" not in envelope:
+        dsse = {keyid: key for keyid, key in keys.items() if isinstance(key, Ed25519PublicKey)}
+        return open_envelope(dict(envelope), PAYLOAD_TYPE, dsse)
+    payload, armored = envelope.get("payload"), envelope["sshsig"]
+    known = envelope.keys() == {"payload", "payloadType", "sshsig"} and envelope["payloadType"] == PAYLOAD_TYPE
+    if not known or not isinstance(payload, str) or not isinstance(armored, str):
+        raise NotVerified("not an answer with an SSH signature")
+    try:
+        covered, blob = b64decode(payload, validate=True), signing_key(armored)
+        key = next((one for one in keys.values() if isinstance(one, SshKey) and one.blob == blob), None)
+        if key is None:
+            raise NotVerified("signed by an unknown SSH key")
+        verify(armored, key, SSH_NAMESPACE, covered)
+    except BadSshSignature as error:
+        raise NotVerified(str(error)) from error
+    except ValueError as error:
+        raise NotVerified("not an answer with an SSH signature") from error
+    if b64encode(covered).decode() != payload:  # one spelling only
+        raise NotVerified("its payload is spelled in an unusual way")
+    return Verified(covered, key.fingerprint)

@@ -100,6 +100,7 @@ class SqliteWorld:
             self.vault_thread,
             self.clock,
             approvers=self.approvers,
+            attestor=keys.entry,
             origin=ORIGIN,
             wait_seconds=self.wait_seconds,
         )

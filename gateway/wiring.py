@@ -37,7 +37,7 @@ from gateway.adapters.store.sqlite.writer import Writer
 from gateway.adapters.upstream.upstreams import Upstreams
 from gateway.adapters.vault import FileVault, VaultThread
 from gateway.core.anchor import check_kept
-from gateway.core.answer import Approver
+from gateway.core.answer import Approver, Attestor
 from gateway.core.call import Sealer
 from gateway.core.checkpoint import Checkpoint, read_checkpoint, sign_checkpoint
 from gateway.core.entry import Kind, Record
@@ -48,6 +48,7 @@ from gateway.core.run_memory import Runs
 from gateway.core.verifier_key import SignatureType, VerifierKey
 from gateway.edge.control import Control
 from gateway.edge.doubts import DoubtDesk
+from gateway.edge.elicitation import Elicitation
 from gateway.edge.policies import PolicyDesk
 from gateway.key_changes import finish_cut_off
 from gateway.pipeline import Gateway
@@ -79,6 +80,7 @@ class Assembled:
     gateway: Gateway
     control: Control
     upstreams: Upstreams
+    elicitation: Elicitation | None
     catalogue: Catalogue
     keys: KeyRing
     policy: _Engine
@@ -111,7 +113,9 @@ async def assemble(
     if not dev:
         check_out_of_reach(approvers, (state.path, settings.folder), Path.home())
     async with AsyncExitStack() as stack:
-        opened = _journal(state, keys, clock, approvers, dev=dev, on_death=on_death)
+        elicits = settings.configuration.approvals.elicitation
+        attestor = keys.entry if elicits else None
+        opened = _journal(state, keys, clock, approvers, attestor, dev=dev, on_death=on_death)
         journal, anchor_store = stack.enter_context(opened)
         anchoring = await stack.enter_async_context(_anchored(settings, state, keys, anchor_store, clock))
         policy = await stack.enter_async_context(_policy(settings, state, clock, dev=dev))
@@ -131,6 +135,7 @@ async def assemble(
             approval_ttl_seconds=settings.configuration.approvals.ttl_seconds,
             dev=dev,
         )
+        elicitation = Elicitation(journal.questions, clock) if elicits else None
         await upstreams.settled(SETTLE_SECONDS)
         await journal.boot(_boot(settings, keys, clock, policy.engine, catalogue))
         control = Control(
@@ -155,7 +160,7 @@ async def assemble(
         keep_seconds = settings.configuration.retention.results_days * 86_400
         works = _sweep(journal), _forget(journal, clock, keep_seconds), policy.in_force.watch()
         async with _background(*works):
-            yield Assembled(gateway, control, upstreams, catalogue, keys, policy.engine, in_doubt)
+            yield Assembled(gateway, control, upstreams, elicitation, catalogue, keys, policy.engine, in_doubt)
 
 
 @contextmanager
@@ -168,7 +173,7 @@ def opened_journal(state: StateFolder) -> Iterator[SqliteJournal]:
         raise StoreFault(f"there is no journal at {state.journal}", hint="sealgate up makes one.")
     finish_cut_off(state)
     keys = load_keys(state.keys)
-    opened = _journal(state, keys, SystemClock(), {}, dev=keys.dev, on_death=lambda fault: None)
+    opened = _journal(state, keys, SystemClock(), {}, None, dev=keys.dev, on_death=lambda fault: None)
     with opened as (journal, anchor_store):
         note = read_kept(state.anchored)
         if note is not None:
@@ -211,6 +216,7 @@ def _journal(
     keys: KeyRing,
     clock: SystemClock,
     approvers: Mapping[str, Approver],
+    attestor: Attestor | None,
     *,
     dev: bool,
     on_death: Callable[[StoreFault], None],
@@ -223,7 +229,7 @@ def _journal(
         stack.callback(thread.close)
         writer = _writer(state, keys, dev=dev, on_death=on_death)
         reader = open_journal_reader(state.journal)
-        journal = SqliteJournal(writer, reader, thread, clock, approvers=approvers, origin=keys.origin)
+        journal = SqliteJournal(writer, reader, thread, clock, approvers=approvers, attestor=attestor, origin=keys.origin)
         stack.callback(journal.close)
         yield journal, SqliteAnchors(writer, reader)
 

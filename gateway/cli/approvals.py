@@ -12,12 +12,12 @@ import typer
 
 from gateway.adapters.daemon import DaemonClient
 from gateway.cli.approver_keys import KeyChoice
-from gateway.cli.render import one_line, print_json, print_json_line, print_table, say, stdout
+from gateway.cli.render import print_json, print_json_line, print_table, say, stdout
 from gateway.cli.target import JsonOption, StateOption, daemon, state_folder
 from gateway.core.answer import Answer, answer_payload
 from gateway.core.errors import GatewayError
 from gateway.core.secret_formats import without_secrets
-from gateway.core.shown import shown_arguments, shown_digest, shown_word
+from gateway.core.shown import shown_request
 
 app = typer.Typer(
     help="Calls that wait for a person: list, show, approve, reject, watch.", no_args_is_help=True, rich_markup_mode=None
@@ -151,35 +151,8 @@ def _undone(request: dict[str, Any]) -> dict[str, str]:
 
 
 def _describe(document: dict[str, Any]) -> None:
-    request, arguments = document["request"], document["arguments"]
-    undone = _undone(request)
-    lines = [
-        f"approval   {request['approval_id']}  ({document['state']})",
-        f"tool       {request['capability_id']}  ({request['mode']})",
-        *([f"undoes     the call {undone['envelope_id']} of {undone.get('capability_id', '?')}"] if undone else []),
-        f"for        {' → '.join(map(shown_word, request['principal_chain']))}  in tenant {request['tenant_id']}",
-        *(f"because    {one_line(reason['message'])} [{reason['code']}]" for reason in request["reasons"]),
-        f"asked      {request['requested_at']}, expires {request['expires_at']}",
-        f"digest     {request['call_digest']}",
-        *(["approver   only " + request["required_approver"]] if request["required_approver"] else []),
-        *_quorum_lines(document),
-        *(["routes     " + ", ".join(request["routes"])] if "routes" in request else []),
-        *([f"reach      a yes may hold for all of run {shown_word(request['run_id'])}"] if "run_id" in request else []),
-        *(["advisory   development gateway: an approval here proves nothing"] if request["advisory"] else []),
-        "arguments  " + ("none are kept" if arguments is None else shown_digest(arguments)),
-        *("  " + line for line in shown_arguments(arguments).splitlines()),
-    ]
-    for line in lines:
+    for line in shown_request(document):
         stdout.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def _quorum_lines(document: dict[str, Any]) -> list[str]:
-    quorum = document["request"].get("quorum")
-    lines = [f"{one['answer'] + 'd':10} by {one['approver']}" for one in document["answers"] if one["answer"] == "approve"]
-    if quorum is None:
-        return lines
-    circle = f" of {', '.join(quorum['of'])}" if quorum["of"] else ""
-    return [f"quorum     {quorum['count']} different approvers{circle}; {document['missing']} still missing", *lines]
 
 
 def _answer(answer: Answer, approval: str, choice: KeyChoice, comment: str, state: Path | None, *, yes: bool) -> None:
@@ -189,6 +162,7 @@ def _answer(answer: Answer, approval: str, choice: KeyChoice, comment: str, stat
     if secrets:
         say(f"the comment is signed without its secret ({', '.join(secrets)}): comments enter the log in clear")
     folder = state_folder(state)
+    choice.check(folder)
     with DaemonClient(folder.control_socket) as client:
         document = client.get(_path(approval))
         _describe(document)

@@ -25,20 +25,22 @@ class KeyChoice:
     passphrase_file: Path | None
     ssh_key: Path | None
 
-    def hand(self, client: DaemonClient, folder: StateFolder) -> "Hand":
-        """Who signs, and with what. Raises `GatewayError`."""
+    def check(self, folder: StateFolder) -> None:
+        """Raises `GatewayError` where it names no key, or two."""
         if self.key is not None and self.ssh_key is not None:
             raise ConfigError("--key and --ssh-key name two keys", hint="An answer has one signature: name one of them.")
+        if self.key is None and self.ssh_key is None and not (folder.dev / "approver.pem").exists():
+            raise GatewayError(
+                "no approver key was named", hint="Use --ssh-key, or --key; sealgate keys approver makes a key file."
+            )
+
+    def hand(self, client: DaemonClient, folder: StateFolder) -> "Hand":
+        """Who signs, and with what. Raises `GatewayError`."""
         if self.ssh_key is not None:
             return _ssh(self.ssh_key, client)
         if self.key is not None:
             return _file(self.key, self.passphrase_file)
-        key, passphrase = folder.dev / "approver.pem", self.passphrase_file or folder.dev / "approver.pass"
-        if not key.exists():
-            raise GatewayError(
-                "no approver key was named", hint="Use --ssh-key, or --key; sealgate keys approver makes a key file."
-            )
-        return _file(key, passphrase)
+        return _file(folder.dev / "approver.pem", self.passphrase_file or folder.dev / "approver.pass")
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,8 +70,11 @@ async def _http(
                 allowed_origins=listen.allowed_origins,
                 journal=state.journal,
                 unready=ready.unready,
+                elicitation=ready.elicitation,
             )
-            surfaces = operator_surfaces(state, ready.control.app(), lambda: build_server(ready.gateway, lambda _: local))
+            surfaces = operator_surfaces(
+                state, ready.control.app(), lambda: build_server(ready.gateway, lambda _: local, ready.elicitation)
+            )
             async with surfaces, http_surface(app, bound):
                 _announce(listen.host, port, ready, token)
                 await until_stopped(death)
@@ -82,9 +85,13 @@ async def _stdio(settings: Settings, state: StateFolder, local: Caller) -> int:
     death = asyncio.Event()
     with state:
         async with assemble(settings, state, dev=False, on_death=_setting(death)) as ready:
-            surfaces = operator_surfaces(state, ready.control.app(), lambda: build_server(ready.gateway, lambda _: local))
+            surfaces = operator_surfaces(
+                state, ready.control.app(), lambda: build_server(ready.gateway, lambda _: local, ready.elicitation)
+            )
             async with surfaces, own_stdio() as stream:
-                served = asyncio.ensure_future(serve_lines(build_server(ready.gateway, lambda _: local), stream))
+                served = asyncio.ensure_future(
+                    serve_lines(build_server(ready.gateway, lambda _: local, ready.elicitation), stream)
+                )
                 stopped = asyncio.ensure_future(until_stopped(death))
                 await asyncio.wait({served, stopped}, return_when=asyncio.FIRST_COMPLETED)
                 for task in (served, stopped):

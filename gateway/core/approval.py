@@ -310,6 +310,14 @@ class ApprovalRow:
         """How many yeses are still to come; 0 where none is waited for."""
         return self.request.needed - len(self.answers) if self.state is ApprovalState.PENDING else 0
 
+    def document(self) -> dict[str, Any]:
+        """As approvers are told of it."""
+        answers = [
+            {"answer": one.answer, "approver": one.approver, "comment": one.comment, "route": one.route}
+            for one in self.answers
+        ]
+        return {"request": self.request.document(), "state": self.state, "answers": answers, "missing": self.missing}
+
 
 @dataclass(frozen=True, slots=True)
 class Grant:

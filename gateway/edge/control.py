@@ -23,7 +23,6 @@ from gateway.adapters.store.sqlite.journal import SqliteJournal
 from gateway.adapters.store.sqlite.reader import SqliteLog
 from gateway.core import wire
 from gateway.core.anchor import Anchor
-from gateway.core.approval import ApprovalRow
 from gateway.core.capability import Capability, ToolDefinition
 from gateway.core.catalog import HiddenTool
 from gateway.core.entry import Kind, Record
@@ -106,7 +105,7 @@ class Control:
     async def _approvals(self, request: Request) -> Response:
         pending_only = request.query_params.get("all") is None
         rows = await self.journal.questions.rows(pending_only=pending_only)
-        return JSONResponse({"approvals": [_approval(row) for row in rows]})
+        return JSONResponse({"approvals": [row.document() for row in rows]})
 
     async def _approval(self, request: Request) -> Response:
         found = await self.journal.questions.row(request.path_params["id"])
@@ -117,7 +116,7 @@ class Control:
                 code="approval.unknown",
             )
         row, arguments = found
-        return JSONResponse({**_approval(row), "arguments": orjson.loads(arguments)})
+        return JSONResponse({**row.document(), "arguments": orjson.loads(arguments)})
 
     async def _answer(self, request: Request) -> Response:
         body = await _body(request)
@@ -222,10 +221,3 @@ def _callable_tool(capability: Capability) -> dict[str, Any]:
 
 def _hidden_tool(tool: HiddenTool) -> dict[str, Any]:
     return {**_definition(tool.definition), "callable": False, "hidden": tool.why, "explanation": tool.explanation}
-
-
-def _approval(row: ApprovalRow) -> dict[str, Any]:
-    answers = [
-        {"answer": one.answer, "approver": one.approver, "comment": one.comment, "route": one.route} for one in row.answers
-    ]
-    return {"request": row.request.document(), "state": row.state, "answers": answers, "missing": row.missing}

@@ -15,6 +15,7 @@ from starlette.routing import Mount, Route
 from gateway.core import wire
 from gateway.edge.auth import Caller, TokenTable
 from gateway.edge.door import Door
+from gateway.edge.elicitation import Elicitation
 from gateway.edge.front import CALLER, StrictFront
 from gateway.edge.log_http import GuardedLog, LogFiles
 from gateway.edge.mcp import Context, build_server
@@ -34,13 +35,14 @@ def build_app(
     allowed_origins: tuple[str, ...],
     journal: Path,
     unready: Callable[[], str | None],
+    elicitation: Elicitation | None = None,
 ) -> Starlette:
     """The app. `unready` says why calls cannot be served right now, or None. `journal` holds the log for `/log`.
 
     SSE responses stay on: with JSON-only responses the SDK does not cancel a call whose client went away.
     """
     manager = StreamableHTTPSessionManager(
-        build_server(gateway, caller_of),
+        build_server(gateway, caller_of, elicitation),
         json_response=False,
         security_settings=TransportSecuritySettings(enable_dns_rebinding_protection=False),  # StrictFront did it
         max_request_body_size=16 * wire.MAX_BYTES,  # StrictFront bounds what comes; written anew, numbers may be longer

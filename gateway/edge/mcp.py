@@ -12,6 +12,7 @@
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, assert_never
 
 import structlog
@@ -43,6 +44,7 @@ from gateway.core.outcome import (
 )
 from gateway.core.run_context import RunContext
 from gateway.edge.auth import Caller
+from gateway.edge.elicitation import Elicitation
 from gateway.pipeline import Gateway
 
 PREFIX = "dev.sealgate/"
@@ -76,8 +78,13 @@ Context = ServerRequestContext[Any, Any]
 _log = structlog.get_logger("sealgate.mcp")
 
 
-def build_server(gateway: Gateway, identify: Callable[[Context], Caller]) -> Server[Any]:
-    """The MCP server over one gateway. `identify` tells who sent a request; it was authenticated before."""
+def build_server(
+    gateway: Gateway, identify: Callable[[Context], Caller], elicitation: Elicitation | None = None
+) -> Server[Any]:
+    """The MCP server over one gateway. `identify` tells who sent a request; it was authenticated before.
+
+    `elicitation` asks the person at the client about calls that wait for an approval; None: it does not.
+    """
 
     async def list_tools(context: Context, params: PaginatedRequestParams | None) -> Any:
         catalog = gateway.catalog.current()
@@ -99,7 +106,15 @@ def build_server(gateway: Gateway, identify: Callable[[Context], Caller]) -> Ser
         )
         run = run_context(identify(context), meta, _session_id(context))
         try:
-            return _of_era(context, reply(await gateway.call(run, request)))
+            outcome = await gateway.call(run, request)
+            if elicitation is not None and isinstance(outcome, AwaitingApproval):
+                answered = await elicitation.answer(context, outcome)
+                if isinstance(answered, dict):
+                    return {**answered, "_meta": reply(outcome)["_meta"]}
+                if answered:
+                    again = replace(request, envelope_id=gateway.clock.new_id(), requested_at=gateway.clock.now())
+                    outcome = await gateway.call(run, again)
+            return _of_era(context, reply(outcome))
         except Overloaded as error:
             raise MCPError(BUSY, "The gateway is busy; nothing was done. Try again shortly.") from error
         except GatewayError as error:

@@ -357,10 +357,15 @@ class Policy(Block):
 
 
 class Approvals(Block):
-    """How long a person has to answer."""
+    """How people are asked, and how long they have to answer."""
 
     ttl_seconds: Whole = Field(
         default=900, ge=1, le=7 * 86400, description="After this time an unanswered request is denied."
+    )
+    elicitation: bool = Field(
+        default=False,
+        description="Ask the person at the client, too, where it offers MCP elicitation: for calls up to mode `network`. "
+        "The answer is the client's word, and the client may be the agent itself.",
     )
 
 
@@ -475,7 +480,7 @@ class Configuration(Block):
     tools: tuple[ToolRule, ...] = Field(default=(), description="What each tool may do. The first rule that matches counts.")
     retention: Retention = Field(default=Retention(), description="How long values are kept.")
     policy: Policy = Field(default=Policy(), description="Who decides, by which policies.")
-    approvals: Approvals = Field(default=Approvals(), description="How long a person has to answer.")
+    approvals: Approvals = Field(default=Approvals(), description="How people are asked, and how long they have.")
     approvers: tuple[ApproverKey, ...] = Field(default=(), description="Who may approve calls.")
     callers: tuple[Caller, ...] = Field(default=(), description="Who may call `sealgate serve` with a bearer token.")
     log: Log = Field(default=Log(), description="The signed log.")

@@ -25,9 +25,10 @@ from gateway.cli.target import daemon as daemon_client
 from gateway.core.answer import Approver
 from gateway.core.dsse import key_id
 from gateway.core.errors import ConfigError
-from gateway.core.run_context import Principal, PrincipalKind
+from gateway.core.run_context import Delegation, Principal, PrincipalKind
 from gateway.edge.auth import Caller, token_digest
 from gateway.settings import Settings, load_settings
+from gateway.settings.people import Caller as CallerRule
 
 DEV_APPROVER = "user:dev-approver"
 
@@ -94,6 +95,7 @@ def serve(
             _principal(caller.principal),
             tuple(map(_principal, caller.actors)),
             frozenset(caller.roles),
+            _delegation(caller),
         )
         for caller in settings.configuration.callers
     }
@@ -191,6 +193,13 @@ def _local_caller(settings: Settings) -> Caller:
     """Who speaks over stdio: whoever runs the process, as the operating system says."""
     agent = Principal(PrincipalKind.AGENT, "stdio-client")
     return Caller(settings.configuration.tenant, Principal(PrincipalKind.USER, login_name()), (agent,), frozenset({"agent"}))
+
+
+def _delegation(caller: CallerRule) -> Delegation | None:
+    given = caller.delegation
+    if given is None:
+        return None
+    return Delegation(caller.principal.partition(":")[2], given.scopes, given.expires_at)
 
 
 def _principal(text: str) -> Principal:

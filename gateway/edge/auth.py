@@ -5,19 +5,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.core.rate import RecentCalls
-from gateway.core.run_context import Principal
+from gateway.core.run_context import Delegation, Principal
 
 MAX_FAILURES_PER_MINUTE = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """An authenticated client: who is responsible, and who acts for them."""
+    """An authenticated client: who is responsible, who acts for them, and what the first delegated to the others."""
 
     tenant_id: str
     principal: Principal
     actors: tuple[Principal, ...]
     roles: frozenset[str]
+    delegation: Delegation | None = None
 
 
 class TokenTable:

@@ -165,6 +165,7 @@ def run_context(caller: Caller, meta: Mapping[str, Any], session_id: str | None)
         run_id=run_id,
         session_id=session_id,
         mode_ceiling=ceiling,
+        delegation=caller.delegation,
     )
 
 

@@ -18,7 +18,8 @@ from gateway.core.dsse import key_id
 from gateway.core.sshsig import read_ssh_key
 from gateway.settings.layers import Layers, Source
 from gateway.settings.mistakes import spelled
-from gateway.settings.model import ApproverKey, Configuration, McpServer, SandboxRules, ToolRule
+from gateway.settings.model import Configuration, McpServer, SandboxRules, ToolRule
+from gateway.settings.people import ApproverKey
 from gateway.settings.yaml_source import Loc
 
 HIDDEN = "(hidden)"

@@ -8,11 +8,9 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    Strict,
     ValidationInfo,
     WithJsonSchema,
     field_validator,
@@ -22,10 +20,11 @@ from pydantic import (
 from gateway.adapters.upstream.spec import MAX_RESULT_BYTES, Limits, Sandbox
 from gateway.core.capability import ApprovalMode, IdempotencyRule, TrustLevel
 from gateway.core.fields import FieldRole
+from gateway.settings.block import Block, Flag, Number, Whole
+from gateway.settings.people import Approvals, ApproverKey, Caller
 from gateway.settings.words import (
     GLOB_SCHEMA,
     POINTER_SCHEMA,
-    Ed25519Base64,
     EgressHost,
     HeaderName,
     HeaderValue,
@@ -36,11 +35,8 @@ from gateway.settings.words import (
     LogOrigin,
     OwnerName,
     PathText,
-    PrincipalName,
     ServerName,
     ServerUrl,
-    Sha256Hex,
-    SshPublicKey,
     TenantName,
     ToolGlob,
     ToolName,
@@ -52,31 +48,11 @@ _LIMITS = Limits()
 _SANDBOX = Sandbox()
 
 
-Whole = Annotated[int, Strict()]
-Number = Annotated[float, Strict()]
-Flag = Annotated[bool, Strict()]
-
-
-class Block(BaseModel):
-    """A block of keys: all are known, none can change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
 class Engine(StrEnum):
     """Where policies run."""
 
     EMBEDDED = "embedded"
     OPA = "opa"
-
-
-class Role(StrEnum):
-    """What a caller may do."""
-
-    AGENT = "agent"
-    APPROVER = "approver"
-    AUDITOR = "auditor"
-    ADMIN = "admin"
 
 
 class Listen(Block):
@@ -354,57 +330,6 @@ class Policy(Block):
         if info.data.get("path") is None:
             raise ValueError("needs policy.path: the bundle that is signed.")
         return key
-
-
-class Approvals(Block):
-    """How people are asked, and how long they have to answer."""
-
-    ttl_seconds: Whole = Field(
-        default=900, ge=1, le=7 * 86400, description="After this time an unanswered request is denied."
-    )
-    elicitation: bool = Field(
-        default=False,
-        description="Ask the person at the client, too, where it offers MCP elicitation: for calls up to mode `network`. "
-        "The answer is the client's word, and the client may be the agent itself.",
-    )
-
-
-class ApproverKey(Block):
-    """An answer counts if it is signed by the key of an approver who does not act in the call. Each has one of two keys."""
-
-    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["public_key"]}, {"required": ["ssh_key"]}]})
-
-    principal: PrincipalName = Field(description="Who approves.", examples=["user:alice"])
-    public_key: Ed25519Base64 | None = Field(
-        default=None,
-        description="Base64 of the 32 raw bytes of the Ed25519 public key that `sealgate keys approver` made.",
-        examples=["lF0DWjKSW7HHG1FIVgdYoiJrLt3X4CidVbchiWRv/Cs="],
-    )
-    ssh_key: SshPublicKey | None = Field(
-        default=None,
-        description="The line of their SSH key's .pub file: Ed25519 or ECDSA P-256, with or without hardware (`sk-`).",
-        examples=["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDT5ItX1Bd+lhXTVUb/JkeUlhOoDYF59r1UIUuCMrq89 alice@laptop"],
-    )
-
-    @model_validator(mode="after")
-    def _one_key(self) -> Self:
-        if (self.public_key is None) == (self.ssh_key is None):
-            raise ValueError("has either public_key or ssh_key. Write exactly one of them; a second key is a second entry.")
-        return self
-
-
-class Caller(Block):
-    """Without callers, `sealgate serve` answers nobody."""
-
-    principal: PrincipalName = Field(description="Who is responsible for the calls.", examples=["user:alice"])
-    actors: tuple[PrincipalName, ...] = Field(
-        default=(), description="Who acts for the principal; the one that calls comes last."
-    )
-    roles: tuple[Role, ...] = Field(default=(Role.AGENT,), min_length=1, description="What this token may be used for.")
-    token_sha256: Sha256Hex = Field(
-        description='SHA-256 of the token in hex: `printf %s "$TOKEN" | sha256sum`. The token itself is stored nowhere.',
-        examples=["000ff819e676cbeca536711c18fd37fa57a7d7153d9433a3aaf827f8453d00ce"],
-    )
 
 
 class AtBoot(StrEnum):

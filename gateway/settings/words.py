@@ -8,6 +8,7 @@ import re
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -76,6 +77,15 @@ def _ssh_key(text: str) -> str:
     except BadSshKey as error:
         raise ValueError(f"{error}. Write the line of the .pub file, for example: ssh-ed25519 AAAA… alice@laptop") from None
     return text
+
+
+def _moment(text: str) -> str:
+    """The one form that times are compared in: with milliseconds."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("is a day or a time that there is not. Write for example: 2027-01-01T00:00:00Z") from None
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
 
 
 def _http_url(url: str) -> str:
@@ -218,6 +228,21 @@ POINTER_SCHEMA = {"type": "string", "pattern": f"^({_POINTER})$"}
 JsonPointer = Annotated[
     str,
     Shape(_POINTER, "is not a JSON pointer into the arguments. Write for example: /to, or /to/* for each of a list"),
+]
+DelegationScope = Annotated[
+    str,
+    Shape(
+        r"[A-Za-z0-9_-]{1,64}__([A-Za-z0-9][A-Za-z0-9_.-]{0,63}|\*)",
+        "is no scope. Write a tool or all tools of a server, for example: mail__send or mail__*",
+    ),
+]
+UtcTime = Annotated[
+    str,
+    Shape(
+        r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,3})?Z",
+        "is not a time in UTC. Write for example: 2027-01-01T00:00:00Z",
+    ),
+    AfterValidator(_moment),
 ]
 VariableName = Annotated[str, Shape(r"[^=\s\x00]+", "is not the name of a variable. Write for example: API_KEY")]
 # RFC 9110 sections 5.1 and 5.5

@@ -18,7 +18,7 @@ from gateway.adapters.anchors.policy import check_anchors, load_log_policy
 from gateway.adapters.anchors.stamp import load_authority
 from gateway.adapters.catalogue import Catalogue, Lock
 from gateway.adapters.clock import SystemClock
-from gateway.adapters.keys import KeyRing, check_purpose, load_keys, load_trusted_keys
+from gateway.adapters.keys import KeyRing, check_purpose, load_keys, load_trusted_keys, read_private_text
 from gateway.adapters.keys.reach import check_out_of_reach
 from gateway.adapters.observer import NoObserver
 from gateway.adapters.policy.bundle import PolicyBundle, default_policies
@@ -36,6 +36,7 @@ from gateway.adapters.store.sqlite.journal import SqliteJournal
 from gateway.adapters.store.sqlite.writer import Writer
 from gateway.adapters.upstream.upstreams import Upstreams
 from gateway.adapters.vault import FileVault, VaultThread
+from gateway.adapters.webhooks import Hook, Webhooks, read_secret
 from gateway.core.anchor import check_kept
 from gateway.core.answer import Approver, Attestor
 from gateway.core.call import Sealer
@@ -112,6 +113,7 @@ async def assemble(
     approvers = {**settings.approvers(), **{approver.keyid: approver for approver in dev_approvers}}
     if not dev:
         check_out_of_reach(approvers, (state.path, settings.folder), Path.home())
+    hooks = _hooks(settings)
     async with AsyncExitStack() as stack:
         elicits = settings.configuration.approvals.elicitation
         attestor = keys.entry if elicits else None
@@ -135,6 +137,7 @@ async def assemble(
             approval_ttl_seconds=settings.configuration.approvals.ttl_seconds,
             dev=dev,
         )
+        webhooks = Webhooks(hooks, journal.questions, clock)
         elicitation = Elicitation(journal.questions, clock) if elicits else None
         await upstreams.settled(SETTLE_SECONDS)
         await journal.boot(_boot(settings, keys, clock, policy.engine, catalogue))
@@ -154,11 +157,13 @@ async def assemble(
             policies=PolicyDesk(policy.in_force, policy.deciding.shadow, journal),
             status=lambda: {
                 **_status(settings, keys, policy, catalogue, upstreams),
+                "webhooks": [hook.status() for hook in webhooks.hooks],
                 "anchors": None if anchoring is None else anchoring.status(),
             },
         )
         keep_seconds = settings.configuration.retention.results_days * 86_400
-        works = _sweep(journal), _forget(journal, clock, keep_seconds), policy.in_force.watch()
+        watching = policy.in_force.watch()
+        works = _sweep(journal), _forget(journal, clock, keep_seconds), watching, webhooks.run()
         async with _background(*works):
             yield Assembled(gateway, control, upstreams, elicitation, catalogue, keys, policy.engine, in_doubt)
 
@@ -290,6 +295,11 @@ def _anchor_plan(settings: Settings, state: StateFolder, keys: KeyRing) -> Plan 
     if anchors.timestamp is not None:
         authority = Authority(anchors.timestamp.url, load_authority(settings.folder / anchors.timestamp.ca))
     return Plan(policy, tuple(kept), anchors.every_seconds, anchors.at_boot == "require", authority)
+
+
+def _hooks(settings: Settings) -> tuple[Hook, ...]:
+    paths = [(hook.url, settings.folder / hook.secret_file) for hook in settings.configuration.approvals.webhooks]
+    return tuple(Hook(url, read_secret(path, read_private_text(path))) for url, path in paths)
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,6 +118,9 @@ def status(state: StateOption = None, json: JsonOption = False) -> None:
     )
     for line in (*_policy_lines(document["policy"]), *_anchor_lines(document["anchors"])):
         say(one_line(line))
+    for hook in document["webhooks"]:
+        trouble = f": {hook['trouble']}" if hook["trouble"] else ""
+        say(one_line(f"webhook {hook['url']} took {hook['delivered']}, failed {hook['failed']} times{trouble}"))
     rows = [
         [
             item["name"],

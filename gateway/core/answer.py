@@ -63,6 +63,11 @@ class SignedAnswer:
     reach: ApproveFor = ApproveFor.ONCE
 
 
+def request_digest(request: Mapping[str, Any]) -> str:
+    """Of a request document. Reasons enter by code: a policy's sentence may quote an argument, and no key is in this."""
+    return digest({**request, "reasons": [reason["code"] for reason in request["reasons"]]})
+
+
 def answer_payload(
     request: Mapping[str, Any],
     answer: Answer,
@@ -73,10 +78,8 @@ def answer_payload(
 ) -> bytes:
     """What an approver signs: the answer, and the digest of the request document they were shown.
 
-    Reasons enter by code: a policy's sentence may quote an argument, and this digest is not keyed. The usual route, the
-    command line, and the usual reach, this one call, are not spelled out.
+    The usual route, the command line, and the usual reach, this one call, are not spelled out.
     """
-    digested = {**request, "reasons": [reason["code"] for reason in request["reasons"]]}
     return canonical(
         {
             "answer": answer.value,
@@ -84,7 +87,7 @@ def answer_payload(
             "approver": approver,
             "call_digest": request["call_digest"],
             "comment": comment,
-            "request_digest": digest(digested),
+            "request_digest": request_digest(request),
             **({} if route is Route.CLI else {"route": route.value}),
             **({} if reach is ApproveFor.ONCE else {"approve_for": reach.value}),
         }

@@ -1,4 +1,4 @@
-"""The HTTP surface: `/mcp` behind the strict front, `/log` for auditors, `/livez`, `/readyz`."""
+"""The HTTP surface: `/mcp` behind the strict front, `/log` for auditors, `/approvals`, `/livez`, `/readyz`."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,7 +12,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 
+from gateway.adapters.store.sqlite.questions import Questions
 from gateway.core import wire
+from gateway.edge.approver_http import ApproverDesk
 from gateway.edge.auth import Caller, TokenTable
 from gateway.edge.door import Door
 from gateway.edge.elicitation import Elicitation
@@ -34,10 +36,12 @@ def build_app(
     allowed_hosts: tuple[str, ...],
     allowed_origins: tuple[str, ...],
     journal: Path,
+    questions: Questions,
     unready: Callable[[], str | None],
     elicitation: Elicitation | None = None,
 ) -> Starlette:
-    """The app. `unready` says why calls cannot be served right now, or None. `journal` holds the log for `/log`.
+    """The app. `unready` says why calls cannot be served right now, or None. `journal` holds the log for `/log`,
+    `questions` what `/approvals` serves.
 
     SSE responses stay on: with JSON-only responses the SDK does not cancel a call whose client went away.
     """
@@ -73,6 +77,7 @@ def build_app(
     routes = [
         Route("/mcp", endpoint=StrictFront(StreamableHTTPASGIApp(manager), door)),
         Mount("/log", app=GuardedLog(LogFiles(journal), door)),
+        *ApproverDesk(questions, door).routes(),
         Route("/livez", livez),
         Route("/readyz", readyz),
     ]

@@ -9,6 +9,8 @@ from gateway.settings.block import Block, Flag, Whole
 from gateway.settings.words import (
     DelegationScope,
     Ed25519Base64,
+    HttpUrl,
+    PathText,
     PrincipalName,
     Sha256Hex,
     SshPublicKey,
@@ -25,6 +27,17 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
+class Webhook(Block):
+    """A receiver may answer in its response, or later at `/approvals/<id>/answer` with the token of an approver."""
+
+    url: HttpUrl = Field(description="Where each request is POSTed.", examples=["https://approvals.example.com/sealgate"])
+    secret_file: PathText = Field(
+        description="File (mode 0600) with the secret that the receiver knows, too: `whsec_` and base64 of 24 bytes or "
+        "more. Relative to this file.",
+        examples=["webhook.secret"],
+    )
+
+
 class Approvals(Block):
     """How people are asked, and how long they have to answer."""
 
@@ -35,6 +48,9 @@ class Approvals(Block):
         default=False,
         description="Ask the person at the client, too, where it offers MCP elicitation: for calls up to mode `network`. "
         "The answer is the client's word, and the client may be the agent itself.",
+    )
+    webhooks: tuple[Webhook, ...] = Field(
+        default=(), max_length=16, description="Receivers that each request is sent to, signed as Standard Webhooks says."
     )
 
 

@@ -16,7 +16,7 @@ ONE_LINERS = [
     ("listen: {prot: 1}", '1:10: listen.prot: unknown key. Did you mean "port"?'),
     (
         "approvals: {zzz: 1}",
-        "1:13: approvals.zzz: unknown key. The keys here are: ttl_seconds, elicitation.",
+        "1:13: approvals.zzz: unknown key. The keys here are: ttl_seconds, elicitation, webhooks.",
     ),
     ("listen: {port: 65536}", "1:16: listen.port: 65536 is out of range. Write a number from 0 to 65535."),
     ("listen: {port: 1.5}", "1:16: listen.port: 1.5 is not a whole number. Write a number from 0 to 65535."),

@@ -56,6 +56,10 @@ class Questions:
         """Whose answers count, and by which keys."""
         return [{"principal": one.principal, "keyid": one.keyid} for one in self._approvers.values()]
 
+    def pending(self) -> list[str]:
+        """Ids of requests that wait for an answer, oldest first."""
+        return rows.pending_approvals(self._reader)
+
     async def rows(self, *, pending_only: bool) -> list[ApprovalRow]:
         """Approval requests, oldest first."""
         found = rows.approval_rows(self._reader, pending_only=pending_only)

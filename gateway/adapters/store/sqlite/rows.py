@@ -85,6 +85,12 @@ def approval_rows(db: apsw.Connection, *, pending_only: bool) -> list[ApprovalRo
     return [_approval(row) for row in db.execute(query, (pending_only,))]
 
 
+def pending_approvals(db: apsw.Connection) -> list[str]:
+    """Ids of pending requests, oldest first."""
+    query = "SELECT approval_id FROM approvals WHERE state = 'pending' ORDER BY approval_id"
+    return [str(row[0]) for row in db.execute(query)]
+
+
 def due_approvals(db: apsw.Connection, now: str) -> list[str]:
     """Ids of pending requests whose time is over."""
     query = "SELECT approval_id FROM approvals WHERE state = 'pending' AND expires_at <= ?"

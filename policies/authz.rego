@@ -34,7 +34,7 @@ decision := {
 } else := {
 	"effect": "ask",
 	"reasons": [reason | some reason in every_doubt],
-	"obligations": object.union(every_obligation, approvals.obligations(every_doubt)),
+	"obligations": asked_obligation,
 } if {
 	count(every_refusal) == 0
 	count(every_doubt) > 0
@@ -51,7 +51,24 @@ every_refusal := union({refusals, tier.refusals, intent_refusals, flow_refusals,
 
 every_doubt := union({doubts, tier.doubts, flow_doubts, configured_doubts})
 
-every_obligation := object.union_n([obligations, tier.obligations, configured_obligations])
+every_obligation := {name: value |
+	some part in binding
+	some name, value in part
+} if {
+	is_array(binding)
+}
+
+# What binds in two ways is an error in both engines, where a union would let the last one win.
+binding := [obligations, tier.obligations, configured_obligations]
+
+asked_obligation := {name: value |
+	some part in asking
+	some name, value in part
+} if {
+	is_array(asking)
+}
+
+asking := [every_obligation, approvals.obligations(every_doubt)]
 
 # METADATA
 # title: What the call's approval mode says

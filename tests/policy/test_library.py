@@ -66,36 +66,36 @@ def test_data_and_rules_are_named_in_full_where_the_embedded_engine_needs_it(nam
 @pytest.mark.anyio
 @pytest.mark.parametrize("name", sorted(BUNDLE.modules))
 async def test_a_library_with_a_part_missing_denies(name: str) -> None:
-    process = await PolicyProcess.start(lambda ended: None)
-    try:
-        await process.load(without(name), SECONDS)
-        process.patience = SECONDS
-        answer = await process.ask(b"D", smoke_call(name), asyncio.get_running_loop().time() + SECONDS)
-    finally:
-        await process.stop()
-    assert isinstance(answer, Fault) or orjson.loads(answer)["effect"] == "deny"
+    assert await embedded(without(name), smoke_call(name)) == "deny"
 
 
 @pytest.mark.opa
 @pytest.mark.parametrize("name", sorted(BUNDLE.modules))
 def test_a_real_opa_denies_with_a_part_missing_too(opa_binary: str, tmp_path: Path, name: str) -> None:
-    for file, module in without(name).modules.items():
-        (tmp_path / file).parent.mkdir(exist_ok=True)
-        (tmp_path / file).write_text(module)
-    (tmp_path / "data.json").write_bytes(orjson.dumps(WHOLE.data))
-    command = [
-        opa_binary,
-        "eval",
-        "--strict-builtin-errors",
-        "--format",
-        "raw",
-        "--stdin-input",
-        "-d",
-        str(tmp_path),
-        ENTRY_POINT,
-    ]
-    done = subprocess.run(command, input=smoke_call(name), capture_output=True, check=False)
-    assert done.returncode != 0 or not done.stdout or orjson.loads(done.stdout)["effect"] == "deny"
+    assert opa(opa_binary, tmp_path, without(name), smoke_call(name)) == "deny"
+
+
+async def embedded(bundle: PolicyBundle, call: bytes) -> str:
+    """The effect to a caller; an error is a deny."""
+    process = await PolicyProcess.start(lambda ended: None)
+    try:
+        await process.load(bundle, SECONDS)
+        process.patience = SECONDS
+        answer = await process.ask(b"D", call, asyncio.get_running_loop().time() + SECONDS)
+    finally:
+        await process.stop()
+    return "deny" if isinstance(answer, Fault) else str(orjson.loads(answer)["effect"])
+
+
+def opa(binary: str, folder: Path, bundle: PolicyBundle, call: bytes) -> str:
+    """The same, of a real OPA."""
+    for file, module in bundle.modules.items():
+        (folder / file).parent.mkdir(exist_ok=True)
+        (folder / file).write_text(module)
+    (folder / "data.json").write_bytes(orjson.dumps(bundle.data))
+    command = [binary, "eval", "--strict-builtin-errors", "--format", "raw", "--stdin-input", "-d", str(folder), ENTRY_POINT]
+    done = subprocess.run(command, input=call, capture_output=True, check=False)
+    return str(orjson.loads(done.stdout)["effect"]) if done.returncode == 0 and done.stdout else "deny"
 
 
 def without(name: str) -> PolicyBundle:
@@ -110,18 +110,23 @@ def smoke_call(name: str) -> bytes:
     return dict(smoke_inputs())[f"a {what.format(mode)}"]
 
 
+HOUSE = 'package sealgate.authz\n\nobligations.max_result_bytes := 4096 if input.resource.id == "smoke__test"\n'
+
+
+@pytest.mark.anyio
+@pytest.mark.opa
+@pytest.mark.parametrize(("size", "effect"), [(4096, "allow"), (8192, "deny")])
+async def test_rules_that_bind_the_gateway_differently_deny(opa_binary: str, tmp_path: Path, size: int, effect: str) -> None:
+    settings = {**BUNDLE.data["sealgate"]["settings"], "results": {"smoke__test": {"max_bytes": size}}}
+    bundle = replace(BUNDLE, modules={**BUNDLE.modules, "house.rego": HOUSE}, data={"sealgate": {"settings": settings}})
+    call = smoke_call("tiers/read_only.rego")
+    assert await embedded(bundle, call) == opa(opa_binary, tmp_path, bundle, call) == effect
+
+
 @pytest.mark.anyio
 async def test_the_whole_library_denies_none_of_those_calls() -> None:
-    process = await PolicyProcess.start(lambda ended: None)
-    try:
-        await process.load(WHOLE, SECONDS)
-        process.patience = SECONDS
-        for name in BUNDLE.modules:
-            answer = await process.ask(b"D", smoke_call(name), asyncio.get_running_loop().time() + SECONDS)
-            assert isinstance(answer, bytes)
-            assert orjson.loads(answer)["effect"] != "deny"
-    finally:
-        await process.stop()
+    for call in {smoke_call(name) for name in BUNDLE.modules}:
+        assert await embedded(WHOLE, call) != "deny"
 
 
 def test_reads_by_an_imported_name_are_found() -> None:

@@ -71,7 +71,12 @@ async def compare(server: OpaServer, inputs: int) -> Seen:
                     theirs = await asyncio.gather(*(_ask_opa(session, document) for _, document in batch))
                     for (mode, document), one, other in zip(batch, ours, theirs, strict=True):
                         assert alike(one, other), (situation.settings, document, one, other)
-                        if situation.proper and one is not FAILED and one.get("obligations", {}).keys() <= HONOURED:
+                        if (
+                            situation.proper
+                            and mode is not None
+                            and one is not FAILED
+                            and one.get("obligations", {}).keys() <= HONOURED
+                        ):
                             assert read_verdict(one, str).cause is None, one
                         seen.add(mode, one)
     return seen

@@ -59,7 +59,9 @@ PROBES = {
     "write outside": Probe("write_file", lambda machine: {"path": str(machine.outside / "file")}),
     "write a new file outside": Probe("write_file", lambda machine: {"path": str(machine.outside / "new")}),
     "write to what may only be read": Probe("write_file", lambda machine: {"path": str(machine.given / "file")}),
-    "write to its own interpreter": Probe("write_file", lambda machine: {"path": f"{machine.folder}/venv/pyvenv.cfg.new"}),
+    "write to its own interpreter": Probe(
+        "write_file", lambda machine: {"path": str(next(_packages(machine)) / "evil.pth")}
+    ),
     "write to its own program": Probe(
         "open_for_writing",
         lambda machine: {"paths": [str(Path(__file__).parent / "probes.py"), "/usr/bin/env"]},
@@ -113,6 +115,10 @@ PROBES = {
         harmless=lambda machine: {"paths": [str(machine.outside / "file")]},
     ),
 }
+
+
+def _packages(machine: Machine) -> Iterator[Path]:
+    return machine.folder.glob("venv/lib/python3*/site-packages")
 
 
 def _keys(machine: Machine) -> Iterator[Path]:

@@ -296,13 +296,24 @@ def test_a_program_in_a_home_brings_only_itself(tmp_path: Path) -> None:
     assert find_program(str(tool), (), "/", os.environ["PATH"]).needs == (str(tool),)
 
 
+@pytest.mark.parametrize("mark", ["lib/node_modules/x", "lib/python3.11/os.py", "pyvenv.cfg"])
+def test_a_home_that_is_an_installation_as_well_brings_only_the_parts_of_one(mark: str, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    for name in ("bin/tool", ".ssh/id_ed25519", "Documents/letter", mark):
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text("")
+    (home / "bin" / "tool").chmod(0o755)
+    needs = find_program(str(home / "bin" / "tool"), (), "/", os.environ["PATH"]).needs
+    assert {os.path.relpath(need, home) for need in needs} == {"bin", mark.partition("/")[0]}
+
+
 def test_a_virtual_environment_brings_the_interpreter_it_was_made_with(machine: Machine) -> None:
     program = find_program("python", (str(PROBES), "data.json"), "/", str(machine.python.parent))
     assert program.path == str(machine.python)
-    assert str(machine.folder / "venv") in program.needs
+    assert {str(machine.folder / "venv" / part) for part in ("bin", "lib", "pyvenv.cfg")} <= set(program.needs)
     assert str(PROBES) in program.needs
     base = os.path.realpath(sys.base_prefix)
-    assert base.startswith("/usr") or base in map(os.path.realpath, program.needs)
+    assert base.startswith("/usr") or f"{base}/lib" in map(os.path.realpath, program.needs)
     assert all(need != "/" and need not in os.path.expanduser("~") for need in program.needs)
 
 
@@ -314,7 +325,7 @@ def test_a_script_brings_its_interpreter_and_its_packages(machine: Machine, tmp_
     script.write_text(f"#!{machine.python} -I\n")
     script.chmod(0o755)
     needs = find_program(str(script), ("node_modules/tool/index.js",), str(tmp_path), "/usr/bin").needs
-    assert {str(script), str(machine.folder / "venv"), str(tmp_path / "node_modules")} <= set(needs)
+    assert {str(script), str(machine.folder / "venv" / "lib"), str(tmp_path / "node_modules")} <= set(needs)
 
 
 def test_a_circle_of_links_ends(tmp_path: Path) -> None:

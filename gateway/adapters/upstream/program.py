@@ -1,8 +1,8 @@
 """What a program needs to be readable so that it can start: its own file, its interpreter, and what these bring along.
 
-Found by looking, not by running anything: links are followed, a script's first line is read, and a folder is taken as a
-whole only where it is certainly an installation (a Python prefix or virtual environment, a Node prefix, `node_modules`).
-Never the parent of just any `bin`: that may be somebody's home.
+Found by looking, not by running anything: links are followed, a script's first line is read, and of a folder that is an
+installation (a Python prefix or virtual environment, a Node prefix) the parts are taken that belong to one. Never the whole:
+it may be somebody's home as well.
 """
 
 import os
@@ -15,6 +15,9 @@ SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 """Where the system keeps programs and libraries: every sandbox has them, to read."""
 
 SCRIPTS = frozenset((".py", ".js", ".mjs", ".cjs", ".ts", ".rb", ".pl", ".php", ".sh", ".lua", ".jar"))
+PARTS = ("bin", "lib", "lib64", "libexec", "include", "share", "pyvenv.cfg")
+"""What belongs to an installation, of all that may be in its folder."""
+
 MAX_STEPS = 20
 
 
@@ -47,13 +50,12 @@ def _needs(path: str, search: str, steps: int) -> Iterator[str]:
     """What lies on the way from a program to the file that is really run. A circle of links ends after some steps."""
     if steps == 0:
         return
-    prefix = _prefix(path)
-    yield path if prefix is None else prefix
-    if prefix is not None:
-        home = _venv_home(prefix)
-        if home is not None:
-            yield from _needs(os.path.join(home, os.path.basename(path)), search, steps - 1)
-            yield _prefix(os.path.join(home, "python")) or home
+    parts = _installation(path)
+    yield from parts or (path,)
+    home = _venv_home(os.path.dirname(os.path.dirname(path))) if parts else None
+    if home is not None:
+        yield from _needs(os.path.join(home, os.path.basename(path)), search, steps - 1)
+        yield from _installation(os.path.join(home, "python")) or (home,)
     if os.path.islink(path):
         target = os.path.join(os.path.realpath(os.path.dirname(path)), os.readlink(path))
         yield from _needs(os.path.normpath(target), search, steps - 1)
@@ -61,19 +63,20 @@ def _needs(path: str, search: str, steps: int) -> Iterator[str]:
         yield from _needs(interpreter, search, steps - 1)
 
 
-def _prefix(path: str) -> str | None:
-    """The installation that a program belongs to, where it certainly is one."""
+def _installation(path: str) -> tuple[str, ...]:
+    """The parts of the installation that a program belongs to, where it certainly is one; else none."""
     folder = os.path.dirname(path)
     prefix = Path(folder).parent
-    if os.path.basename(folder) not in ("bin", ".bin") or is_system(folder):
-        return None
-    certain = (
-        prefix.name == "node_modules"
-        or (prefix / "pyvenv.cfg").is_file()
+    if is_system(folder):
+        return ()
+    if os.path.basename(folder) == ".bin" and prefix.name == "node_modules":
+        return (str(prefix),)
+    certain = os.path.basename(folder) == "bin" and (
+        (prefix / "pyvenv.cfg").is_file()
         or (prefix / "lib" / "node_modules").is_dir()
         or any(prefix.glob("lib/python3*/os.py"))
     )
-    return str(prefix) if certain else None
+    return tuple(str(prefix / part) for part in PARTS if (prefix / part).exists()) if certain else ()
 
 
 def _venv_home(prefix: str) -> str | None:

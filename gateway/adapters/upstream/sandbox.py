@@ -96,8 +96,8 @@ def sandboxed(spec: StdioSpec, sandbox: Sandbox, kept: Mapping[str, str], *, as_
     search = spec.env.get("PATH") or os.environ.get("PATH", SEARCH)
     cwd = spec.cwd or os.getcwd()
     program = find_program(spec.command, spec.args, cwd, search)
-    brought = (f"{need}/bin" for need in program.needs)
-    folders = (os.path.dirname(program.path), *filter(os.path.isdir, brought), *SEARCH.split(":"))
+    brought = (need for need in program.needs if os.path.basename(need) == "bin")
+    folders = (os.path.dirname(program.path), *brought, *SEARCH.split(":"))
     env = {**kept, "PATH": ":".join(dict.fromkeys(folders)), "HOME": HOME, **spec.env}
     return _line(sandbox, program.needs, cwd, (program.path, *spec.args), env, as_root=as_root)
 

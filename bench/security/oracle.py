@@ -15,7 +15,7 @@ import orjson
 from bench.security.calls import Call, beyond
 from gateway.adapters.daemon import DaemonClient
 from gateway.adapters.keys import load_approver_key, read_approver_name, read_private_text
-from gateway.core.approval import PAYLOAD_TYPE, Answer, answer_payload
+from gateway.core.answer import PAYLOAD_TYPE, Answer, answer_payload
 from gateway.core.dsse import Signer, envelop
 
 

@@ -16,6 +16,7 @@ from gateway.cli.render import print_json, print_json_line, print_table, say, st
 from gateway.cli.target import JsonOption, StateOption, daemon, state_folder
 from gateway.core.answer import Answer, answer_payload
 from gateway.core.errors import GatewayError
+from gateway.core.obligations import ApproveFor
 from gateway.core.secret_formats import without_secrets
 from gateway.core.shown import shown_request
 
@@ -44,6 +45,7 @@ CommentOption = Annotated[str, typer.Option("--comment", help="Why; signed and k
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 
 MAX_COMMENT_CHARS = 500
+_WHAT = {ApproveFor.ONCE: "exactly this call", ApproveFor.RUN: "this call, and any such call of its run until it expires"}
 
 
 @app.command("list")
@@ -94,10 +96,13 @@ def approve(
     ssh_key: SshKeyOption = None,
     comment: CommentOption = "",
     yes: YesOption = False,
+    reach: Annotated[
+        ApproveFor, typer.Option("--for", help="run: for such calls of the same run, too, where policy allows that.")
+    ] = ApproveFor.ONCE,
     state: StateOption = None,
 ) -> None:
     """Sign a yes for one call. It counts once, for exactly this call, until it expires."""
-    _answer(Answer.APPROVE, approval, KeyChoice(key, passphrase_file, ssh_key), comment, state, yes=yes)
+    _answer(Answer.APPROVE, approval, KeyChoice(key, passphrase_file, ssh_key), comment, state, yes=yes, reach=reach)
 
 
 @app.command()
@@ -155,7 +160,16 @@ def _describe(document: dict[str, Any]) -> None:
         stdout.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _answer(answer: Answer, approval: str, choice: KeyChoice, comment: str, state: Path | None, *, yes: bool) -> None:
+def _answer(
+    answer: Answer,
+    approval: str,
+    choice: KeyChoice,
+    comment: str,
+    state: Path | None,
+    *,
+    yes: bool,
+    reach: ApproveFor = ApproveFor.ONCE,
+) -> None:
     if len(comment) > MAX_COMMENT_CHARS:
         raise GatewayError(f"a comment has at most {MAX_COMMENT_CHARS} characters", code="approval.comment_too_long")
     comment, secrets = without_secrets(comment)
@@ -167,9 +181,9 @@ def _answer(answer: Answer, approval: str, choice: KeyChoice, comment: str, stat
         document = client.get(_path(approval))
         _describe(document)
         if not yes:
-            typer.confirm(f"{answer.value.capitalize()} exactly this call?", abort=True, err=True)
+            typer.confirm(f"{answer.value.capitalize()} {_WHAT[reach]}?", abort=True, err=True)
         hand = choice.hand(client, folder)
-        payload = answer_payload(document["request"], answer, hand.approver, comment)
+        payload = answer_payload(document["request"], answer, hand.approver, comment, reach=reach)
         told = client.post(_path(approval) + "/answer", {"envelope": hand.sign(payload)})
     say(f"{answer.value}: recorded for {hand.approver}. {_next(told)}")
 

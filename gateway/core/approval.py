@@ -125,6 +125,21 @@ class ApprovalRequest:
             and (self.quorum, self.routes, self.approve_for) == (wanted.quorum, wanted.routes, _reach(call, wanted))
         )
 
+    def reaches(self, call: SealedCall, ask: "ApprovalRequest") -> bool:
+        """Whether a yes for the whole run is one for `call`, about which `ask` would be filed: all but arguments and key
+        are the same, and policy doubts it for the same reasons."""
+        return (
+            self.approve_for is ask.approve_for is ApproveFor.RUN
+            and call.compensates is None
+            and self.compensates is None
+            and (self.tenant_id, self.principal_chain, self.run_id) == (ask.tenant_id, ask.principal_chain, ask.run_id)
+            and (self.capability_id, self.definition_digest, self.mode)
+            == (ask.capability_id, ask.definition_digest, ask.mode)
+            and (self.policy_revision, self.required_approver, self.quorum, self.routes)
+            == (ask.policy_revision, ask.required_approver, ask.quorum, ask.routes)
+            and {reason.code for reason in ask.reasons} == {reason.code for reason in self.reasons}
+        )
+
     @property
     def needed(self) -> int:
         """How many yeses it takes."""
@@ -226,10 +241,14 @@ def _reach(call: SealedCall, obligations: Obligations) -> ApproveFor:
 
 @dataclass(frozen=True, slots=True)
 class Approved:
-    """A request with its checked answers, all yes and as many as it takes: ready to be consumed once."""
+    """A request with its checked answers, all yes and as many as it takes: ready to be consumed once.
+
+    `instead_of` is the request that need not be filed, where all the answers are for the whole run and reach it.
+    """
 
     request: ApprovalRequest
     answers: tuple[SignedAnswer, ...]
+    instead_of: ApprovalRequest | None = None
 
     def __post_init__(self) -> None:
         request, answers = self.request, self.answers
@@ -241,6 +260,14 @@ class Approved:
                 raise NotGranted("an answer that is no yes to this request")
             if request.refuses(one.approver, one.route) is not None:
                 raise NotGranted("an answer that does not count")
+            if self.instead_of is not None and one.reach is not ApproveFor.RUN:
+                raise NotGranted("a yes for one call only")
+
+    def covers(self, call: SealedCall, decision: PolicyDecision) -> bool:
+        """Whether it is about this call, decided like this."""
+        if self.instead_of is None:
+            return self.request.is_for(call, decision)
+        return self.instead_of.is_for(call, decision) and self.request.reaches(call, self.instead_of)
 
 
 def check_answer(
@@ -331,7 +358,7 @@ class Grant:
         match self.decision.effect, self.approved:
             case Effect.ALLOW, None:
                 return
-            case Effect.ASK, Approved(request) if request.is_for(self.call, self.decision):
+            case Effect.ASK, Approved() as approved if approved.covers(self.call, self.decision):
                 return
         raise NotGranted(f"{self.decision.effect} without a matching approval")
 

@@ -14,6 +14,7 @@ from gateway.core.capability import Capability
 from gateway.core.commitment import Disclosure
 from gateway.core.decision import PolicyDecision
 from gateway.core.evidence import EvidenceRef
+from gateway.core.obligations import ApproveFor
 from gateway.core.outcome import Reason
 from gateway.core.run_context import RunContext
 from gateway.core.secret_formats import plain
@@ -119,6 +120,7 @@ def _approval(approved: Approved) -> dict[str, Any]:
         "expires_at": approved.request.expires_at,
         "advisory": approved.request.advisory,
         "answers": [{"approver": one.approver, "keyid": one.keyid, "route": one.route.value} for one in approved.answers],
+        **({} if approved.instead_of is None else {"approve_for": ApproveFor.RUN.value}),
     }
 
 

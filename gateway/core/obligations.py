@@ -84,7 +84,7 @@ class Obligations:
 
 NONE = Obligations()
 HONOURED = frozenset(
-    {"approver", "egress", "evidence", "max_result_bytes", "modify", "quorum", "redact", "routes"}
+    {"approve_for", "approver", "egress", "evidence", "max_result_bytes", "modify", "quorum", "redact", "routes"}
 )
 """What this gateway honours so far; every other name makes the decision none."""
 

@@ -128,12 +128,14 @@ class Found:
         approval: the request that `row` waits for
         signed: the checked answers of an approved request; empty where one is not signed as it should be
         target: the call that this one says it undoes
+        reaching: an answered request of the same run, with its checked answers, whose yes may reach this call
     """
 
     row: CallRow | None = None
     approval: ApprovalRow | None = None
     signed: tuple[SignedAnswer, ...] = ()
     target: CallRow | None = None
+    reaching: Approved | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +221,9 @@ def _fresh(found: Found, asked: Asked, released: CallRow | None = None, ends: Ap
     if refusal is not None or asked.ask is None:
         change = None if released is None else Change(released, ends=ends)
         return Verdict(Held() if refusal is None else NotCompensable(refusal), change)
+    if found.reaching is not None and found.reaching.request.reaches(asked.call, asked.ask):
+        change = None if released is None else Change(released, ends=ends)
+        return Verdict(Resumed(replace(found.reaching, instead_of=asked.ask)), change)
     row = claimed(
         released or found.row,
         asked.call,

@@ -107,8 +107,9 @@ def told(entry: Entry) -> Iterator[Told]:
     match entry.kind:
         case Kind.INTENT:
             yield _call(entry, State.STARTED, key)
-            approval_id = _text(_part(said, "approval"), "approval_id")
-            if approval_id is not None:
+            approval = _part(said, "approval")
+            approval_id = _text(approval, "approval_id")
+            if approval_id is not None and "approve_for" not in approval:  # a yes for a whole run is not used up by a call
                 yield ApprovalTold(approval_id, ApprovalState.CONSUMED)
         case Kind.IN_DOUBT:
             yield _call(entry, State.IN_DOUBT, key)

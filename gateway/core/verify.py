@@ -6,7 +6,8 @@ accepts exactly that, and only where a checkpoint that counts covers it: without
 * entries are numbered 0, 1, 2, …, each states its own number, and none comes twice
 * each entry's signature, form and leaf hash, and that its key is in force there (`trust.py`)
 * order: no outcome or doubt of an effect without an open intent, no intent of a call that is open; no intent of a call that
-  policy wanted a person for without a yes to exactly this call, and none after another one used that yes; no resolution of
+  policy wanted a person for without a yes to exactly this call, and none after another one used that yes, but for a yes
+  to such calls of a whole run; no resolution of
   what is not in doubt; no end of a compensation that was not begun, or that is not what the end of the undoing call means
 * every tile that the store keeps is the one of these entries
 * every checkpoint's signature, and that its root is the root of that many entries
@@ -250,6 +251,7 @@ class _Order:
     def __init__(self) -> None:
         self._open: set[str] = set()
         self._approved: dict[str, tuple[Any, ...]] = {}
+        self._for_runs: dict[str, tuple[str, tuple[Any, ...]]] = {}  # when the yes expires, and what it reaches
         self._doubtful: set[str] = set()
         self._undoing: dict[str, tuple[str, bool | None]] = {}  # by call that undoes: which one, and whether it did
 
@@ -258,6 +260,8 @@ class _Order:
             case Kind.APPROVAL if entry.predicate.get("event") == "approved":
                 asked = _part(entry.predicate, "approval")
                 self._approved[_approval_id(entry.predicate)] = tuple(asked.get(name) for name in ASKED)
+                if entry.predicate.get("approve_for") == "run":
+                    self._keep_for_run(entry, asked)
             case Kind.INTENT:
                 if entry.id in self._open:
                     yield "a second intent of the same call"
@@ -299,8 +303,20 @@ class _Order:
         if done is None or event != ("completed" if done else "failed"):
             yield "the end of a compensation that is not what the end of its call means"
 
+    def _keep_for_run(self, entry: Entry, asked: Mapping[str, Any]) -> None:
+        """A yes for a whole run; those that expired before are forgotten."""
+        now = str(entry.predicate.get("recorded_at"))
+        self._for_runs = {name: kept for name, kept in self._for_runs.items() if kept[0] > now}
+        reached = tuple(asked.get(name) for name in REACHED)
+        self._for_runs[_approval_id(entry.predicate)] = str(asked.get("expires_at")), reached
+
     def _grant_problems(self, predicate: Mapping[str, Any]) -> Iterator[str]:
         if _part(predicate, "policy").get("effect") == "allow":
+            return
+        if "approve_for" in _part(predicate, "approval"):
+            expires_at, reached = self._for_runs.get(_approval_id(predicate), ("", ()))
+            if reached != _runs_in(predicate) or str(predicate.get("recorded_at")) >= expires_at:
+                yield "an intent with an approval that is not for such a call of its run"
             return
         answered = self._approved.pop(_approval_id(predicate), None)
         if answered is None:
@@ -310,6 +326,16 @@ class _Order:
 
 
 ASKED = ("call_digest", "mode", "policy_revision")
+
+
+REACHED = ("tenant_id", "principal_chain", "run_id", "capability_id", "definition_digest", "mode", "policy_revision")
+
+
+def _runs_in(predicate: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What an intent runs and in which run, in the order of `REACHED`."""
+    run, capability = _part(predicate, "run"), _part(predicate, "capability")
+    caller = run.get("tenant_id"), run.get("principal_chain"), run.get("run_id")
+    return (*caller, capability.get("capability_id"), capability.get("definition_digest"), *_runs(predicate)[1:])
 
 
 def _runs(predicate: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -113,6 +113,7 @@ def build_server(
                     return {**answered, "_meta": reply(outcome)["_meta"]}
                 if answered:
                     again = replace(request, envelope_id=gateway.clock.new_id(), requested_at=gateway.clock.now())
+                    again = replace(again, intent=None)  # the run has it by now
                     outcome = await gateway.call(run, again)
             return _of_era(context, reply(outcome))
         except Overloaded as error:

@@ -68,9 +68,11 @@ class Believing(Questions):
 class Negligent(Sealer):
     """Leaves the arguments out of what is digested."""
 
-    def seal(self, run: RunContext, capability: Capability, request: ToolRequest) -> SealedCall | tuple[Reason, ...]:
-        same = super().seal(run, capability, replace(request, arguments={}))
-        sealed = super().seal(run, capability, request)
+    def seal(
+        self, run: RunContext, capability: Capability, request: ToolRequest, *, instead_of: SealedCall | None = None
+    ) -> SealedCall | tuple[Reason, ...]:
+        same = super().seal(run, capability, replace(request, arguments={}), instead_of=instead_of)
+        sealed = super().seal(run, capability, request, instead_of=instead_of)
         if isinstance(sealed, SealedCall) and isinstance(same, SealedCall):
             return replace(sealed, call_digest=same.call_digest, fingerprint=same.fingerprint)
         return sealed

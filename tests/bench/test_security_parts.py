@@ -16,7 +16,7 @@ from bench.security.figures import Figures, Share, broken
 from bench.security.oracle import Oracle
 from gateway.adapters.daemon import DaemonClient
 from gateway.adapters.keys import load_approver_key
-from gateway.core.approval import Answer
+from gateway.core.answer import Answer
 from tests.approvals.people import Person, ask
 from tests.edge.box import Box, boxed
 from tests.running import ModernClient, outcome

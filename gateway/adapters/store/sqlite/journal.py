@@ -57,7 +57,7 @@ from gateway.core.envelope import (
     replay_fields,
     result_fields,
 )
-from gateway.core.errors import ApprovalSpent, FlowChanged, GatewayError, StoreFault
+from gateway.core.errors import FlowChanged, GatewayError, StoreFault
 from gateway.core.evidence import EvidenceRef
 from gateway.core.flow import Flow
 from gateway.core.idempotency import (
@@ -181,13 +181,7 @@ class SqliteJournal:
         def work(transaction: Transaction) -> int:
             if decided_on is not None and not decided_on.is_as_strict_as(flow_row(transaction.db, call.scope)):
                 raise FlowChanged("the run became stricter after this call was decided")
-            approval_id = None if grant.approved is None else grant.approved.request.approval_id
-            if grant.approved is not None and self._clock.now() >= grant.approved.request.expires_at:
-                raise ApprovalSpent("this approval expired before the call could begin")
-            if approval_id is not None and not rows.move_approval(
-                transaction.db, approval_id, ApprovalState.APPROVED, ApprovalState.CONSUMED
-            ):
-                raise ApprovalSpent("this approval was consumed by another call")
+            approval_id = None if grant.approved is None else self.questions.spend(transaction, grant.approved)
             row = self._take(transaction, call, State.STARTED, approval_id)
             put_arguments(transaction.db, call.envelope_id, call.subject, arguments)
             if seen is not None:
@@ -376,7 +370,7 @@ class SqliteJournal:
                 signed = self.questions.signed(approval)
         if call.compensates is not None:
             target = rows.call_of(db, call.compensates)
-        return Found(row, approval, signed, target)
+        return Found(row, approval, signed, target, self.questions.reaching(db, call))
 
     def _apply(self, transaction: Transaction, found: Found, change: Change, question: SealedQuestion | None) -> None:
         if change.ends is not None and found.approval is not None:

@@ -1,6 +1,6 @@
 """Approval requests: filed by the journal, answered by approvers, expired by time. Every change has its entry."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -13,16 +13,18 @@ from gateway.adapters.store.sqlite import rows
 from gateway.adapters.store.sqlite.evidence import SealedQuestion, put_question, stored_values
 from gateway.adapters.store.sqlite.writer import Transaction, Writer
 from gateway.core.answer import PAYLOAD_TYPE, Answer, Approver, Attestor, SignedAnswer, answer_payload
-from gateway.core.approval import ApprovalRequest, ApprovalRow, ApprovalState, check_answer
+from gateway.core.approval import ApprovalRequest, ApprovalRow, ApprovalState, Approved, check_answer
+from gateway.core.call import SealedCall
 from gateway.core.commitment import Missing
 from gateway.core.dsse import envelop
 from gateway.core.entry import Kind, Record
-from gateway.core.errors import GatewayError
+from gateway.core.errors import ApprovalSpent, GatewayError
 from gateway.core.idempotency import CallRow
-from gateway.core.obligations import Route
+from gateway.core.obligations import ApproveFor, Route
 from gateway.core.outcome import Reason
 from gateway.core.ports import Clock, Vault
 
+MAX_RUNS = 10_000
 UNKNOWN = Reason("approval.unknown", "There is no such approval request.")
 
 _log = structlog.get_logger("sealgate.journal")
@@ -49,6 +51,7 @@ class Questions:
         self._clock = clock
         self._approvers = approvers
         self._attestor = attestor
+        self._for_runs: dict[tuple[str, ...], str] = {}
 
     # --- for approvers and the daemon ---
 
@@ -136,6 +139,32 @@ class Questions:
             return ()
         return tuple(checked)
 
+    def reaching(self, db: apsw.Connection, call: SealedCall) -> Approved | None:
+        """An answered request whose yes may hold for the call's run, its signatures checked again. A restart forgets it."""
+        run = call.run
+        approval_id = self._for_runs.get(_run_of(run.tenant_id, run.principal_chain, run.run_id, call.capability.id))
+        approval = None if approval_id is None else rows.approval_row(db, approval_id)
+        if approval is None or approval.state not in (ApprovalState.APPROVED, ApprovalState.CONSUMED):
+            return None
+        answers = self.signed(approval)
+        if not answers or any(one.reach is not ApproveFor.RUN for one in answers):
+            return None
+        return Approved(approval.request, answers)
+
+    def spend(self, transaction: Transaction, approved: Approved) -> str | None:
+        """Use a yes up, if it is for one call; the id of its request then. Raises `ApprovalSpent`."""
+        approval_id = approved.request.approval_id
+        if self._clock.now() >= approved.request.expires_at:
+            raise ApprovalSpent("this approval expired before the call could begin")
+        if approved.instead_of is not None:
+            approval = rows.approval_row(transaction.db, approval_id)
+            if approval is None or approval.state not in (ApprovalState.APPROVED, ApprovalState.CONSUMED):
+                raise ApprovalSpent("this approval ended before the call could begin")
+            return None
+        if not rows.move_approval(transaction.db, approval_id, ApprovalState.APPROVED, ApprovalState.CONSUMED):
+            raise ApprovalSpent("this approval was consumed by another call")
+        return approval_id
+
     def file(self, transaction: Transaction, request: ApprovalRequest, row: CallRow, sealed: SealedQuestion) -> None:
         """A new request that `row` waits for; `sealed` is what it is about."""
         rows.put_approval(transaction.db, request, row.reservation)
@@ -182,6 +211,9 @@ class Questions:
         elif missing == 0:
             body["event"] = ApprovalState.APPROVED.value
             rows.move_approval(transaction.db, approval_id, ApprovalState.PENDING, ApprovalState.APPROVED)
+            if all(one.reach is ApproveFor.RUN for one in answers):
+                body["approve_for"] = ApproveFor.RUN.value
+                self._note_reach(row.request)
         else:
             body["missing"] = missing
         rows.put_answers(transaction.db, approval_id, answers)
@@ -192,10 +224,21 @@ class Questions:
         stored = await stored_values(self._vault, self._reader, row.request.approval_id)
         return replace(row, request=stored.with_messages(row.request))
 
+    def _note_reach(self, request: ApprovalRequest) -> None:
+        """Remember a yes for a whole run. Only where to look: whether it counts is checked at each use."""
+        if len(self._for_runs) >= MAX_RUNS:
+            del self._for_runs[next(iter(self._for_runs))]
+        run = _run_of(request.tenant_id, request.principal_chain, request.run_id, request.capability_id)
+        self._for_runs[run] = request.approval_id
+
     def _expire(self, transaction: Transaction, approval_id: str) -> None:
         approval = rows.approval_row(transaction.db, approval_id)
         if approval is not None and approval.state is ApprovalState.PENDING:
             self.end(transaction, approval, ApprovalState.EXPIRED)
+
+
+def _run_of(tenant: str, chain: Sequence[str], run_id: str | None, capability_id: str) -> tuple[str, ...]:
+    return (tenant, run_id or "", capability_id, *chain)
 
 
 def asked_body(request: ApprovalRequest) -> dict[str, Any]:

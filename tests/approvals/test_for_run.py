@@ -1,0 +1,124 @@
+"""A yes for a whole run: for such calls of the same run until it expires, where policy offers it; and for nothing else."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.approvals.people import Person, ask
+from tests.approvals.policies import write_policy
+from tests.edge.box import Box, boxed
+from tests.running import ModernClient, outcome
+
+RUN = {"run_id": "r-1"}
+WIDE = {"approve_for": "run"}
+
+
+@pytest.fixture(scope="module")
+def box(alice: Person, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
+    folder = tmp_path_factory.mktemp("for-run")
+    more = f"policy: {{path: {write_policy(folder)}}}\napprovers:\n{alice.listed()}"
+    with boxed(folder, more) as running:
+        yield running
+        assert running.faults() == []
+        assert running.verified().problems == []
+        assert running.run("state", "check").code == 0
+
+
+@pytest.fixture
+def client(box: Box) -> Iterator[ModernClient]:
+    with ModernClient(box.gateway) as client:
+        yield client
+
+
+def wide(name: str, **more: Any) -> str:
+    return f"{name} || {json.dumps({**WIDE, **more})}"
+
+
+def approve_for_run(box: Box, alice: Person, client: ModernClient, text: str, run: dict[str, str]) -> str:
+    approval_id = ask(client, text, tool="box__post", run=run)
+    said = alice.answers(box, "approve", approval_id, "--for", "run")
+    assert said.code == 0, said
+    return approval_id
+
+
+def test_the_next_such_call_of_the_run_needs_no_other_yes(box: Box, client: ModernClient, alice: Person) -> None:
+    approval_id = approve_for_run(box, alice, client, wide("first"), RUN)
+    for name in ("second", "first", "third"):  # also before the call that was asked about
+        done = client.call("box__post", {"text": wide(name)}, run=RUN)
+        assert outcome(done) == {"outcome": "completed"}, name
+        told = box.entry(done["result"]["_meta"]["dev.sealgate/receipt"]).predicate["approval"]
+        assert (told["approval_id"], told["approver"]) == (approval_id, "user:alice")
+        assert told.get("approve_for") == (None if name == "first" else "run")
+    assert outcome(client.call("box__post", {"text": wide("second")}, run=RUN)) == {"outcome": "replayed"}
+    assert box.lines("rows").count(f"post {wide('second')}") == 1
+
+
+def test_it_reaches_no_other_run_tool_or_caller_and_no_call_without_a_run(
+    box: Box, client: ModernClient, alice: Person
+) -> None:
+    run = {"run_id": "r-2"}
+    approval_id = approve_for_run(box, alice, client, wide("here"), run)
+    assert outcome(client.call("box__post", {"text": wide("also")}, run=run)) == {"outcome": "completed"}
+    assert ask(client, wide("there"), tool="box__post", run={"run_id": "r-3"}) != approval_id
+    assert ask(client, wide("there"), tool="box__post") != approval_id
+    assert ask(client, wide("there"), tool="box__add_row", run=run) != approval_id
+    assert ask(client, wide("narrow").replace("run", "once"), tool="box__post", run=run) != approval_id
+    assert ask(client, wide("two", quorum={"count": 2}), tool="box__post", run=run) != approval_id
+    assert not [row for row in box.lines("rows") if "there" in row or "narrow" in row or "two" in row]
+
+
+def test_a_yes_for_once_and_a_no_reach_nothing_else(box: Box, client: ModernClient, alice: Person) -> None:
+    run = {"run_id": "r-4"}
+    once = ask(client, wide("once"), tool="box__post", run=run)
+    assert alice.answers(box, "approve", once).code == 0
+    assert outcome(client.call("box__post", {"text": wide("once")}, run=run)) == {"outcome": "completed"}
+    other = ask(client, wide("once more"), tool="box__post", run=run)
+    assert alice.answers(box, "reject", other).code == 0
+    ask(client, wide("a third"), tool="box__post", run=run)
+
+
+@pytest.mark.parametrize(
+    ("tool", "text", "run"),
+    [
+        ("box__drop", wide("destructive"), RUN),
+        ("box__act", wide("delegated"), RUN),
+        ("box__post", wide("no run"), None),
+        ("box__post", "not offered || {}", RUN),
+    ],
+)
+def test_where_it_is_not_offered_it_is_refused(
+    box: Box, client: ModernClient, alice: Person, tool: str, text: str, run: dict[str, str] | None
+) -> None:
+    more = {} if run is None else {"run": {"run_id": f"{run['run_id']}-{tool}-{len(text)}"}}
+    approval_id = ask(client, text, tool=tool, **more)
+    said = alice.answers(box, "approve", approval_id, "--for", "run")
+    assert (said.code, "error[approval.reach]" in said.stderr) == (1, True)
+    assert ask(client, text, tool=tool, **more) == approval_id
+
+
+def test_it_ends_with_its_time_with_a_restart_and_with_another_policy(alice: Person, tmp_path: Any) -> None:
+    from gateway.adapters.clock import SystemClock
+    from tests.running import until
+
+    policies = write_policy(tmp_path)
+    more = f"approvals: {{ttl_seconds: 8}}\npolicy: {{path: {policies}}}\napprovers:\n{alice.listed()}"
+    with boxed(tmp_path, more) as box:
+        with ModernClient(box.gateway) as client:
+            approval_id = approve_for_run(box, alice, client, wide("soon"), RUN)
+            assert outcome(client.call("box__post", {"text": wide("now")}, run=RUN)) == {"outcome": "completed"}
+            expires_at = box.json("approvals", "show", approval_id)["request"]["expires_at"]
+            until(lambda: SystemClock().now() > expires_at, what="the expiry")
+            assert ask(client, wide("late"), tool="box__post", run=RUN) != approval_id
+            other = {"run_id": "r-5"}
+            second = approve_for_run(box, alice, client, wide("before"), other)
+            authz = policies / "authz.rego"
+            authz.write_text(authz.read_text() + "\n# changed\n")
+            assert box.run("policy", "reload").code == 0
+            assert ask(client, wide("after"), tool="box__post", run=other) != second
+        box.gateway.stop()
+        box.gateway.start()
+        with ModernClient(box.gateway) as client:
+            ask(client, wide("restarted"), tool="box__post", run=other)
+        assert not [row for row in box.lines("rows") if any(word in row for word in ("late", "after", "restarted"))]

@@ -264,7 +264,9 @@ class Gateway:
                     disclosure = self.sealer.disclose_result(grant.call, delivery.result)
                 except NotCanonical:
                     return _without_result(capability, RESULT_UNUSABLE), _NOTHING
-                evidence = EvidenceRef.of_result(capability, grant.call.envelope_id, disclosure.digest)
+                now = self.catalog.current().capabilities.get(capability.id)
+                drifted = now is None or now.definition.digest != capability.definition.digest
+                evidence = EvidenceRef.of_result(capability, grant.call.envelope_id, disclosure.digest, doubted=drifted)
                 is_error = document.get("isError") is True
                 return Answered(delivery.result, is_error, protocol, disclosure, evidence), delivery
             case NotSent(reason):

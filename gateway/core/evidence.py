@@ -19,7 +19,7 @@ class EvidenceRef:
     def of_result(
         cls, capability: Capability, envelope_id: str, commitment: str | None, *, doubted: bool = False
     ) -> "EvidenceRef":
-        """What the result of a capability's call is worth. `doubted`: it is not to be believed, whatever the tool is."""
+        """What the result of a capability's call is worth. `doubted`: its tool is not any more what was trusted."""
         said = capability.classification
         level = TrustLevel.UNTRUSTED if doubted else said.trust_level
         return cls(f"tool:{capability.id}:{envelope_id}", level, said.owner, commitment)

@@ -28,7 +28,7 @@ mcpServers:
 policy: {{path: policy}}
 tools:
   - {{match: [mail__read, mail__slow_read], mode: read_only, owner: strangers}}
-  - {{match: mail__book, mode: read_only, trust: trusted, owner: us}}
+  - {{match: [mail__book, mail__slow_book], mode: read_only, trust: trusted, owner: us}}
   - match: [mail__send, mail__probe]
     mode: local_write
     trust: {trust}

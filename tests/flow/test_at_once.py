@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.flow.mail import Mail
+from tests.flow.mail import Mail, mailing, meta
 from tests.running import ModernClient, outcome, until
 
 
@@ -90,3 +91,17 @@ def test_one_of_two_intents_that_come_at_once_is_the_runs(files: Mail) -> None:
     mine = said.index("registered")
     origins = [files.origins({"to": f"to-{number}"}, "two")["/to"] for number in range(8)]
     assert origins == [["intent"] if number == mine else [] for number in range(8)]
+
+
+def test_the_result_of_a_tool_that_changed_during_the_call_is_not_believed_and_the_tool_is_gone(tmp_path: Path) -> None:
+    with mailing(tmp_path) as mail, ThreadPoolExecutor(1) as threads:
+        mail.write("contacts", "bob@x.example")
+        reading = threads.submit(mail.call, "slow_book", {"file": "contacts"}, "drift")
+        until(lambda: (mail.folder / "started").exists())
+        (mail.folder / "drift").write_text("slow_book")
+        assert call(mail, "wipe", {"to": "x"}, "another")["outcome"] == "completed"  # before which its server is listed
+        (mail.folder / "go").touch()
+        assert meta(reading.result(), "evidence")["trust_level"] == "untrusted"
+        told = mail.told({"to": "bob@x.example"}, "drift")
+        assert (told["provenance"]["tainted"], told["provenance"]["leaves"][0]["origins"]) == (True, ["untrusted"])
+        assert call(mail, "slow_book", {"file": "contacts"}, "drift")["reasons"] == ["tool.drifted"]

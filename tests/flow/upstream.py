@@ -1,8 +1,9 @@
 """The tool server of these tests: stdio, on the official SDK. Usage: upstream.py <folder>.
 
-`read` and `book` answer with what stands in the file `<file>.json` of the folder, a whole CallToolResult. `slow_read` does
-so when the file `go` is there. `send`, `probe`, `draft` and `wipe` leave a line in `sent`, with their arguments, and answer
-with what stands in `answer.json`, if it is there. A list waits while the file `hold` is there.
+`read` and `book` answer with what stands in the file `<file>.json` of the folder, a whole CallToolResult. `slow_*` do so
+when the file `go` is there. `send`, `probe`, `draft` and `wipe` leave a line in `sent`, with their arguments, and answer with
+what stands in `answer.json`, if it is there. A list waits while the file `hold` is there. The file `drift` holds the name of
+a tool that has another description by now.
 """
 
 import asyncio
@@ -31,7 +32,10 @@ SEND = {
     },
     "required": ["to"],
 }
-SCHEMAS = {"read": FILE, "book": FILE, "slow_read": FILE, "send": SEND, "probe": SEND, "draft": SEND, "wipe": SEND}
+SCHEMAS = {
+    **dict.fromkeys(("read", "book", "slow_read", "slow_book"), FILE),
+    **dict.fromkeys(("send", "probe", "draft", "wipe"), SEND),
+}
 
 
 async def on_list_tools(context: Any, params: Any) -> Any:
@@ -55,7 +59,7 @@ async def on_call_tool(context: Any, params: Any) -> Any:
         if answer.exists():
             return {**json.loads(answer.read_text()), "resultType": "complete"}
         return {"content": [{"type": "text", "text": "sent"}], "resultType": "complete"}
-    if params.name == "slow_read":
+    if params.name.startswith("slow_"):
         (FOLDER / "started").touch()
         while not (FOLDER / "go").exists():  # noqa: ASYNC110 - another process makes the file
             await anyio.sleep(0.01)

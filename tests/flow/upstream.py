@@ -1,9 +1,9 @@
 """The tool server of these tests: stdio, on the official SDK. Usage: upstream.py <folder>.
 
 `read` and `book` answer with what stands in the file `<file>.json` of the folder, a whole CallToolResult. `slow_*` do so
-when the file `go` is there. `send`, `probe`, `draft` and `wipe` leave a line in `sent`, with their arguments, and answer with
-what stands in `answer.json`, if it is there. A list waits while the file `hold` is there. The file `drift` holds the name of
-a tool that has another description by now.
+when the file `go` is there. `send`, `probe`, `draft` and `wipe` leave a line in `sent`, with their arguments, and answer
+with what stands in `answer.json`, if it is there. A list waits while the file `hold` is there. The file `drift` holds the
+name of a tool that has another description by now.
 """
 
 import asyncio

@@ -69,9 +69,7 @@ def text_of(result: Any) -> str:
 
 
 async def story(agent: Agent, tag: str) -> None:
-    say(
-        "\n1. A read. Policy allows it; customers wrote these texts, so its result is labelled untrusted, and the run tainted."
-    )
+    say("\n1. A read. Policy allows it; customers wrote these texts, so its result is labelled untrusted.")
     ended, result = await agent.call("desk__search_tickets", {"query": "return"})
     expect("the read is allowed", ended == "completed")
     expect("the result says so", (result.meta or {})["dev.sealgate/evidence"]["trust_level"] == "untrusted")

@@ -269,7 +269,7 @@ async def test_a_process_that_dies_denies_what_it_had_and_is_replaced(trouble: P
         ("failing", "regex"),
         ("undefined", "undefined"),
         ("effect", "effect is none of allow, ask and deny"),
-        ("obligation", "unknown obligation: this gateway knows approver"),
+        ("obligation", "unknown obligation: this gateway knows"),
         ("text", "not a decision document"),
         ("null", "not a decision document"),
     ],

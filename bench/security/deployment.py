@@ -74,8 +74,10 @@ class Deployment:
         self.state = folder / "state"
         self.port = free_port()
         self.tokens = [secrets.token_urlsafe(24) for _ in range(callers)]
-        self.approver_key = folder / "approver.pem"
-        self.approver_passphrase = folder / "approver.pass"
+        approver = folder.with_name("approver")  # not where the gateway could take it: it would refuse to start
+        approver.mkdir()
+        self.approver_key = approver / "approver.pem"
+        self.approver_passphrase = approver / "approver.pass"
         self._log = folder / "gateway.log"
         passphrase = secrets.token_urlsafe(24)
         write_private_text(self.approver_passphrase, passphrase)

@@ -340,7 +340,7 @@ async def _policy(settings: Settings, state: StateFolder, clock: SystemClock, *,
             await in_force.begun(engine, bundle)
         shadow = log = None
         if settings.shadow_path is not None:
-            candidate = Shadow(PolicySource(settings.shadow_path), clock, dev=dev, deadline_seconds=deadline)
+            candidate = Shadow(PolicySource(settings.shadow_path, enforced=False), clock, dev=dev, deadline_seconds=deadline)
             shadow = await stack.enter_async_context(candidate)
         if settings.decision_log is not None:
             labels = {"id": clock.new_id(), "version": __version__, "app": "sealgate"}

@@ -175,5 +175,5 @@ def shown_input(call: SealedCall, document: bytes) -> bytes:
     for role, pointers in call.capability.classification.fields.items():  # read anew: a value has another form in them
         values = read_fields(shown, {role: pointers})
         if not isinstance(values, BadField):
-            fields.update(values)
+            fields.update({found.value: listed for found, listed in values.items()})
     return orjson.dumps(told)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.adapters.daemon import DaemonClient
-from gateway.adapters.policy.bundle import PolicyBundle, load_bundle
+from gateway.adapters.policy.bundle import PolicyBundle, default_policies, load_bundle
 from gateway.adapters.policy.explain import Explanation, explain
 from gateway.adapters.policy.smoke import smoke_inputs
 from gateway.cli.target import login_name
@@ -191,6 +191,14 @@ async def test_a_change_that_makes_the_policies_not_end_is_no_answer_and_ends_no
     (folder / "authz.rego").write_text(ENDLESS_IF_TAINTED)
     found = await explain(load_bundle(folder), good())
     assert changes(found) == {"the caller had the role admin"}
+
+
+async def test_the_policies_that_come_along_are_explained() -> None:
+    seen = json.loads(dict(smoke_inputs())["a complete network call"])
+    found = await explain(load_bundle(default_policies()), seen)
+    assert (found.verdict.effect, [ruling.code for ruling in found.rulings]) == ("ask", ["network.host_not_allowed"])
+    assert found.rulings[0].places
+    assert "data.sealgate.settings.egress_allow held host.example" in changes(found)
 
 
 # --- at the gateway ---

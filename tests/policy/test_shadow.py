@@ -13,8 +13,9 @@ from gateway.adapters.policy.in_force import PolicySource
 from gateway.adapters.policy.shadow import MAX_WAITING, Shadow
 from gateway.core.circumstances import Circumstances
 from tests.policy.calls import Case, sealed
+from tests.policy.conftest import OpaServer
 from tests.policy.governed import governed, policy_text, read, write_policy
-from tests.running import RunningGateway, until
+from tests.running import RunningGateway, free_port, until
 
 BY_NAME = """package sealgate.authz
 
@@ -115,7 +116,7 @@ def test_a_gateway_without_a_candidate_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.anyio
 async def test_a_call_that_finds_the_queue_full_is_not_compared_and_counted(tmp_path: Path) -> None:
-    source = PolicySource(write_policy(tmp_path / "candidate", "deny", "c"))
+    source = PolicySource(write_policy(tmp_path / "candidate", "deny", "c"), enforced=False)
     clock = SystemClock()
     call = sealed(Case())
     async with (
@@ -130,3 +131,36 @@ async def test_a_call_that_finds_the_queue_full_is_not_compared_and_counted(tmp_
         await asyncio.to_thread(compared)
         assert shadow.status()["counts"]["dropped"] == 10
         assert len(shadow.differences()) == MAX_WAITING
+
+
+@pytest.mark.anyio
+async def test_a_candidate_decides_on_the_arguments_themselves_also_where_they_are_not_stored(tmp_path: Path) -> None:
+    secret = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
+    candidate(tmp_path / "candidate", BY_NAME.replace('"welcome"', f'"{secret}"'))
+    clock = SystemClock()
+    call = sealed(Case(arguments={"name": secret}))
+    async with (
+        EmbeddedEngine(load_bundle(default_policies()), clock, dev=False, deadline_seconds=5) as engine,
+        Shadow(PolicySource(tmp_path / "candidate", enforced=False), clock, dev=False) as shadow,
+    ):
+        await shadow.reload()
+        decision = await engine.decide(call, Circumstances())
+        assert secret.encode() not in decision.input
+        shadow.show(call, Circumstances(), decision)
+        compared = partial(until, lambda: shadow.status()["counts"]["stricter"] == 1, seconds=30)
+        await asyncio.to_thread(compared)
+        assert secret not in str(shadow.differences())
+
+
+@pytest.mark.opa
+def test_a_candidate_is_compared_with_an_opa_server_too(opa_binary: str, tmp_path: Path) -> None:
+    server = OpaServer(opa_binary, write_policy(tmp_path / "policies", "allow", "v1"), free_port())
+    server.start()
+    write_policy(tmp_path / "candidate", "ask", "c")
+    try:
+        with governed(tmp_path, f"engine: opa, opa_url: '{server.url}', shadow: candidate") as (gateway, client):
+            loaded(gateway)
+            assert read(client)["outcome"] == "completed"
+            until(lambda: counts(gateway) == {"stricter": 1}, what="the count")
+    finally:
+        server.stop()

@@ -29,6 +29,7 @@ from gateway.core.secret_formats import plain
 MAX_BYTES = 64 << 20
 OLD_FILES = 5
 MAX_WAITING = 8192
+STOP_SECONDS = 5.0
 PATH = ENTRY_POINT.removeprefix("data.").replace(".", "/")
 ERASED_INPUT = (("context", "arguments"), ("context", "fields"), ("context", "provenance", "leaves"))
 
@@ -50,7 +51,7 @@ class DecisionLog:
         self._dropped = 0
         self._waiting: queue.Queue[Any] = queue.Queue(MAX_WAITING)
         self._file = _File(path, labels, max_bytes, old_files)
-        self._listener = QueueListener(self._waiting, self._file)
+        self._listener = _Thread(self._waiting, self._file)
 
     def tell(self, call: SealedCall, decision: PolicyDecision, nanoseconds: int) -> None:
         """Write one decision, which took so long. Returns at once."""
@@ -72,7 +73,25 @@ class DecisionLog:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._listener.stop()
-        self._file.close()
+
+
+class _Thread(QueueListener):
+    """The stdlib's writing thread, which the end of the gateway does not wait for for ever."""
+
+    def stop(self) -> None:
+        """Let it write what still waits, for so long, and close the file."""
+        thread = self._thread
+        if thread is None:
+            return
+        try:
+            self.queue.put(self._sentinel, timeout=STOP_SECONDS)  # type: ignore[attr-defined]  # a Queue
+        except queue.Full:
+            return  # it is stuck; it ends with the process
+        thread.join(STOP_SECONDS)
+        self._thread = None
+        if not thread.is_alive():
+            for handler in self.handlers:
+                handler.close()
 
 
 class _File(RotatingFileHandler):

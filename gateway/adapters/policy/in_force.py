@@ -29,20 +29,36 @@ _log = structlog.get_logger("sealgate.policy")
 
 @dataclass(frozen=True, slots=True)
 class PolicySource:
-    """Where policies are configured: a folder or a bundle file, and the PEM file of the key that must have signed it."""
+    """Where policies are configured: a folder or a bundle file, and the PEM file of the key that must have signed it.
+
+    `enforced`: whether what they say counts; the signatures of others are not looked at.
+    """
 
     path: Path
     key_path: Path | None = None
+    enforced: bool = True
 
     def key(self) -> VerificationKey | None:
         """Raises `ConfigError`."""
         return None if self.key_path is None else load_verification_key(self.key_path)
 
+    def look(self) -> tuple[tuple[str, int, int, int], ...]:
+        """What changes when a file does, mostly: cheap enough for every few seconds. Empty where nothing is there."""
+        files = sorted(self.path.rglob("*")) if self.path.is_dir() else [self.path]
+        found = []
+        for file in files:
+            try:
+                told = file.stat()
+            except OSError:
+                continue
+            found.append((str(file), told.st_ino, told.st_size, told.st_mtime_ns))
+        return tuple(found)
+
     def load(self) -> PolicyBundle:
         """Read anew. Raises `ConfigError`, also for a signature that nobody would check."""
         key = self.key()
         bundle = load_bundle(self.path, key)
-        if bundle.signed and key is None:
+        if self.enforced and bundle.signed and key is None:
             raise ConfigError(
                 f"{self.path}: is signed, and nothing says by whom it must be",
                 hint="Name the public key as policy.verification_key in gateway.yaml.",
@@ -137,7 +153,11 @@ class InForce:
     async def watch(self) -> None:
         """Reload when what is configured changes. Looked at every few seconds as well: what was replaced tells nothing."""
         seen = self._configured
-        async for _ in watchfiles.awatch(self._source.path, step=200, rust_timeout=LOOK_MS, yield_on_timeout=True):
+        looked: object = None
+        async for changed in watchfiles.awatch(self._source.path, step=200, rust_timeout=LOOK_MS, yield_on_timeout=True):
+            before, looked = looked, await asyncio.to_thread(self._source.look)
+            if not changed and looked == before:
+                continue
             try:
                 found = (await asyncio.to_thread(self._source.load)).revision
             except ConfigError as error:
@@ -152,10 +172,15 @@ class InForce:
                 _log.error("policy_reload_refused", kept=self._engine.revision, cause=error.message)
                 if isinstance(error, StoreFault):  # nothing is wrong with the new ones: try again
                     seen = self._configured
+                    looked = None
 
     async def _put(self, bundle: PolicyBundle, how: str, rolled_back: RollBack | None) -> None:
         await asyncio.to_thread(self._kept.keep, bundle)
-        await self._engine.reload(bundle)
+        try:
+            await self._engine.reload(bundle)
+        except ConfigError:
+            await asyncio.to_thread(self._kept.drop_unused, self._history)
+            raise
         await self._now(bundle, how, rolled_back)
 
     async def _now(self, bundle: PolicyBundle, how: str, rolled_back: RollBack | None) -> None:

@@ -91,17 +91,24 @@ class KeptPolicies:
             raise StoreFault(f"{self.folder}: the policies cannot be kept: {error.strerror}") from error
 
     def write(self, history: History) -> History:
-        """Replace the history, durably, and drop the files it does not keep. Raises `StoreFault`."""
+        """Replace the history, durably, and remove what it does not keep. Raises `StoreFault`."""
         history = History(history.terms[-KEEP_TERMS:], history.rolled_back)
         try:
             _replace(self.folder / INDEX, orjson.dumps(history.document()))
-            wanted = {self._file(revision) for revision in history.kept()}
+        except OSError as error:
+            raise StoreFault(f"{self.folder}: the history of policies cannot be written: {error.strerror}") from error
+        self.drop_unused(history)
+        return history
+
+    def drop_unused(self, history: History) -> None:
+        """Remove the files that the history does not keep. Raises `StoreFault`."""
+        wanted = {self._file(revision) for revision in history.kept()}
+        try:
             for file in self.folder.glob("*.tar.gz"):
                 if file not in wanted:
                     file.unlink()
         except OSError as error:
-            raise StoreFault(f"{self.folder}: the history of policies cannot be written: {error.strerror}") from error
-        return history
+            raise StoreFault(f"{self.folder}: policies cannot be removed: {error.strerror}") from error
 
     def bundle(self, revision: str, key: VerificationKey | None = None) -> PolicyBundle:
         """The kept policies of that revision. Raises `ConfigError` where they are gone, changed, or not signed by `key`."""
@@ -124,6 +131,8 @@ class KeptPolicies:
 
 def _history(told: Mapping[str, Any]) -> History:
     rolled = told["rolled_back"]
+    if rolled and not told["terms"]:
+        raise ValueError("it has a roll-back to nothing")
     return History(tuple(Term(**term) for term in told["terms"]), rolled and RollBack(**rolled))
 
 

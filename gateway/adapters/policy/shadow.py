@@ -85,6 +85,7 @@ class Shadow:
         self._stack = AsyncExitStack()
         self._one = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
+        self._looked: object = None
         self._found = ""  # the candidate's revision when it was last looked at, or why it cannot be loaded
         self._trouble: str | None = None
         self._told_failure = False
@@ -116,6 +117,10 @@ class Shadow:
             await self._reload()
 
     async def _reload(self) -> None:
+        looked = await asyncio.to_thread(self._source.look)
+        if looked == self._looked:
+            return
+        self._looked = looked
         try:
             bundle = await asyncio.to_thread(self._source.load)
             found = bundle.revision

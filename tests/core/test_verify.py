@@ -12,7 +12,7 @@ from gateway.core.entry import Kind, Record, seal_entry
 from gateway.core.merkle import Frontier, leaf_hash
 from gateway.core.trust import KeyPeriod, TrustedKeys, keyed
 from gateway.core.verify import MAX_PROBLEMS, Report, StoredEntry, verify_log
-from tests.core.calls import NOW, envelope_id
+from tests.core.calls import LATER, NOW, envelope_id
 
 ORIGIN = "test.example/log"
 SIGNER = FileSigner(Ed25519PrivateKey.from_private_bytes(bytes(32)))
@@ -57,7 +57,7 @@ def undo(event: str, by: int = 2, of: int = 1) -> Said:
     return Kind.COMPENSATION, 7, {"compensation": {"of": envelope_id(of), "by": envelope_id(by), "event": event}}
 
 
-def approval(event: str, approval_id: str = "approval-1", **asked: str) -> Said:
+def approval(event: str, approval_id: str = "approval-1", **asked: Any) -> Said:
     return Kind.APPROVAL, 9, {"event": event, "approval": {"approval_id": approval_id, **asked}}
 
 
@@ -209,3 +209,57 @@ def test_it_stops_after_enough_problems_and_says_so() -> None:
     report: Report = verify_log(endless(), (), KEYS)
     assert report.problems[-1] == "more problems follow; stopped here"
     assert len(report.problems) <= MAX_PROBLEMS + 3
+
+
+# --- a yes for a whole run ---
+
+WIDE: dict[str, Any] = {
+    "tenant_id": "acme",
+    "principal_chain": ["user:alice", "agent:a"],
+    "run_id": "r-1",
+    "capability_id": "mail__send",
+    "definition_digest": "sha256:1",
+    "mode": "network",
+    "policy_revision": "policy-1",
+    "expires_at": LATER,
+}
+
+
+def wide(**changed: Any) -> Said:
+    """A yes for a whole run."""
+    kind, call, body = approval("approved", **{**WIDE, "call_digest": "digest-1", **changed})
+    return kind, call, {**body, "approve_for": "run"}
+
+
+def reached(call: int, **changed: Any) -> Said:
+    """The intent of another call that it let through."""
+    told = {**WIDE, **changed}
+    body = {
+        "policy": {"effect": "ask", "bundle_revision": told["policy_revision"]},
+        "approval": {"approval_id": "approval-1", "approve_for": "run"},
+        "approval_mode_effective": told["mode"],
+        "run": {name: told[name] for name in ("tenant_id", "principal_chain", "run_id")},
+        "capability": {name: told[name] for name in ("capability_id", "definition_digest")},
+        "call": {"call_digest": f"digest-{call}"},
+    }
+    return intent(call, body)
+
+
+def test_a_yes_for_a_run_lets_several_calls_of_it_begin() -> None:
+    own = {**reached(1)[2], "approval": {"approval_id": "approval-1"}}
+    assert verify(wide(), reached(2), reached(3), intent(1, own), reached(4)) == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        [reached(2)],
+        [approval("approved", **{**WIDE, "call_digest": "digest-1"}), reached(2)],
+        [wide(expires_at=NOW), reached(2)],
+        *([wide(), reached(2, **{name: "other"})] for name in WIDE if name not in ("principal_chain", "expires_at")),
+        [wide(), reached(2, principal_chain=["user:alice"])],
+    ],
+)
+def test_it_lets_nothing_else_begin(said: list[Said]) -> None:
+    (problem,) = verify(*said)
+    assert "an intent with an approval that is not for such a call of its run" in problem

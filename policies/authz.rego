@@ -112,12 +112,27 @@ refusals contains {
 	not is_agent
 }
 
+refusals contains {
+	"code": "always_ask.unreadable",
+	"message": "The setting always_ask has a form that policy does not know. Tell the operator to correct it.",
+} if {
+	type_name(settings.always_ask)
+	not is_array(settings.always_ask)
+}
+
 # METADATA
 # title: Why a person is asked whatever the approval mode
 # description: Rules of your own in this package add to it.
-doubts contains reason if {
-	some reason in set()
+doubts contains {
+	"code": "always_ask.listed",
+	"message": "This is one of the actions that always need a person, however sure the caller is. Have a person approve.",
+} if {
+	is_listed
 }
+
+is_listed if input.resource.properties.tool in settings.always_ask
+
+is_listed if input.resource.id in settings.always_ask
 
 # METADATA
 # title: What binds the gateway whatever the approval mode

@@ -163,3 +163,29 @@ test_every_decision_has_reasons_that_are_sentences if {
 		}
 	}
 }
+
+listing(mode, names) := fixture.decision(fixture.call(mode), fixture.under("always_ask", names))
+
+test_a_listed_tool_is_asked_about_in_every_mode if {
+	every mode in ["read_only", "local_write", "network", "delegated", "destructive"] {
+		every names in [["send"], ["other", "mail__send"]] {
+			said := listing(mode, names)
+			said.effect == "ask"
+			"always_ask.listed" in fixture.codes(said)
+		}
+	}
+}
+
+test_a_tool_that_is_not_listed_is_not if {
+	every names in [[], ["sen"], ["mail__*"], ["MAIL__SEND"]] {
+		listing("local_write", names).effect == "allow"
+	}
+}
+
+test_a_list_that_is_none_denies if {
+	every names in ["send", {"send": true}, null, false, 1] {
+		said := listing("local_write", names)
+		said.effect == "deny"
+		fixture.codes(said) == ["always_ask.unreadable"]
+	}
+}

@@ -15,6 +15,7 @@ from tests.policy.calls import FAR_FUTURE, PAST, Case, sealed
 DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday"]
 HOSTS = ["api.example.com", "cdn.example.com", "evil.example.net"]
 RICH: dict[str, Any] = {
+    "always_ask": ["delete_database", "crm__find"],
     "egress_allow": ["api.example.com", "cdn.example.com"],
     "network_calls_per_minute": 60,
     "pin_egress": True,

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -153,6 +154,28 @@ async def test_each_tier_has_its_default(policies_folder: Path, case: Case, effe
         decision = await running.decide(sealed(case), Circumstances(case.recent_calls))
     assert (decision.effect, codes(decision)) == (effect, [code])
     assert (decision.engine, decision.bundle_revision, decision.cause) == ("embedded", bundle.revision, None)
+
+
+@pytest.mark.parametrize(
+    "tool", ["delete_database", "send_mass_email", "deploy_production", "modify_billing", "revoke_access"]
+)
+async def test_what_always_needs_a_person_is_asked_about_in_every_mode_as_shipped(tool: str) -> None:
+    async with engine(load_bundle(default_policies())) as running:
+        for mode in (READ_ONLY, LOCAL_WRITE, NETWORK, DESTRUCTIVE):
+            decision = await running.decide(sealed(Case(mode, tool=tool)), Circumstances())
+            assert (decision.effect, "always_ask.listed" in codes(decision)) == (Effect.ASK, True), mode
+
+
+async def test_the_list_of_what_always_needs_a_person_is_the_operators(tmp_path: Path) -> None:
+    folder = tmp_path / "policies"
+    shutil.copytree(default_policies(), folder)
+    data = json.loads((folder / "data.json").read_text())
+    data["sealgate"]["settings"]["always_ask"] = ["mail__send"]
+    (folder / "data.json").write_text(json.dumps(data))
+    async with engine(load_bundle(folder)) as running:
+        listed = await running.decide(sealed(Case(LOCAL_WRITE, tool="send")), Circumstances())
+        shipped = await running.decide(sealed(Case(LOCAL_WRITE, tool="revoke_access")), Circumstances())
+    assert (listed.effect, shipped.effect) == (Effect.ASK, Effect.ALLOW)
 
 
 async def test_a_delegated_call_names_its_principal_as_approver(policies_folder: Path) -> None:

@@ -5,7 +5,6 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import structlog
@@ -112,7 +111,7 @@ async def assemble(
     check_purpose(keys, dev=dev)
     approvers = {**settings.approvers(), **{approver.keyid: approver for approver in dev_approvers}}
     if not dev:
-        check_out_of_reach(approvers, (state.path, settings.folder), Path.home())
+        check_out_of_reach(approvers, (state.path, settings.folder))
     hooks = _hooks(settings)
     async with AsyncExitStack() as stack:
         elicits = settings.configuration.approvals.elicitation

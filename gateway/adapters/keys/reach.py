@@ -5,6 +5,7 @@ As far as it can be seen: in the state folder and beside gateway.yaml no approve
 another user's folder holds is not looked at.
 """
 
+import os
 import struct
 from base64 import b64decode
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,11 +26,12 @@ _MAX_BYTES = 64 * 1024
 _OPENSSH = b"-----BEGIN OPENSSH PRIVATE KEY-----", b"-----END OPENSSH PRIVATE KEY-----"
 
 
-def check_out_of_reach(approvers: Mapping[str, Approver], folders: Iterable[Path], home: Path) -> None:
+def check_out_of_reach(approvers: Mapping[str, Approver], folders: Iterable[Path]) -> None:
     """Raises `ConfigError` where one is within reach (see the module)."""
     bare = {_bare(approver.key): approver.principal for approver in approvers.values()}
     if not bare:
         return
+    home = Path(os.path.expanduser("~"))  # stays as it is for a user without one
     for path, material, protected in _keys_in(folders, home):
         if material in bare and not protected:
             raise ConfigError(
@@ -51,7 +53,14 @@ def _keys_in(folders: Iterable[Path], home: Path) -> Iterator[tuple[Path, bytes,
 def _files(folder: Path) -> Iterator[Path]:
     """Files in it and one folder below, as many as a state folder may have."""
     found = (path for pattern in ("*", "*/*") for path in folder.glob(pattern))
-    return islice((path for path in found if path.is_file()), _MAX_FILES)
+    return islice(filter(_is_file, found), _MAX_FILES)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # what this user cannot look at, it cannot use
+        return False
 
 
 def _private_key(path: Path) -> Iterator[tuple[bytes, bool]]:

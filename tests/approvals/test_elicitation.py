@@ -150,16 +150,16 @@ def test_over_stdio_the_client_is_asked_too(box: Box, tmp_path: Any) -> None:
             b'{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":'
             b'{"elicitation":{}},"clientInfo":{"name":"raw","version":"1"}}}\n'
         )
-        assert (client.receive() or {})["id"] == 1
+        assert (client.receive(60) or {})["id"] == 1
         client.send(b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n')
         client.send(
             b'{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"box__post","arguments":{"text":"line"}}}\n'
         )
-        question = client.receive() or {}
+        question = client.receive(60) or {}
         assert question["method"] == "elicitation/create"
         answer = {"jsonrpc": "2.0", "id": question["id"], "result": {"action": "accept", "content": {"approve": True}}}
         client.send(json.dumps(answer).encode() + b"\n")
-        done = client.receive() or {}
+        done = client.receive(60) or {}
     assert (done["id"], outcome(done)) == (2, {"outcome": "completed"})
     assert box.lines("rows").count("post line") == 1
 

@@ -90,8 +90,8 @@ async def test_a_journal_that_is_believed_is_seen(arena: Arena) -> None:
     parts = (world.writer, journal._reader, world.vault_thread, world.clock, world.approvers)
     journal.questions = Believing(*parts, world.keys.entry)
     await campaign(arena, 400)
-    assert arena.ran["changed_answer"] > 0, report(arena)
-    assert arena.ran["forged_answer"] > 0, report(arena)
+    tampered = ("changed_answer", "changed_request", "doubled_answer", "forged_answer")
+    assert sum(arena.ran[how] for how in tampered) > 0, report(arena)
 
 
 async def test_a_digest_that_leaves_out_the_arguments_is_seen(arena: Arena) -> None:

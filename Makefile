@@ -22,7 +22,7 @@ run: .venv/run.stamp ## Start the gateway in front of the two example servers
 demo: .venv/run.stamp ## Drive the running gateway as a client would (needs `make run` in another terminal)
 	@examples/demo.sh $(PY)
 
-test: .venv/dev.stamp ## Run the tests, but for those that take long; REQUIRE_ALL=1 fails where OPA, Node, Go, jq or openssl is missing
+test: .venv/dev.stamp ## Run the tests, but for those that take long; REQUIRE_ALL=1 fails where OPA, Node, Go, bwrap, ssh-keygen, jq or openssl is missing
 	@$(PY) -m pytest $(PARALLEL) $(ARGS)
 
 test-long: .venv/dev.stamp ## Run the tests that take long: kills, full disks, roll-backs, the auditor's page

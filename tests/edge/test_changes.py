@@ -1,6 +1,7 @@
 """What changes while the gateway runs: policies, and the tools behind it."""
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -38,6 +39,13 @@ def revision(box: Box, client: ModernClient) -> str:
     return str(box.entry(receipt).predicate["policy"]["bundle_revision"])
 
 
+def closed(tier: str) -> str:
+    """The text of a tier that allowed everything, and now refuses it."""
+    refusing, times = re.subn('"refusals": .+,', '"refusals": {{"code": "house.closed", "message": "Closed."}},', tier)
+    assert times == 1
+    return refusing
+
+
 def events(box: Box, name: str) -> list[dict[str, str]]:
     """What the gateway told on stderr under that name."""
     lines = [line for line in box.gateway.output.splitlines() if line.startswith("{")]
@@ -46,7 +54,7 @@ def events(box: Box, name: str) -> list[dict[str, str]]:
 
 def test_a_policy_with_a_syntax_error_changes_nothing_and_is_told(changing: Box, client: ModernClient) -> None:
     before = revision(changing, client)
-    policy = changing.gateway.folder / "policies" / "read_only.rego"
+    policy = changing.gateway.folder / "policies" / "tiers" / "read_only.rego"
     good = policy.read_text()
     try:
         policy.write_text(good + "\nthis is { not rego\n")
@@ -74,9 +82,9 @@ def test_a_policy_that_decides_nothing_changes_nothing(changing: Box, client: Mo
 
 def test_a_new_policy_decides_the_next_call_and_is_named_in_its_entry(changing: Box, client: ModernClient) -> None:
     before = revision(changing, client)
-    policy = changing.gateway.folder / "policies" / "read_only.rego"
+    policy = changing.gateway.folder / "policies" / "tiers" / "read_only.rego"
     good = policy.read_text()
-    policy.write_text(good.replace('"effect": "allow"', '"effect": "deny"').replace("read_only.allowed", "house.closed"))
+    policy.write_text(closed(good))
     until(lambda: outcome(client.call("box__echo", {"text": "x"}))["outcome"] == "denied", what="the new policy")
     response = client.call("box__echo", {"text": "x"})
     assert outcome(response)["reasons"] == ["house.closed"]
@@ -90,8 +98,8 @@ def test_a_policy_folder_that_is_replaced_whole_is_loaded(changing: Box, client:
     folder = changing.gateway.folder / "policies"
     other = changing.gateway.folder / "other"
     shutil.copytree(folder, other)
-    closed = other / "read_only.rego"
-    closed.write_text(closed.read_text().replace('"effect": "allow"', '"effect": "deny"'))
+    tier = other / "tiers" / "read_only.rego"
+    tier.write_text(closed(tier.read_text()))
     folder.rename(changing.gateway.folder / "earlier")
     other.rename(folder)
     until(lambda: outcome(client.call("box__echo", {"text": "x"}))["outcome"] == "denied", what="the new folder")
@@ -103,8 +111,9 @@ def test_a_policy_folder_that_is_replaced_whole_is_loaded(changing: Box, client:
 
 def test_why_a_policy_failed_is_told_to_the_operator_and_not_to_the_caller(changing: Box, client: ModernClient) -> None:
     before = revision(changing, client)
-    policy = changing.gateway.folder / "policies" / "read_only.rego"
+    policy = changing.gateway.folder / "policies" / "authz.rego"
     good = policy.read_text()
+    assert good.count('"effect": "allow"') == 1
     odd = 'object.get({"odd": "perhaps"}, input.context.arguments.text, "allow")'
     policy.write_text(good.replace('"effect": "allow"', f'"effect": {odd}'))
     try:
@@ -122,9 +131,9 @@ def test_why_a_policy_failed_is_told_to_the_operator_and_not_to_the_caller(chang
 
 def test_a_right_that_was_taken_away_hides_the_stored_result(changing: Box, client: ModernClient) -> None:
     assert outcome(client.call("box__add_row", {"text": "kept"}, key="kept"))["outcome"] == "completed"
-    policy = changing.gateway.folder / "policies" / "local_write.rego"
+    policy = changing.gateway.folder / "policies" / "tiers" / "local_write.rego"
     good = policy.read_text()
-    policy.write_text(good.replace('"effect": "allow"', '"effect": "deny"'))
+    policy.write_text(closed(good))
     until(lambda: outcome(client.call("box__add_row", {"text": "kept"}, key="kept"))["outcome"] == "denied")
     policy.write_text(good)
     until(lambda: outcome(client.call("box__add_row", {"text": "kept"}, key="kept"))["outcome"] == "replayed")

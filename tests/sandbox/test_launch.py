@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from gateway.adapters.upstream.program import find_program
-from gateway.adapters.upstream.sandbox import sandboxed
+from gateway.adapters.upstream.sandbox import pinned, sandboxed
 from gateway.adapters.upstream.spec import Sandbox, StdioSpec
 from gateway.adapters.upstream.status import State
 from gateway.core.errors import ConfigError
@@ -64,7 +64,7 @@ async def test_with_network_it_connects_and_is_held_all_the_same(machine: Machin
 
 async def test_its_home_is_its_own_and_only_its_own_variables_reach_it(machine: Machine) -> None:
     spec = replace(machine.spec(), env={"API_KEY": "its own"})
-    line = sandboxed(spec, spec.sandbox or Sandbox(), {"HOME": "/home/operator", "LANG": "C.UTF-8"})
+    line = sandboxed(pinned(spec), spec.sandbox or Sandbox(), {"HOME": "/home/operator", "LANG": "C.UTF-8"})
     line.close()
     assert line.env["HOME"] == "/tmp/home"
     assert line.env["API_KEY"] == "its own"
@@ -123,7 +123,7 @@ def _running(machine: Machine) -> Iterator[int]:
 
 def test_nothing_is_typed_into_the_operators_terminal(machine: Machine) -> None:
     """The gateway's stdin may be a terminal. Here even the server's own stdin is, and it is the terminal of its session."""
-    line = sandboxed(machine.spec(), machine.spec().sandbox or Sandbox(), {})
+    line = sandboxed(pinned(machine.spec()), machine.spec().sandbox or Sandbox(), {})
     for file in line.files:
         os.set_inheritable(file, True)
     for command, env, expected in [
@@ -167,7 +167,7 @@ STARTERS = ["a user", "root"] if os.geteuid() == 0 else ["a user"]
 def _shell(machine: Machine, script: str, starter: str) -> subprocess.CompletedProcess[str]:
     """What a shell in the machine's sandbox makes of a script."""
     spec = StdioSpec("shell", "/bin/sh", ("-c", script), cwd="/", sandbox=machine.spec().sandbox)
-    line = sandboxed(spec, spec.sandbox or Sandbox(), {}, as_root=starter == "root")
+    line = sandboxed(pinned(spec), spec.sandbox or Sandbox(), {}, as_root=starter == "root")
     become: list[str] = []
     if starter != "root" and os.geteuid() == 0:
         become = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]

@@ -2,7 +2,7 @@
 
 Found by looking, not by running anything: links are followed, a script's first line is read, and of a folder that is an
 installation (a Python prefix or virtual environment, a Node prefix) the parts are taken that belong to one. Never the whole:
-it may be somebody's home as well.
+it may be somebody's home as well. Who can write where is looked could choose what is found: the settings refuse that.
 """
 
 import os
@@ -23,10 +23,14 @@ MAX_STEPS = 20
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """`path` is where it is, absolute. `needs` are further files and folders that it reads, outside of `SYSTEM`."""
+    """`path` is where it is, absolute. `needs` are further files and folders that it reads, outside of `SYSTEM`.
+
+    `looked_at`: what decided that, in the order it was looked at; of some only the name, of some the content.
+    """
 
     path: str
     needs: tuple[str, ...]
+    looked_at: tuple[str, ...]
 
 
 def find_program(command: str, args: Sequence[str], cwd: str, search: str) -> Program:
@@ -35,10 +39,17 @@ def find_program(command: str, args: Sequence[str], cwd: str, search: str) -> Pr
     if found is None:
         raise FileNotFoundError(command)
     path = os.path.abspath(found)
-    needs = list(_needs(path, search, MAX_STEPS))
-    scripts = (os.path.normpath(os.path.join(cwd, arg)) for arg in args if Path(arg).suffix in SCRIPTS)
-    needs += [_package(script) for script in scripts if os.path.isfile(script)]
-    return Program(path, tuple(dict.fromkeys(need for need in needs if not is_system(need))))
+    looked_at: list[str] = []
+    needs = list(_needs(path, search, MAX_STEPS, looked_at))
+    scripts = [script for script in find_scripts(args, cwd) if os.path.isfile(script)]
+    needs += [_package(script) for script in scripts]
+    looked_at += [*scripts, *needs]
+    return Program(path, tuple(dict.fromkeys(need for need in needs if not is_system(need))), tuple(looked_at))
+
+
+def find_scripts(args: Sequence[str], cwd: str) -> Iterator[str]:
+    """The arguments that look like scripts, as whole paths."""
+    return (os.path.normpath(os.path.join(cwd, arg)) for arg in args if Path(arg).suffix in SCRIPTS)
 
 
 def is_system(path: str) -> bool:
@@ -46,21 +57,22 @@ def is_system(path: str) -> bool:
     return any(path == folder or path.startswith(folder + "/") for folder in SYSTEM)
 
 
-def _needs(path: str, search: str, steps: int) -> Iterator[str]:
+def _needs(path: str, search: str, steps: int, looked_at: list[str]) -> Iterator[str]:
     """What lies on the way from a program to the file that is really run. A circle of links ends after some steps."""
     if steps == 0:
         return
+    looked_at.append(path)
     parts = _installation(path)
     yield from parts or (path,)
     home = _venv_home(os.path.dirname(os.path.dirname(path))) if parts else None
     if home is not None:
-        yield from _needs(os.path.join(home, os.path.basename(path)), search, steps - 1)
+        yield from _needs(os.path.join(home, os.path.basename(path)), search, steps - 1, looked_at)
         yield from _installation(os.path.join(home, "python")) or (home,)
     if os.path.islink(path):
         target = os.path.join(os.path.realpath(os.path.dirname(path)), os.readlink(path))
-        yield from _needs(os.path.normpath(target), search, steps - 1)
+        yield from _needs(os.path.normpath(target), search, steps - 1, looked_at)
     elif (interpreter := _interpreter(path, search)) is not None:
-        yield from _needs(interpreter, search, steps - 1)
+        yield from _needs(interpreter, search, steps - 1, looked_at)
 
 
 def _installation(path: str) -> tuple[str, ...]:

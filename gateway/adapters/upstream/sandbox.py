@@ -9,6 +9,8 @@ What it has:
   bounds on what it uses
 * an end: it is killed with the gateway
 
+What is bound is found out once (`pinned`), when the gateway loads, and each start binds that or does not happen (`pins.py`).
+
 A gateway that is root runs it as `nobody`: then an outer bubblewrap, still root, lays out the files, and the inner one takes
 away the rest. Root's own processes are under no bound, and root's files would be the server's.
 
@@ -21,9 +23,11 @@ import pwd
 import shutil
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from gateway.adapters.upstream.lookup import is_within
+from gateway.adapters.upstream.pins import Pin, Pins, pin
 from gateway.adapters.upstream.program import SYSTEM, find_program, is_system
 from gateway.adapters.upstream.spec import Sandbox, StdioSpec
 from gateway.adapters.upstream.syscalls import filter_file
@@ -84,33 +88,70 @@ class CommandLine:
             os.close(file)
 
 
+def pinned(spec: StdioSpec) -> StdioSpec:
+    """The spec with what its sandbox binds.
+
+    Raises:
+        ConfigError: a declared path is not there
+    """
+    sandbox = spec.sandbox
+    if sandbox is None:
+        return spec
+    read, write = (tuple(_pin_declared(spec, path) for path in paths) for paths in (sandbox.read, sandbox.write))
+    try:
+        program = find_program(spec.command, spec.args, _cwd(spec), _search(spec))
+        pins = Pins(program.path, tuple(map(pin, program.needs)), read, write)
+    except OSError:
+        pins = Pins(None, (), read, write)
+    return replace(spec, pins=pins)
+
+
 def sandboxed(spec: StdioSpec, sandbox: Sandbox, kept: Mapping[str, str], *, as_root: bool | None = None) -> CommandLine:
     """How to start an upstream in its sandbox. `kept` are variables of ours that it may see.
 
     `as_root`: whether root starts it; None for whoever runs this.
 
     Raises:
+        Moved: what it binds is not what it was when that was found out
         ConfigError: the programs that make a sandbox are not there
-        FileNotFoundError: the upstream's own program is not there
+        FileNotFoundError: the upstream's own program was not there
     """
-    search = spec.env.get("PATH") or os.environ.get("PATH", SEARCH)
-    cwd = spec.cwd or os.getcwd()
-    program = find_program(spec.command, spec.args, cwd, search)
-    brought = (need for need in program.needs if os.path.basename(need) == "bin")
-    folders = (os.path.dirname(program.path), *brought, *SEARCH.split(":"))
+    pins = spec.pins
+    if pins is None:
+        raise ConfigError(f"{_of(spec)}: what it binds was not found out", hint="Start the server through the gateway.")
+    if pins.program is None:
+        raise FileNotFoundError(spec.command)
+    pins.check(spec.name)
+    brought = (need.path for need in pins.needs if os.path.basename(need.path) == "bin")
+    folders = (os.path.dirname(pins.program), *brought, *SEARCH.split(":"))
     env = {**kept, "PATH": ":".join(dict.fromkeys(folders)), "HOME": HOME, **spec.env}
-    return _line(sandbox, program.needs, cwd, (program.path, *spec.args), env, as_root=as_root)
+    return _line(sandbox, pins, _cwd(spec), (pins.program, *spec.args), env, as_root=as_root)
+
+
+def _pin_declared(spec: StdioSpec, path: str) -> Pin:
+    try:
+        return pin(path)
+    except OSError as error:
+        raise ConfigError(f"{_of(spec)}: {path} is not there", hint="Make it, or take it out of upstreams.") from error
+
+
+def _cwd(spec: StdioSpec) -> str:
+    return spec.cwd or os.getcwd()
+
+
+def _search(spec: StdioSpec) -> str:
+    return spec.env.get("PATH") or os.environ.get("PATH", SEARCH)
 
 
 async def probe(spec: StdioSpec) -> None:
     """Make the sandbox once, around a look at the declared paths. Raises `ConfigError` where that cannot be done."""
-    sandbox = spec.sandbox
-    if sandbox is None:
+    sandbox, pins = spec.sandbox, spec.pins
+    if sandbox is None or pins is None:
         return
     looks = [word for path in sandbox.read for word in ("r", path)]
     looks += [word for path in sandbox.write for mode in "rw" for word in (mode, path)]
-    _check_there(spec, sandbox)
-    line = _line(sandbox, (), "/", ("/bin/sh", "-c", LOOK, "sh", *looks), {"PATH": SEARCH})
+    bare = replace(pins, needs=())
+    line = _line(sandbox, bare, "/", ("/bin/sh", "-c", LOOK, "sh", *looks), {"PATH": SEARCH})
     try:
         process = await asyncio.create_subprocess_exec(
             *line.argv,
@@ -145,29 +186,23 @@ async def probe(spec: StdioSpec) -> None:
         )
 
 
-def _check_there(spec: StdioSpec, sandbox: Sandbox) -> None:
-    for path in (*sandbox.read, *sandbox.write):
-        if not os.path.exists(path):
-            raise ConfigError(f"{_of(spec)}: {path} is not there", hint="Make it, or take it out of upstreams.")
-
-
 def _line(
     sandbox: Sandbox,
-    needs: Iterable[str],
+    pins: Pins,
     cwd: str,
     command: Iterable[str],
     env: Mapping[str, str],
     *,
     as_root: bool | None = None,
 ) -> CommandLine:
-    argv = _argv(sandbox, needs, cwd, command, as_root=os.geteuid() == 0 if as_root is None else as_root)
+    argv = _argv(sandbox, pins, cwd, command, as_root=os.geteuid() == 0 if as_root is None else as_root)
     file = filter_file()
     return CommandLine(tuple(str(file) if word is FILTER else word for word in argv), env, (file,))
 
 
-def _argv(sandbox: Sandbox, needs: Iterable[str], cwd: str, command: Iterable[str], *, as_root: bool) -> tuple[str, ...]:
+def _argv(sandbox: Sandbox, pins: Pins, cwd: str, command: Iterable[str], *, as_root: bool) -> tuple[str, ...]:
     bwrap = _tool("bwrap")
-    files = tuple(_files(sandbox, needs, cwd))
+    files = tuple(_files(pins, cwd, network=sandbox.network))
     isolated = (*ISOLATED, *(() if sandbox.network else ("--unshare-net",)))
     bounded = (
         _tool("prlimit"),
@@ -184,7 +219,7 @@ def _argv(sandbox: Sandbox, needs: Iterable[str], cwd: str, command: Iterable[st
     return (*outer, bwrap, *isolated, "--dev-bind", "/", "/", "--proc", "/proc", "--chdir", cwd, "--", *bounded)
 
 
-def _files(sandbox: Sandbox, needs: Iterable[str], cwd: str) -> Iterator[str]:
+def _files(pins: Pins, cwd: str, *, network: bool) -> Iterator[str]:
     """The options that lay out the files. Outer folders come before what is in them."""
     for folder in SYSTEM:
         if os.path.islink(folder):
@@ -196,24 +231,20 @@ def _files(sandbox: Sandbox, needs: Iterable[str], cwd: str) -> Iterator[str]:
     yield from ("--perms", "0777", "--dir", HOME)
     bound = {f"/etc/{name}": ("--ro-bind-try", f"/etc/{name}") for name in SYSTEM_ETC}
     bound |= {f"/etc/{name}": ("--ro-bind", str(ETC / name)) for name in OWN_ETC}
-    if sandbox.network:
+    if network:
         bound |= {f"/etc/{name}": ("--ro-bind-try", f"/etc/{name}") for name in NETWORK_ETC}
-    bound |= {path: ("--ro-bind", path) for path in (*needs, *sandbox.read)}
-    bound |= {path: ("--bind", path) for path in sandbox.write}
+    bound |= {one.path: ("--ro-bind", one.real) for one in (*pins.needs, *pins.read)}
+    bound |= {one.path: ("--bind", one.real) for one in pins.write}
     there = {"/", "/tmp", "/dev", "/proc", HOME}  # noqa: S108
     for path in sorted({*bound, cwd}):
         *above, last = (*reversed(PurePosixPath(path).parents), PurePosixPath(path))
         folders = above if path in bound else [*above, last]
         for folder in map(str, folders):  # bubblewrap would make them as closed as they are outside
-            if folder not in there and not is_system(folder) and not any(_within(folder, other) for other in bound):
+            if folder not in there and not is_system(folder) and not any(is_within(folder, other) for other in bound):
                 there.add(folder)
                 yield from ("--perms", "0755", "--dir", folder)
         if path in bound:
             yield from (*bound[path], path)
-
-
-def _within(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(folder + "/")
 
 
 def _tool(name: str) -> str:

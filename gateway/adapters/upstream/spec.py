@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from gateway.adapters.upstream.pins import Pins
 from gateway.core.addresses import is_local
 
 MAX_RESULT_BYTES = 64 << 20
@@ -46,7 +47,10 @@ class Sandbox:
 
 @dataclass(frozen=True, slots=True)
 class StdioSpec:
-    """A process the gateway starts. `env` is all the environment it gets besides PATH, HOME, TERM and locale."""
+    """A process the gateway starts. `env` is all the environment it gets besides PATH, HOME, TERM and locale.
+
+    `pins`: what its sandbox binds, found out once (`sandbox.pinned`). Without them nothing is started in a sandbox.
+    """
 
     name: str
     command: str
@@ -55,6 +59,7 @@ class StdioSpec:
     cwd: str | None = None
     limits: Limits = field(default_factory=Limits)
     sandbox: Sandbox | None = None
+    pins: Pins | None = None
 
     @property
     def offline(self) -> bool:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from gateway.adapters.upstream.addresses import PrivateAddress
+from gateway.adapters.upstream.pins import Moved
 from gateway.adapters.upstream.rpc import FLOOD, LOST, MALFORMED, TIMEOUT, UNAVAILABLE, Fault
 from gateway.core.errors import ConfigError
 from gateway.core.outcome import Reason
@@ -73,6 +74,8 @@ def why_down(error: BaseException) -> str:
             return "Its name leads to an address that is not public. If that is meant, write private_addresses: true."
         case Fault(code=code) if code in ENDED:
             return ENDED[code]
+        case Moved():
+            return "A path of its sandbox leads elsewhere than when the gateway was started. Look at it, then restart."
         case ConfigError():
             return "Its sandbox cannot be made."
         case FileNotFoundError() | PermissionError():

@@ -12,7 +12,7 @@ from gateway.adapters.upstream.addresses import Addresses, Resolve, system_resol
 from gateway.adapters.upstream.http import http_session
 from gateway.adapters.upstream.owner import OnListed, Upstream
 from gateway.adapters.upstream.rpc import UNAVAILABLE
-from gateway.adapters.upstream.sandbox import probe
+from gateway.adapters.upstream.sandbox import pinned, probe
 from gateway.adapters.upstream.session import Wire
 from gateway.adapters.upstream.spec import HttpSpec, StdioSpec, UpstreamSpec
 from gateway.adapters.upstream.status import UpstreamStatus, say
@@ -41,6 +41,7 @@ class Upstreams:
         self._http: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
+        self._specs = tuple(pinned(spec) if isinstance(spec, StdioSpec) else spec for spec in self._specs)
         probes = (probe(spec) for spec in self._specs if isinstance(spec, StdioSpec))
         for failed in await asyncio.gather(*probes, return_exceptions=True):
             if failed is not None:

@@ -1,28 +1,50 @@
 """What a server may use must fit together. These rules read the values as written, like those of `checks.py`.
 
 * a sandbox is for a server that is started, private addresses for one that is connected to
-* no sandbox is given the whole machine, the gateway's own state, or the file and lock that say what is allowed
+* no sandbox is given the whole machine, the gateway's own state, or the folder of the file and lock that say what is allowed
+* what decides (`deciding.py`) is out of reach of every `write`, and a secret of every `read`
+* no path is looked up where a server may write: there it could put a link, and so choose what the next start binds. This
+  holds for `read`, `write` and `roots`, and for the programs of all servers, which `write` may not even touch
 * the folders of a tool (`roots`) are in the sandbox of its server
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from gateway.adapters.upstream.lookup import Lookup, is_within, look_up
+from gateway.adapters.upstream.program import find_program, find_scripts
 from gateway.core.capability import SEPARATOR
+from gateway.settings.deciding import Deciding, deciding_places
 from gateway.settings.mistakes import Mistake
 from gateway.settings.yaml_source import Loc, printable
 
 KERNEL = ("/proc", "/sys", "/dev")
 
 
-def containment_mistakes(values: dict[str, Any], folder: Path) -> Iterator[Mistake]:
-    """The mistakes in `values` by the rules above. `folder` is that of the file, absolute."""
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """A path that the sandbox of `server` is given: as written, and as it is looked up."""
+
+    server: str
+    loc: Loc
+    text: str
+    path: str
+    lookup: Lookup
+
+    @property
+    def writable(self) -> bool:
+        return "write" in self.loc[3:]
+
+
+def containment_mistakes(values: dict[str, Any], folder: Path, file: str = "gateway.yaml") -> Iterator[Mistake]:
+    """The mistakes in `values` by the rules above. `folder` is that of the file, absolute, and `file` its own name."""
     servers, upstreams = _block(values.get("mcpServers")), _block(values.get("upstreams"))
-    state = values.get("state", ".sealgate")
-    shared: dict[str, list[str]] = {}
+    deciding = list(deciding_places(values, folder, file))
+    sandboxes: dict[str, list[Shared]] = {}
     for name, upstream in upstreams.items():
         server, upstream = _block(servers.get(name)), _block(upstream)
         if upstream.get("sandbox") and server.get("url"):
@@ -35,50 +57,111 @@ def containment_mistakes(values: dict[str, Any], folder: Path) -> Iterator[Mista
                 "is for a server with url. Remove it: this one has command.",
                 at_key=True,
             )
-        sandbox = upstream.get("sandbox")
-        if isinstance(sandbox, (dict, str)):
-            shared[name] = []
-            for loc, path in _paths(_block(sandbox), ("upstreams", name, "sandbox")):
-                shared[name].append(_joined(folder, path))
-                why = _unshareable(path, folder, state if isinstance(state, str) else ".sealgate")
-                if why is not None:
-                    yield Mistake(loc, why)
-    yield from _outside(values.get("tools"), folder, shared)
+        if isinstance(upstream.get("sandbox"), (dict, str)):
+            sandboxes[name] = list(_shared(name, _block(upstream["sandbox"]), folder))
+    shared = [one for paths in sandboxes.values() for one in paths]
+    writable = [one for one in shared if one.writable]
+    for one in shared:
+        why = _unshareable(one, folder, deciding) or _chosen(one.lookup, writable)
+        if why is not None:
+            yield Mistake(one.loc, why)
+    yield from _roots(values.get("tools"), folder, servers, sandboxes, writable)
+    for name, server in servers.items() if writable else ():
+        yield from _programs(name, _block(server), folder, writable)
 
 
-def _paths(sandbox: dict[str, Any], loc: Loc) -> Iterator[tuple[Loc, str]]:
+def _shared(name: str, sandbox: dict[str, Any], folder: Path) -> Iterator[Shared]:
     for key in ("read", "write"):
         listed = sandbox.get(key)
-        for place, path in enumerate(listed if isinstance(listed, list) else ()):
-            if isinstance(path, str):
-                yield (*loc, key, place), path
+        for place, text in enumerate(listed if isinstance(listed, list) else ()):
+            if isinstance(text, str):
+                path = _joined(folder, text)
+                yield Shared(name, ("upstreams", name, "sandbox", key, place), text, path, look_up(path))
 
 
-def _unshareable(path: str, folder: Path, state: str) -> str | None:
+def _unshareable(one: Shared, folder: Path, deciding: Iterable[Deciding]) -> str | None:
     """What is wrong with giving a sandbox this path, wherever its links lead."""
-    real = os.path.realpath(folder / path)
-    if real == "/" or any(_within(real, kernel) for kernel in KERNEL):
+    real = one.lookup.real
+    if real == "/" or any(is_within(real, kernel) for kernel in KERNEL):
         return "is what a sandbox keeps from a server. Name the folders it needs."
-    own = os.path.realpath(folder / state)
-    if _within(own, real) or _within(real, own):
-        return f'holds the keys and the log of the gateway ("{printable(state)}"). Name a folder beside it.'
-    if _within(os.path.realpath(folder), real):
+    for place in deciding:
+        if (one.writable or place.secret) and (is_within(real, place.lookup.real) or place.lookup.touches(real)):
+            return f"reaches {place.what}. Name a folder beside it."
+    if is_within(look_up(str(folder)).real, real):
         return "holds gateway.yaml and gateway.lock, which say what is allowed. Name a folder below."
     return None
 
 
-def _outside(tools: Any, folder: Path, shared: dict[str, list[str]]) -> Iterator[Mistake]:
+def _chosen(lookup: Lookup, writable: Iterable[Shared]) -> str | None:
+    """What is wrong with a path that some server could lead elsewhere."""
+    for one in writable:
+        if lookup.is_chosen_in(one.lookup.real):
+            return (
+                f'is looked up in "{printable(one.text)}", where {printable(one.server)} may write and choose what it is. '
+                "Name that folder itself, or one beside it."
+            )
+    return None
+
+
+def _roots(
+    tools: Any, folder: Path, servers: dict[str, Any], sandboxes: dict[str, list[Shared]], writable: list[Shared]
+) -> Iterator[Mistake]:
+    started = [name for name, server in servers.items() if not _block(server).get("url")]
     for index, rule in enumerate(tools if isinstance(tools, list) else ()):
         roots = _block(rule).get("roots")
         for place, root in enumerate(roots if isinstance(roots, list) else ()):
             if not isinstance(root, str):
                 continue
-            for name, paths in shared.items():
-                if _matches(rule, name) and not any(_within(_joined(folder, root), path) for path in paths):
-                    yield Mistake(
-                        ("tools", index, "roots", place),
-                        f'"{printable(root)}" is not in the sandbox of {printable(name)}. Add it there, to read or write.',
-                    )
+            loc, path = ("tools", index, "roots", place), _joined(folder, root)
+            for name, paths in sandboxes.items():
+                if _matches(rule, name) and not any(is_within(path, one.path) for one in paths):
+                    text = f'"{printable(root)}" is not in the sandbox of {printable(name)}. Add it there, to read or write.'
+                    yield Mistake(loc, text)
+            why = _chosen(look_up(path), writable) if any(_matches(rule, name) for name in started) else None
+            if why is not None:
+                yield Mistake(loc, why)
+
+
+def _programs(name: str, server: dict[str, Any], folder: Path, writable: list[Shared]) -> Iterator[Mistake]:
+    """A server is started from what no server may write: otherwise that one would choose what runs, and what is bound."""
+    command, args, cwd = server.get("command"), server.get("args"), server.get("cwd")
+    if not isinstance(command, str):
+        return
+    start = os.path.join(folder, cwd) if isinstance(cwd, str) else str(folder)
+    beside = look_up(start)
+    own = {one.lookup.real for one in writable if one.server == name}
+    for one in writable if isinstance(cwd, str) else ():
+        real = one.lookup.real
+        if beside.is_chosen_in(real) or (beside.touches(real) and beside.real not in own):
+            yield Mistake(("mcpServers", name, "cwd"), _started_from("lies", one))
+            break
+    listed = [arg for arg in args if isinstance(arg, str)] if isinstance(args, list) else []
+    for place, arg in enumerate(args if isinstance(args, list) else ()):
+        for script in find_scripts([arg] if isinstance(arg, str) else [], start):
+            found = look_up(script)
+            touching = next((one for one in writable if found.touches(one.lookup.real)), None)
+            if touching is not None:
+                yield Mistake(("mcpServers", name, "args", place), _started_from("is a script", touching))
+    search = _block(server.get("env")).get("PATH") or os.environ.get("PATH", os.defpath)
+    command = os.path.join(folder, command) if "/" in command else command
+    looked_at = [os.path.abspath(part) for part in str(search).split(":")]
+    looked_at += [command] if "/" in command else []
+    try:
+        looked_at += find_program(command, listed, start, str(search)).looked_at
+    except (OSError, ValueError):
+        pass  # there is none: it will not be started either
+    for found in map(look_up, dict.fromkeys(looked_at)):
+        touching = next((one for one in writable if found.touches(one.lookup.real)), None)
+        if touching is not None:
+            yield Mistake(("mcpServers", name, "command"), _started_from("is found, or needs files,", touching))
+            return
+
+
+def _started_from(what: str, one: Shared) -> str:
+    return (
+        f'{what} in "{printable(one.text)}", where {printable(one.server)} may write and so choose what is started. '
+        "Keep programs and data in separate folders."
+    )
 
 
 def _matches(rule: dict[str, Any], server: str) -> bool:
@@ -89,10 +172,6 @@ def _matches(rule: dict[str, Any], server: str) -> bool:
 
 def _joined(folder: Path, path: str) -> str:
     return os.path.normpath(folder / path)
-
-
-def _within(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
 def _block(value: Any) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def _checked(path: Path, document: Document, layers: Layers, environment_mistake
     servers, mistakes = expand_servers(layers.values.get("mcpServers", {}), os.environ)
     values: dict[str, Any] = {**layers.values, "mcpServers": servers}
     mistakes += spanning_mistakes(values)
-    mistakes += containment_mistakes(values, path.absolute().parent)
+    mistakes += containment_mistakes(values, path.absolute().parent, path.name)
     configuration = None
     try:
         configuration = Configuration.model_validate(values)

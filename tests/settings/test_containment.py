@@ -18,7 +18,7 @@ mcpServers: {notes: {command: python}, web: {url: 'http://intranet.example/mcp'}
 upstreams:
   notes:
     deadline_seconds: 7
-    sandbox: {kind: bubblewrap, network: true, read: [docs/., /srv/x], write: [data], processes: 9, memory_bytes: 2097152}
+    sandbox: {kind: bubblewrap, network: true, read: [docs/., /srv/x], write: [data/in], processes: 9, memory_bytes: 2097152}
   other: {sandbox: bubblewrap}
   web: {private_addresses: true}
 tools: [{match: notes__write, mode: local_write, roots: [data/in, /srv/x]}]
@@ -32,7 +32,7 @@ def test_a_sandbox_is_read_with_its_paths_relative_to_the_file(write: Write, tmp
     assert notes.sandbox == Sandbox(
         network=True,
         read=(f"{tmp_path}/docs", "/srv/x"),
-        write=(f"{tmp_path}/data",),
+        write=(f"{tmp_path}/data/in",),
         processes=9,
         memory_bytes=2 << 20,
     )
@@ -104,7 +104,7 @@ MISTAKES = [
     *(
         (
             f"upstreams: {{notes: {{sandbox: {{kind: bubblewrap, write: ['{path}']}}}}}}",
-            "1:57: upstreams.notes.sandbox.write[0]: holds the keys and the log of the gateway "
+            "1:57: upstreams.notes.sandbox.write[0]: reaches the keys and the log of the gateway "
             '(".sealgate"). Name a folder beside it.',
         )
         for path in (".", ".sealgate", "./.sealgate/keys", "..", "link")

@@ -59,12 +59,18 @@ def _below(place: tuple[str, Any], token: str, name: str) -> Iterable[tuple[str,
 
 
 def read_fields(arguments: dict[str, Any], fields: Fields) -> dict[FieldRole, list[Any]] | BadField:
-    """The values of every declared field but `content`, by role, in the one form of their role. A null is no value."""
+    """The values of every declared field but `content`, by role, in the one form of their role.
+
+    A null, and what is not there, is no value. A pointer that meets a value of another kind than it goes on into says
+    nothing about that value, so the call is refused: a server may well take one path where a list of them is declared.
+    """
     found: dict[FieldRole, list[Any]] = {}
     for role, pointers in fields.items():
         if role is FieldRole.CONTENT:
             continue
         for pointer in pointers:
+            if not _leads_on(arguments, pointer.split("/")[1:]):
+                return BadField(role, pointer, OTHER_KIND)
             for _, value in values_at(arguments, pointer):
                 for item in value if isinstance(value, list) else [value]:
                     if item is None:
@@ -76,6 +82,20 @@ def read_fields(arguments: dict[str, Any], fields: Fields) -> dict[FieldRole, li
     return found
 
 
+def _leads_on(value: Any, tokens: list[str]) -> bool:
+    """Whether each step meets what it goes on into: `*` a list, an index a list or an object, a name an object."""
+    if not tokens or value is None:
+        return True
+    token, *after = tokens
+    if isinstance(value, list) and (token == EVERY or (token.isascii() and token.isdigit())):
+        return all(_leads_on(below, after) for _, below in _below(("", value), token, token))
+    if isinstance(value, dict) and token != EVERY:
+        name = token.replace("~1", "/").replace("~0", "~")
+        return name not in value or _leads_on(value[name], after)
+    return False
+
+
+OTHER_KIND = "on the way there is a value of another kind than the field says. Send it as the tool describes it"
 NO_FORM = {
     FieldRole.HOST: "it is no host in a form that means one thing only. Send a name such as api.example.com, or an https:// "
     "address without a user name",

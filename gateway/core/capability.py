@@ -50,6 +50,14 @@ class IdempotencyRule(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Root:
+    """A folder that a tool's paths must lie in: its path, and where that led when the gateway was started, free of links."""
+
+    path: str
+    real: str
+
+
+@dataclass(frozen=True, slots=True)
 class Classification:
     """What the operator says of a tool in `gateway.yaml`.
 
@@ -64,7 +72,7 @@ class Classification:
     egress: tuple[str, ...] = ()
     reconcile: str | None = None
     fields: Fields = field(default_factory=dict)
-    roots: tuple[str, ...] = ()
+    roots: tuple[Root, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from gateway.adapters.upstream.spec import HttpSpec, Limits, Sandbox, StdioSpec, UpstreamSpec
 from gateway.core.answer import Approver
 from gateway.core.canonical import digest
-from gateway.core.capability import Classification
+from gateway.core.capability import Classification, Root
 from gateway.core.catalog import Rule
 from gateway.core.dsse import key_id
 from gateway.core.sshsig import read_ssh_key
@@ -85,7 +85,8 @@ class Settings:
         return tuple((glob, self._classification(rule)) for rule in self.configuration.tools for glob in rule.match)
 
     def _classification(self, rule: ToolRule) -> Classification:
-        roots = tuple(os.path.normpath(self.folder / root) for root in rule.roots)
+        paths = (os.path.normpath(self.folder / root) for root in rule.roots)
+        roots = tuple(Root(path, os.path.realpath(path)) for path in paths)
         told = (rule.mode, rule.trust, rule.owner, rule.idempotency, rule.egress, rule.reconcile)
         return Classification(*told, fields=rule.fields, roots=roots)
 

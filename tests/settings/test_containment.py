@@ -43,7 +43,8 @@ def test_a_sandbox_is_read_with_its_paths_relative_to_the_file(write: Write, tmp
     assert web.private_addresses
     assert web.may_be_private
     ((_, classification),) = settings.rules()
-    assert classification.roots == (f"{tmp_path}/data/in", "/srv/x")
+    assert [root.path for root in classification.roots] == [f"{tmp_path}/data/in", "/srv/x"]
+    assert classification.roots[0].real == os.path.realpath(tmp_path / "data/in"), "where it leads, found out once"
 
 
 def test_without_a_block_there_is_no_sandbox_and_no_private_address(write: Write) -> None:

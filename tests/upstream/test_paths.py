@@ -11,7 +11,7 @@ import pytest
 
 from gateway.adapters.upstream.paths import path_refusal
 from gateway.adapters.upstream.spec import UpstreamSpec
-from gateway.core.capability import ApprovalMode
+from gateway.core.capability import ApprovalMode, Root
 from gateway.core.fields import FieldRole
 from tests.upstream.world import at, raw_stdio, running, serving
 
@@ -34,7 +34,17 @@ def root(tmp_path: Path) -> Path:
 
 
 def code(path: str, *roots: Path, cwd: Path | None = None) -> str | None:
-    reason = path_refusal([path], [str(root) for root in roots], str(cwd or (roots or [Path("/")])[0]))
+    return code_of(path, *map(at_start, roots), cwd=cwd)
+
+
+def at_start(root: Path) -> Root:
+    """The root as the gateway finds it when it starts."""
+    return Root(str(root), os.path.realpath(root))
+
+
+def code_of(path: str, *roots: Root, cwd: Path | None = None) -> str | None:
+    start = cwd or (roots[0].path if roots else "/")
+    reason = path_refusal([path], roots, str(start))
     return None if reason is None else reason.code
 
 
@@ -72,6 +82,32 @@ def test_a_root_that_is_itself_reached_through_a_link_goes_by_both_names(root: P
     assert code(f"{link}/file", root) == "path.outside"
 
 
+@pytest.mark.parametrize("swapped", ["root", "above", "link"])
+def test_a_root_that_leads_elsewhere_than_at_the_start_is_not_followed(tmp_path: Path, swapped: str) -> None:
+    (tmp_path / "above" / "root").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("above/root")
+    (tmp_path / "secret" / "root").mkdir(parents=True)
+    (tmp_path / "secret" / "root" / "key").write_text("outside")
+    roots = [at_start(tmp_path / "above" / "root"), at_start(tmp_path / "link")]
+    assert all(code_of(f"{root.path}/key", root) is None for root in roots)
+    place = {"root": tmp_path / "above" / "root", "above": tmp_path / "above", "link": tmp_path / "link"}[swapped]
+    place.rename(tmp_path / "old")
+    place.symlink_to(tmp_path / ("secret" if swapped == "above" else "secret/root"))
+    for root in roots[1:] if swapped == "link" else roots:
+        assert code_of(f"{root.path}/key", root) == "path.link"
+        assert code_of(f"{tmp_path}/secret/root/key", root) == "path.outside"
+    if swapped != "link":
+        assert code_of(f"{roots[0].real}/key", roots[1]) == "path.link", "by its other name, too"
+
+
+def test_a_root_that_was_not_there_at_the_start_may_be_made_and_be_no_link(tmp_path: Path) -> None:
+    made, linked = at_start(tmp_path / "made"), at_start(tmp_path / "linked")
+    (tmp_path / "made").mkdir()
+    (tmp_path / "linked").symlink_to("made")
+    assert code_of(f"{tmp_path}/made/file", made) is None
+    assert code_of(f"{tmp_path}/linked/file", linked) == "path.link"
+
+
 def test_a_relative_path_starts_where_the_tool_starts(root: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
@@ -97,7 +133,7 @@ def test_what_the_gateway_cannot_look_at_is_refused(root: Path) -> None:
 
 
 def test_every_path_of_a_call_is_looked_at(root: Path) -> None:
-    reason = path_refusal([f"{root}/file", f"{root}/file-out"], [str(root)], "/")
+    reason = path_refusal([f"{root}/file", f"{root}/file-out"], [at_start(root)], "/")
     assert reason is not None
     assert reason.code == "path.link"
 
@@ -137,7 +173,7 @@ def test_what_is_looked_at_is_never_what_a_link_leads_to(root: Path, swapped: Pa
 async def test_a_call_is_refused_for_its_paths_before_it_is_sent(root: Path) -> None:
     async with running(replace(raw_stdio(), cwd=str(root))) as world:
         tool = world.capability(
-            "raw", "echo", ApprovalMode.LOCAL_WRITE, fields={FieldRole.PATH: ("/path", "/more/*")}, roots=(str(root),)
+            "raw", "echo", ApprovalMode.LOCAL_WRITE, fields={FieldRole.PATH: ("/path", "/more/*")}, roots=(at_start(root),)
         )
         cases: list[tuple[dict[str, Any], str | None]] = [
             ({"path": "file", "more": ["folder/x"]}, None),
@@ -156,7 +192,9 @@ async def test_the_files_of_a_server_elsewhere_are_held_by_name_only(root: Path)
     with serving("raw_http.py") as port:
         specs: tuple[UpstreamSpec, ...] = (at(port),)
         async with running(*specs) as world:
-            tool = world.capability("web", "echo", fields={FieldRole.PATH: ("/path",)}, roots=("/srv/not-here",))
+            tool = world.capability(
+                "web", "echo", fields={FieldRole.PATH: ("/path",)}, roots=(Root("/srv/not-here", "/srv/not-here"),)
+            )
             inside = await world.ready_sealed(world.call("web", "echo", {"path": "/srv/not-here/x"}, capability=tool))
             outside = await world.ready_sealed(world.call("web", "echo", {"path": "/etc/passwd"}, capability=tool))
             relative = await world.ready_sealed(world.call("web", "echo", {"path": "x"}, capability=tool))

@@ -1,8 +1,8 @@
 """The path guard: a call's paths lie in the tool's roots, and no link on the way leads anywhere.
 
-Each component is opened without following links, from the root down, so that what is looked at is what is there. Nothing
-keeps a link from being put there afterwards, before the tool opens the path: only a sandbox rules that out
-(docs/how-to/contain-a-server.md).
+A root is where it led when the gateway was started. Each component, those of the root as well, is opened without following
+links, so that what is looked at is what is there. Nothing keeps a link from being put there afterwards, before the tool
+opens the path: what that leads to is not there in a sandbox (docs/how-to/contain-a-server.md).
 """
 
 import errno
@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Iterable, Sequence
 
+from gateway.core.capability import Root
 from gateway.core.outcome import Reason
 
 OUTSIDE = Reason("path.outside", "A path in the arguments lies outside of the folders that this tool may use.")
@@ -21,15 +22,15 @@ LINK = Reason("path.link", "A path in the arguments leads through a symbolic lin
 UNREADABLE = Reason("path.unchecked", "A path in the arguments cannot be checked: the gateway may not look at it.")
 
 _LOOK = os.O_PATH if hasattr(os, "O_PATH") else os.O_RDONLY | os.O_NONBLOCK
-_ROOT = _LOOK | os.O_DIRECTORY | os.O_CLOEXEC
+_TOP = _LOOK | os.O_DIRECTORY | os.O_CLOEXEC
 _STEP = _LOOK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def path_refusal(paths: Iterable[str], roots: Sequence[str], cwd: str | None) -> Reason | None:
+def path_refusal(paths: Iterable[str], roots: Sequence[Root], cwd: str | None) -> Reason | None:
     """Why a call with these paths, in their form, may not run. No roots: it may use any.
 
     Args:
-        roots: absolute folders
+        roots: folders, each by its path and by where that led
         cwd: where the tool starts, and so do relative paths (empty: where the gateway does); None: its files are not those
             of this machine, and only the text of whole paths can be looked at
     """
@@ -40,16 +41,16 @@ def path_refusal(paths: Iterable[str], roots: Sequence[str], cwd: str | None) ->
     return None
 
 
-def _refusal(path: str, roots: Sequence[str], cwd: str | None) -> Reason | None:
+def _refusal(path: str, roots: Sequence[Root], cwd: str | None) -> Reason | None:
     if not path.startswith("/"):
         if cwd is None:
             return RELATIVE
         path = os.path.abspath(os.path.join(cwd, path))
     for root in roots:
-        for top in {root, os.path.realpath(root)} if cwd is not None else {root}:
+        for top in (root.path, root.real) if cwd is not None else (root.path,):
             below = _below(path, os.path.normpath(top))
             if below is not None:
-                return _walk(top, below) if cwd is not None else None
+                return _walk(root, below) if cwd is not None else None
     return OUTSIDE
 
 
@@ -61,17 +62,23 @@ def _below(path: str, root: str) -> str | None:
     return path[len(prefix) :] if path.startswith(prefix) else None
 
 
-def _walk(root: str, below: str) -> Reason | None:
-    """Go down from `root`, component by component. What is not there yet can lead nowhere."""
+def _walk(root: Root, below: str) -> Reason | None:
+    """Go down, component by component. Below the root, what is not there yet can lead nowhere."""
+    above = [name for name in root.real.split("/") if name]
     opened: list[int] = []
     try:
-        opened.append(os.open(root, _ROOT))
-        for name in below.split("/"):
+        if os.path.realpath(root.path) != root.real:
+            return LINK
+        opened.append(os.open("/", _TOP))
+        for name in (*above, *below.split("/")):
             opened.append(os.open(name, _STEP, dir_fd=opened[-1]))
-            if stat.S_ISLNK(os.fstat(opened[-1]).st_mode):
+            mode = os.fstat(opened[-1]).st_mode
+            if stat.S_ISLNK(mode):
                 return LINK
+            if len(opened) - 1 <= len(above) and not stat.S_ISDIR(mode):
+                return UNREADABLE
     except (FileNotFoundError, NotADirectoryError):
-        return None if opened else UNREADABLE
+        return None if len(opened) > len(above) else UNREADABLE
     except OSError as error:
         return LINK if error.errno == errno.ELOOP else UNREADABLE  # so where there is no O_PATH
     finally:

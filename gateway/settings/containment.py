@@ -24,6 +24,9 @@ from gateway.settings.yaml_source import Loc, printable
 
 KERNEL = ("/proc", "/sys", "/dev")
 
+CODE_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONPATH", "PYTHONHOME", "NODE_PATH", "PERL5LIB", "RUBYLIB")
+"""Variables that say where programs and libraries are."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shared:
@@ -142,18 +145,27 @@ def _programs(name: str, server: dict[str, Any], folder: Path, writable: list[Sh
             touching = next((one for one in writable if found.touches(one.lookup.real)), None)
             if touching is not None:
                 yield Mistake(("mcpServers", name, "args", place), _started_from("is a script", touching))
-    search = _block(server.get("env")).get("PATH") or os.environ.get("PATH", os.defpath)
+    env = _block(server.get("env"))
+    for variable in CODE_VARIABLES:
+        places = [look_up(os.path.join(start, place)) for place in str(env.get(variable, "")).split(":") if place]
+        touching = next((one for one in writable for place in places if place.touches(one.lookup.real)), None)
+        if touching is not None:
+            yield Mistake(("mcpServers", name, "env", variable), _started_from("looks for programs", touching))
+    search = str(env.get("PATH") or os.environ.get("PATH", os.defpath))
     command = os.path.join(folder, command) if "/" in command else command
-    looked_at = [os.path.abspath(part) for part in str(search).split(":")]
-    looked_at += [command] if "/" in command else []
+    looked_at = [command if "/" in command else os.path.abspath(place) for place in search.split(":")]
+    needs: list[str] = []
     try:
-        looked_at += find_program(command, listed, start, str(search)).looked_at
+        program = find_program(command, listed, start, search)
+        looked_at += program.looked_at
+        needs += (look_up(need).real for need in program.needs)
     except (OSError, ValueError):
         pass  # there is none: it will not be started either
-    for found in map(look_up, dict.fromkeys(looked_at)):
-        touching = next((one for one in writable if found.touches(one.lookup.real)), None)
-        if touching is not None:
-            yield Mistake(("mcpServers", name, "command"), _started_from("is found, or needs files,", touching))
+    lookups = [look_up(path) for path in dict.fromkeys(looked_at)]
+    for one in writable:
+        real = one.lookup.real
+        if any(path.touches(real) for path in lookups) or any(is_within(real, need) for need in needs):
+            yield Mistake(("mcpServers", name, "command"), _started_from("is found, or needs files,", one))
             return
 
 

@@ -168,13 +168,19 @@ class SandboxRules(Block):
         default=(), description="Files and folders it may read, beside its own program. Relative to this file."
     )
     write: tuple[PathText, ...] = Field(
-        default=(), description="Files and folders it may read and write. Relative to this file."
+        default=(),
+        description="Files and folders it may read and write. Relative to this file. No program, and no path of a `read`, "
+        "`write` or `roots`, may lie in one; nor may anything that decides what is allowed.",
     )
     processes: Whole = Field(
         default=_SANDBOX.processes, ge=1, le=65_536, description="How many processes and threads it may have."
     )
     memory_bytes: Whole = Field(
-        default=_SANDBOX.memory_bytes, ge=1 << 20, le=1 << 40, description="How much data each process may hold in memory."
+        default=_SANDBOX.memory_bytes,
+        ge=1 << 20,
+        le=1 << 40,
+        description="How much private memory each process may have (RLIMIT_DATA). Memory that can be shared (shared "
+        "mappings, memfd, System V) is not counted: only a cgroup bounds that.",
     )
     file_bytes: Whole = Field(
         default=_SANDBOX.file_bytes, ge=0, le=1 << 40, description="How large each file that it writes may be."

@@ -33,7 +33,8 @@ class Sandbox:
     """What a process may use of this machine: its own programs, private temporary files, and besides only what is here.
 
     `read` and `write` are absolute paths that the process sees where they are. The bounds hold for all its processes
-    together (`processes`) or for each of them; bytes.
+    together (`processes`) or for each of them; bytes. `memory_bytes` is of private memory: what can be shared does not
+    count.
     """
 
     network: bool = False

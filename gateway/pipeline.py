@@ -173,6 +173,7 @@ class Gateway:
             case Prior(of, result, note, resolved_by, redacted):
                 evidence = EvidenceRef.of_result(capability, of, None)
                 delivery = deliver(result, decision.obligations)
+                self.runs.sends(call.scope, orjson.loads(call.arguments))
                 receipt = await self.journal.replay(Replay(call, decision, of, evidence))
                 self._remember(call, delivery, evidence)
                 return Replayed(delivery.result, receipt, note, Told(evidence, delivery), resolved_by, redacted)
@@ -208,6 +209,7 @@ class Gateway:
             with anyio.CancelScope(shield=grant.needs_intent):
                 with step("begin"):
                     await self.journal.begin(grant, flow)
+                    self.runs.sends(call.scope, orjson.loads(call.arguments))
                 pending.begun()
                 started = self.clock.monotonic()
                 try:
@@ -285,8 +287,8 @@ class Gateway:
             refusal = await self.journal.register_intent(call) if has_run(call.run) else NO_RUN
             if refusal is not None:
                 return refusal
+            self.runs.register(call.scope, request.intent)
             memory = self.runs.of(call.scope)
-            memory.intent = request.intent
         if not memory.evidence.keys() >= set(request.cites):
             return EVIDENCE_UNKNOWN
         cited = tuple(memory.evidence[ref] for ref in dict.fromkeys(request.cites))

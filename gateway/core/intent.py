@@ -16,6 +16,7 @@ from gateway.core.canonical import NotCanonical, canonical
 from gateway.core.fields import values_at
 from gateway.core.occurrence import Reading, Sought, reading
 
+MAX_BYTES = 64 * 1024  # as canonical JSON
 MAX_TASK_BYTES = 16 * 1024
 MAX_TOOLS = 64
 MAX_POINTERS = 32
@@ -38,6 +39,11 @@ class Intent:
     document: bytes
     task: Reading | None
     tools: Mapping[str, Allowed] | None
+
+    @property
+    def size(self) -> int:
+        """About how many characters of memory it takes: its document, and its constraints made of it."""
+        return 2 * len(self.document) + (0 if self.task is None else self.task.size)
 
     def mentions(self, value: Sought) -> bool:
         """Whether a value occurs in the task's text."""
@@ -82,6 +88,8 @@ def read_intent(document: Any) -> Intent:
         data = canonical(document)
     except (NotCanonical, UnicodeError):
         raise BadIntent("it has no canonical form") from None
+    if len(data) > MAX_BYTES:
+        raise BadIntent(f"it has at most {MAX_BYTES} bytes")
     return Intent(data, None if task is None else reading(iter((task,))), tools)
 
 

@@ -1,20 +1,22 @@
 """Whether a value occurs in a text: strict enough that a policy can rely on a yes.
 
-Both sides are brought to one form: NFKC, case folded, white space collapsed. In it a mark stands at every edge of every
-token, so that a value occurs only as whole tokens: `smith@bank.example` does not occur in `john.smith@bank.example`, nor 50
-in 500.
+Both sides are brought to one form: NFC, lower case, white space collapsed. In it a mark stands at every edge of every token,
+so that a value occurs only as whole tokens: `smith@bank.example` does not occur in `john.smith@bank.example`, nor 50 in 500.
+What runs is the value, not its form. So nothing looser is done to either, such as to take ß for ss or ² for 2: a value that
+NFKC would change, or with white space around it, occurs nowhere.
 
 * a token ends at white space, and at a comma that is not between two digits
 * quotes, brackets and currency signs around it, what ends a sentence, and `'s` have an edge of their own; within a token
   they are part of it: `/tmp/` does not occur in `/tmp/{id}`
-* a number occurs where a token is the same decimal number; commas may group its thousands: 1,000.50 is 1000.5
+* a number occurs where a token is the same decimal number; commas group its thousands beside a currency sign or before
+  decimals: 1,000.50 is 1000.5. Elsewhere 100,200 may be two numbers, and is none
 * an ISO date also occurs where its month is written as an English word: May 15th, 2024. Nothing else is converted
 * of a text that is too long only whole tokens are kept: half a token would be another value
 """
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -22,8 +24,9 @@ from typing import Any
 
 import orjson
 
+from gateway.core.echo import Repeated
+
 MAX_CHARS = 64 * 1024  # of one reading, and of a value that is looked for
-MIN_WITHIN_CHARS = 4  # shorter tokens stand within any other
 
 _EDGE = "\x1f"  # white space to Python, so it is in no collapsed text
 _BETWEEN = "\x1e"  # likewise: nothing that is looked for reaches over it
@@ -71,15 +74,15 @@ class Sought:
 NOTHING = Sought()
 
 
-def reading(texts: Iterator[str], *, echoed: frozenset[str] = frozenset()) -> Reading:
-    """What can be looked for in these texts. Tokens that hold one of `echoed` are left out: they are not the texts' own."""
+def reading(texts: Iterator[str], *, repeated: Sequence[Repeated] = ()) -> Reading:
+    """What can be looked for in these texts. Tokens that one of `repeated` holds are not kept: they are not the texts' own."""
     marked: list[str] = []
     numbers: set[str] = set()
     left = MAX_CHARS
     for text in texts:
         form = _beginning(_form(_beginning(text, left)), left)
         left -= len(form) + 1
-        marked.append(_marked(form, numbers, echoed))
+        marked.append(_marked(form, numbers, repeated))
         if left <= 0:
             break
     return Reading(_BETWEEN.join(marked), frozenset(numbers))
@@ -90,7 +93,9 @@ def sought(value: Any) -> Sought:
     if type(value) in (int, float):
         number = _decimal(Decimal(repr(value)))
         return NOTHING if number is None else Sought(number=number)
-    if not isinstance(value, str) or len(value) > MAX_CHARS:
+    if not isinstance(value, str) or len(value) > MAX_CHARS or value != value.strip():
+        return NOTHING
+    if not value.isascii() and unicodedata.normalize("NFKC", value) != value:
         return NOTHING
     form = _form(value)
     if len(form) > MAX_CHARS or not any(_parts(match[0])[1] for match in _TOKEN.finditer(form)):
@@ -102,19 +107,18 @@ def sought(value: Any) -> Sought:
     return Sought(tuple(spellings), number)
 
 
-def tokens(texts: Iterator[str]) -> frozenset[str]:
-    """The tokens of these texts, numbers among them in their one form."""
-    found: set[str] = set()
+def count_tokens(texts: Iterator[str], most: int) -> int:
+    """How many words these texts have, counted up to one more than `most`."""
+    count = 0
     for text in texts:
-        for match in _TOKEN.finditer(_form(text)):
-            core = _parts(match[0])[1]
-            if core:
-                found.add(_number(core) or core)
-    return frozenset(found)
+        count += len(text.split(maxsplit=most + 1))
+        if count > most:
+            return most + 1
+    return count
 
 
 def texts_of(document: Any) -> Iterator[str]:
-    """Every string, name and number in a JSON document; of a string that is JSON of an object or array, what is in it."""
+    """Every string, name and number in a JSON document, in its order; of a string that is JSON of an object or array, what is in it."""
     waiting = [document]
     while waiting:
         value = waiting.pop()
@@ -126,9 +130,9 @@ def texts_of(document: Any) -> Iterator[str]:
                 waiting.append(inner)
         elif isinstance(value, dict):
             yield from value
-            waiting.extend(value.values())
+            waiting.extend(reversed(value.values()))
         elif isinstance(value, list):
-            waiting.extend(value)
+            waiting.extend(reversed(value))
         elif type(value) in (int, float):
             number = _decimal(Decimal(repr(value)))
             if number is not None:
@@ -167,34 +171,28 @@ def _beginning(text: str, most: int) -> str:
 
 def _form(text: str) -> str:
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", text)
-    text = " ".join(text.casefold().split())
-    return text if text.isascii() else unicodedata.normalize("NFKC", text)
+        text = unicodedata.normalize("NFC", text)
+    text = " ".join(text.lower().split())
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
-def _marked(form: str, numbers: set[str], echoed: frozenset[str] = frozenset()) -> str:
+def _marked(form: str, numbers: set[str], repeated: Sequence[Repeated] = ()) -> str:
     parts: list[str] = []
     done = 0
     for match in _TOKEN.finditer(form):
         before, core, after = _parts(match[0])
-        number = _number(core)
         parts.append(form[done : match.start()])
         done = match.end()
-        if echoed and _repeats(core, number, echoed):
+        if repeated and core and any(one.holds(core) for one in repeated):
             parts.append(_BETWEEN)
             continue
+        number = _number(core, (*before, *after) if "," in core else ())
         if number is not None:
             numbers.add(number)
         parts.append(_EDGE)
         parts.append(_EDGE.join((*before, core, *after)))
         parts.append(_EDGE)
     return "".join([*parts, form[done:]])
-
-
-def _repeats(core: str, number: str | None, echoed: frozenset[str]) -> bool:
-    if core in echoed or (number is not None and number in echoed):
-        return True
-    return any(len(token) >= MIN_WITHIN_CHARS and token in core for token in echoed)
 
 
 def _parts(token: str) -> tuple[str, str, tuple[str, ...]]:
@@ -207,8 +205,11 @@ def _parts(token: str) -> tuple[str, str, tuple[str, ...]]:
     return token[: len(token) - len(bare)], core, after
 
 
-def _number(core: str) -> str | None:
+def _number(core: str, around: tuple[str, ...]) -> str | None:
+    """The number that a token is. `around`: what stands at a core with commas; a currency sign there says that they group."""
     if len(core) > _MAX_NUMBER_CHARS or _NUMBER.fullmatch(core) is None:
+        return None
+    if "," in core and "." not in core and not any(char in _CURRENCY for char in around):
         return None
     return _decimal(Decimal(core.replace(",", "")))
 

@@ -11,15 +11,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.core.capability import TrustLevel
+from gateway.core.echo import Sent
 from gateway.core.evidence import EvidenceRef
 from gateway.core.intent import Intent
-from gateway.core.occurrence import Reading, Sought, reading, texts_of, tokens
+from gateway.core.occurrence import Reading, Sought, count_tokens, reading, sought, texts_of
 
 MAX_RUNS = 4096
 MAX_RUN_CHARS = 256 * 1024  # of the texts of one trust level
 MAX_CHARS = 32 * 1024 * 1024
 MAX_EVIDENCE = 256
-MAX_ECHOED = 64
+MAX_ECHOED = 64  # words of one call that its result is read beside
 
 
 @dataclass(slots=True)
@@ -43,18 +44,29 @@ class Corpus:
 
 @dataclass(slots=True)
 class RunMemory:
-    """One run's. `intent` is set once it is registered; `calls` counts them all."""
+    """One run's. `intent` is set once it is registered; `calls` counts them all; `sent`: what was not known when it was sent."""
 
     intent: Intent | None = None
     calls: int = 0
     trusted: Corpus = field(default_factory=Corpus)
     untrusted: Corpus = field(default_factory=Corpus)
+    sent: Sent = field(default_factory=Sent)
     evidence: OrderedDict[str, EvidenceRef] = field(default_factory=OrderedDict)
 
     @property
     def size(self) -> int:
         """About how many characters it takes."""
-        return self.trusted.size + self.untrusted.size
+        intent = 0 if self.intent is None else self.intent.size
+        return self.trusted.size + self.untrusted.size + self.sent.size + intent
+
+    def unknown_texts(self, arguments: dict[str, Any]) -> list[str]:
+        """The texts among arguments that neither the intent nor a trusted result of the run holds as they are."""
+        texts = list(texts_of(arguments))
+        return texts if len(texts) > MAX_ECHOED else [text for text in texts if not self._vouches_for(text)]
+
+    def _vouches_for(self, text: str) -> bool:
+        value = sought(text)
+        return (self.intent is not None and self.intent.mentions(value)) or self.trusted.holds(value)
 
 
 class Pending:
@@ -92,22 +104,40 @@ class Runs:
         self._bound()
         return memory
 
-    def read(self, scope: str, result: dict[str, Any], evidence: EvidenceRef, arguments: dict[str, Any]) -> None:
-        """The run has this result now. What a tool repeats of its own arguments is known from nowhere by that.
+    def register(self, scope: str, intent: Intent) -> None:
+        """The run is for this: it is registered durably."""
+        memory = self.of(scope)
+        before = memory.size
+        memory.intent = intent
+        self._chars += memory.size - before
+        self._bound()
 
-        A result of a call with many words in its arguments teaches nothing: it may repeat them in some other form.
+    def sends(self, scope: str, arguments: dict[str, Any]) -> None:
+        """A call is about to be sent, or was: from now on no trusted result makes known what was not known of it."""
+        memory = self.of(scope)
+        before = memory.size
+        memory.sent.add(memory.unknown_texts(arguments))
+        self._chars += memory.size - before
+        self._bound()
+
+    def read(self, scope: str, result: dict[str, Any], evidence: EvidenceRef, arguments: dict[str, Any]) -> None:
+        """The run has this result now, of a call with these arguments, which it sent (`sends`).
+
+        A trusted result teaches nothing that the run sent; that of a call with many words, nothing at all: it may repeat them
+        in some other form.
         """
         memory = self.of(scope)
         memory.evidence[evidence.ref] = evidence
         while len(memory.evidence) > MAX_EVIDENCE:
             memory.evidence.popitem(last=False)
         before = memory.size
-        if evidence.trust_level is TrustLevel.TRUSTED:
-            echoed = tokens(texts_of(arguments))
-            if len(echoed) <= MAX_ECHOED:
-                memory.trusted.add(reading(texts_of(result), echoed=echoed))
-        else:
+        if evidence.trust_level is not TrustLevel.TRUSTED:
             memory.untrusted.add(reading(texts_of(result)))
+        elif count_tokens(texts_of(arguments), MAX_ECHOED) <= MAX_ECHOED:
+            own = Sent()
+            own.add(memory.unknown_texts(arguments), words=True)
+            repeated = [sent.repeated() for sent in (own, memory.sent)]
+            memory.trusted.add(reading(texts_of(result), repeated=[one for one in repeated if one is not None]))
         self._chars += memory.size - before
         self._bound()
 

@@ -1,5 +1,6 @@
 """Whether a value occurs in a text: whole tokens, in one form, and nothing that only looks like it."""
 
+import unicodedata
 from datetime import date
 from typing import Any
 
@@ -7,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.occurrence import MAX_CHARS, reading, sought, texts_of, tokens
+from gateway.core.occurrence import MAX_CHARS, reading, sought, texts_of
 
-WORD = st.text(st.characters(whitelist_categories=("Lu", "Ll", "Nd")), min_size=1, max_size=12)
+WORD = st.text(st.characters(whitelist_categories=("Lu", "Ll", "Nd")), min_size=1, max_size=12).filter(
+    lambda word: unicodedata.normalize("NFKC", word) == word
+)
 
 
 def occurs(value: Any, *texts: str) -> bool:
@@ -24,7 +27,6 @@ def occurs(value: Any, *texts: str) -> bool:
         ("bill-december-2023.txt", "Pay the bill 'bill-december-2023.txt' for me!"),
         ("Spotify", "What did I pay for Spotify's family plan?"),
         ("a new  phone", "Buy (a new\nphone)."),
-        ("ＵＳ122000000121212121212", "account US122000000121212121212."),
         ("$50", 'it says "$50".'),
         ("2024-05-15", "on May 15th, 2024, at noon"),
         ("2024-05-15", "on 15 May 2024"),
@@ -36,7 +38,10 @@ def occurs(value: Any, *texts: str) -> bool:
         ("1000.50", "$1,000.50"),
         ("Emma", "name,mail\nEmma,emma@x.example"),
         (0.1, "0.10"),
-        ("straße", "Die STRASSE"),
+        ("straße", "Die Straße"),
+        ("café", "the cafe\u0301"),
+        (1120500.5, "1,120,500.50"),
+        (1120500, "€1,120,500"),
     ],
 )
 def test_it_occurs(value: Any, text: str) -> None:
@@ -67,6 +72,19 @@ def test_it_occurs(value: Any, text: str) -> None:
         (float("1e300"), "1e300"),
         ("evil\u200b.example", "evil.example"),
         ("е@x.example", "e@x.example"),  # the first is Cyrillic
+        ("info@straße.example", "info@strasse.example"),
+        ("info@νόμος.example", "info@νόμοσ.example"),
+        ("ＵＳ122000000121212121212", "account US122000000121212121212."),
+        ("ＵＳ122", "account ＵＳ122"),
+        ("ﬁle.txt", "file.txt"),
+        ("file.txt", "ﬁle.txt"),
+        ("102", "10² m"),
+        (102, "10² m"),
+        ("bob\u00a0x", "bob x"),
+        ("/tmp/x\n", "/tmp/x"),
+        (" /tmp/x", "/tmp/x"),
+        (1120500, "1,120,500"),
+        (100200, "see items 100,200"),
     ],
 )
 def test_it_does_not_occur(value: Any, text: str) -> None:
@@ -84,10 +102,9 @@ def test_any_run_of_whole_words_occurs_and_no_proper_part_of_a_word_does(words: 
     start = data.draw(st.integers(0, len(words) - 1))
     end = data.draw(st.integers(start + 1, len(words)))
     assert occurs(" ".join(words[start:end]), text)
-    form = tokens(iter(words))
     word = data.draw(st.sampled_from(words))
     part = word[: data.draw(st.integers(1, len(word)))]
-    if not tokens(iter([part])) & form:
+    if part.lower() not in {word.lower() for word in words}:
         assert not occurs(part, text)
 
 
@@ -100,16 +117,14 @@ def test_what_occurs_stands_in_the_text_as_it_is_but_for_case_and_space(before: 
 
 
 def _plain(text: str) -> str:
-    import unicodedata
-
-    folded = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
-    return unicodedata.normalize("NFKC", folded)
+    lower = " ".join(unicodedata.normalize("NFC", text).lower().split())
+    return unicodedata.normalize("NFC", lower)
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**9), max_value=10**9, places=2), st.data())
 def test_a_number_occurs_in_its_common_spellings_and_in_no_other_number(number: Any, data: st.DataObject) -> None:
     value = float(number)
-    for spelled in (f"{number}", f"{number:,}", f"${number}" if number >= 0 else f"{number}"):
+    for spelled in (f"{number}", f"{number:,.2f}", f"${number}" if number >= 0 else f"{number}"):
         assert occurs(value, f"send {spelled} now")
     other = data.draw(st.decimals(min_value=-(10**9), max_value=10**9, places=2, allow_nan=False))
     if other != number:
@@ -137,13 +152,3 @@ def test_json_within_a_text_is_read_as_json() -> None:
     for value in ("DE893", 12.5, "a@x.example"):
         assert found.holds(sought(value))
     assert not found.holds(sought("DE89"))
-
-
-def test_a_result_does_not_make_its_calls_own_arguments_known() -> None:
-    echoed = tokens(texts_of({"to": "evil@x.example", "amount": 50, "id": "ab"}))
-    found = reading(iter(["No such user: mailto:evil@x.example, 50.00 for ab or abc; known: bob@x.example"]), echoed=echoed)
-    for value in ("evil@x.example", "mailto:evil@x.example", 50, "ab"):
-        assert not found.holds(sought(value))
-    for value in ("bob@x.example", "abc", "No such user"):
-        assert found.holds(sought(value))
-    assert not found.holds(sought("for ab or abc"))

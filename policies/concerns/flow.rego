@@ -42,7 +42,7 @@ causes contains {
 
 causes contains {
 	"code": "flow.unknown_origin",
-	"message": "An argument came neither from the run's intent nor from anything trusted. Use such values, or have a person approve.",
+	"message": "An argument came neither from the run's intent nor from anything trusted, or none did. Have a person approve.",
 } if {
 	doubtful
 	data.sealgate.concerns.intent.registered
@@ -66,6 +66,22 @@ vouched if {
 	every leaf in input.context.provenance.leaves {
 		harmless(leaf)
 	}
+	tied
+}
+
+# METADATA
+# title: Whether the call has to do with the intent
+# description: >-
+#   The intent names its tool, or something in it comes from the intent or from a trusted result. A call without arguments, or
+#   with what the definition says alone, is not what a task in words spoke of.
+tied if is_array(input.context.intent.tools)
+
+tied if {
+	some leaf in input.context.provenance.leaves
+	leaf.role != "content"
+	is_array(leaf.origins)
+	some origin in leaf.origins
+	origin in {"intent", "trusted"}
 }
 
 harmless(leaf) if leaf.role == "content"

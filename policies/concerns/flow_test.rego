@@ -48,6 +48,27 @@ test_a_registered_task_covers_what_it_vouches_for if {
 	decide(tainted("local_write", {"tools": null, "fulfilled": true}, {"leaves": [leaf("path", ["intent"])]})).effect == "allow"
 }
 
+in_words := {"tools": null, "fulfilled": true}
+
+words(list) := decide(tainted("local_write", in_words, {"leaves": list}))
+
+test_a_task_in_words_does_not_cover_a_call_of_which_it_says_nothing if {
+	asked(words([]), ["flow.unknown_origin"])
+	asked(words([leaf("path", ["definition"])]), ["flow.unknown_origin"])
+	asked(words([leaf("content", ["intent", "trusted"])]), ["flow.unknown_origin"])
+	asked(words([leaf("content", ["intent"]), leaf(null, ["definition"])]), ["flow.unknown_origin"])
+}
+
+test_a_task_in_words_covers_a_call_with_one_value_of_its_own_or_a_trusted_one if {
+	words([leaf("path", ["intent"]), leaf(null, ["definition"])]).effect == "allow"
+	words([leaf(null, ["trusted"]), leaf("content", [])]).effect == "allow"
+}
+
+test_a_tool_that_the_intent_names_needs_no_argument if {
+	leaves([]).effect == "allow"
+	leaves([leaf(null, ["definition"])]).effect == "allow"
+}
+
 test_being_covered_takes_only_this_doubt_away if {
 	asked(decide(tainted("destructive", named, {})), ["destructive.approval_required"])
 	asked(decide(tainted("delegated", named, {})), ["delegated.own_approval"])

@@ -124,29 +124,34 @@ class Gateway:
             return Denied(call, await refuse(Refusal(run, request, call, capability)))
 
         with step("flow"):
-            turn = await self._turn(call, request)
+            turn = self._turn(call, request)
         if isinstance(turn, Reason):
             return Denied((turn,), await refuse(Refusal(run, request, (turn,), capability)))
+
+        modified: Modified | None = None
+        changes = 0
         with self.runs.effect(call.scope, may_have_one=capability.mode.has_effect) as pending:
-            return await self._settled(turn, pending)
+            while True:
+                try:
+                    ended = await self._governed(turn, pending)
+                except FlowChanged:  # nothing was begun, and nothing of it recorded: it is decided anew
+                    changes += 1
+                    if changes > MOST_CHANGES:
+                        raise
+                    continue
+                if not isinstance(ended, _Instead):
+                    return ended if modified is None else replace(ended, modified=modified)
+                turn, modified = ended.turn, ended.modified  # once only: a changed call is not changed again
 
-    async def _settled(self, turn: "_Turn", pending: Pending) -> Outcome:
-        """Decide and run; anew where the run became stricter between the decision and its use."""
-        for _ in range(MOST_CHANGES):
-            try:
-                return await self._governed(turn, pending)
-            except FlowChanged:  # nothing was begun
-                pass
-        return await self._governed(turn, pending)
-
-    async def _governed(self, turn: "_Turn", pending: Pending) -> Outcome:
-        """The rest of a call, from the decision on. Raises `FlowChanged` where it did not begin and must be decided anew."""
+    async def _governed(self, turn: "_Turn", pending: Pending) -> "Outcome | _Instead":
+        """The rest of a call, from the decision on; or the call that policy wants instead, when it is recorded that this one
+        does not run. Raises `FlowChanged` where it was not begun, since the run changed after the decision."""
         step, refuse = self.observer.step, self.journal.refuse
         run, request, call, capability = turn.call.run, turn.request, turn.call, turn.call.capability
 
         with step("decide"):
             compensated = self.journal.compensated(call)
-            flow = self.journal.flow(call)
+            flow = self.journal.flow(call).with_intent(call.intent)  # registered below, unless the call is denied
             decision = await self.policy.decide(call, self._circumstances(turn, flow, pending.ahead, compensated))
         refused = _Refusals(run, request, call, decision)
         if decision.effect is Effect.DENY:
@@ -161,17 +166,26 @@ class Gateway:
             if isinstance(instead, Reason):
                 return Denied((instead,), await refuse(refused.because(instead)))
             if instead is not turn:
-                return await self._instead(refused, instead, tuple(decision.obligations.modify), pending)
+                await refuse(refused.because(MODIFIED, modified_into=instead.call.envelope_id))
+                return _Instead(instead, Modified(call.envelope_id, tuple(decision.obligations.modify)))
         question = self._question(call, decision, compensated)
         unanswerable = None if question is None else question.unanswerable()
         if unanswerable is not None:
             return Denied((unanswerable,), await refuse(refused.because(unanswerable)))
 
+        if request.intent is not None:
+            with step("register"):
+                refusal = await self.journal.register_intent(call)
+            if refusal is not None:
+                return Denied((refusal,), await refuse(refused.because(refusal)))
+            self.runs.register(call.scope, request.intent)
+
         with step("reserve"):
             reservation = await self.journal.reserve(call, decision, question)
         match reservation:
             case Prior(of, result, note, resolved_by, redacted):
-                evidence = EvidenceRef.of_result(capability, of, None)
+                # What somebody else told of a lost call is not the tool's own word.
+                evidence = EvidenceRef.of_result(capability, of, None, doubted=resolved_by is not None)
                 delivery = deliver(result, decision.obligations)
                 self.runs.sends(call.scope, orjson.loads(call.arguments))
                 receipt = await self.journal.replay(Replay(call, decision, of, evidence))
@@ -280,15 +294,13 @@ class Gateway:
 
     # --- the run that a call belongs to ---
 
-    async def _turn(self, call: SealedCall, request: ToolRequest) -> "_Turn | Reason":
-        """The call's place in its run: what it says the run is for is kept, what it cites is looked up. Or why not."""
+    def _turn(self, call: SealedCall, request: ToolRequest) -> "_Turn | Reason":
+        """The call's place in its run: what it says the run is for may be registered, what it cites is there. Or why not."""
         memory = self.runs.of(call.scope)
-        if request.intent is not None:
-            refusal = await self.journal.register_intent(call) if has_run(call.run) else NO_RUN
+        if call.intent is not None:
+            refusal = self.journal.flow(call).why_not(call.intent) if has_run(call.run) else NO_RUN
             if refusal is not None:
                 return refusal
-            self.runs.register(call.scope, request.intent)
-            memory = self.runs.of(call.scope)
         if not memory.evidence.keys() >= set(request.cites):
             return EVIDENCE_UNKNOWN
         cited = tuple(memory.evidence[ref] for ref in dict.fromkeys(request.cites))
@@ -299,16 +311,18 @@ class Gateway:
     def _circumstances(
         self, turn: "_Turn", flow: Flow, effects_ahead: int, compensated: Compensated | None
     ) -> Circumstances:
-        """What policy is told beside the call. A run whose intent is forgotten counts as tainted, and as one without any."""
+        """What policy is told beside the call. A run whose intent is forgotten counts as tainted, and its intent as one that
+        allows nothing, until it is sent again."""
         call, capability = turn.call, turn.call.capability
         memory = self.runs.of(call.scope)
-        intent = None if flow.intent is None else memory.intent
-        tainted = flow.tainted or (flow.intent is not None and intent is None)
-        sources, told = Provenance(tainted), None
+        intent = None if flow.intent is None else turn.request.intent or memory.intent
+        forgotten = flow.intent is not None and intent is None
+        tainted = flow.tainted or forgotten
+        sources, told = Provenance(tainted), IntentTold((), fulfilled=False) if forgotten else None
         if capability.mode.has_effect or intent is not None:
             arguments = orjson.loads(call.arguments)
             if capability.mode.has_effect:
-                leaves = provenance(arguments, capability, memory)
+                leaves = provenance(arguments, capability, memory, intent)
                 sources = Provenance(tainted, complete=leaves is not None, leaves=tuple(leaves or ()))
             if intent is not None:
                 told = IntentTold(
@@ -353,12 +367,6 @@ class Gateway:
             return turn
         return replace(turn, request=request, call=replace(sealed, cited=call.cited))
 
-    async def _instead(self, refused: "_Refusals", turn: "_Turn", pointers: tuple[str, ...], pending: Pending) -> Outcome:
-        """Record that the call as it was made does not run, and govern the other one."""
-        original = refused.call.envelope_id
-        await self.journal.refuse(refused.because(MODIFIED, modified_into=turn.call.envelope_id))
-        return replace(await self._settled(turn, pending), modified=Modified(original, pointers))
-
 
 _NOTHING = Delivery({})
 
@@ -391,6 +399,14 @@ class _Turn:
     call: SealedCall
     recent_calls: int
     run_calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Instead:
+    """The call that is to be decided in place of another one."""
+
+    turn: _Turn
+    modified: Modified
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """One string, number, boolean or null among the arguments, by its JSON pointer."""
+    """One string, number, boolean, null, empty object or empty list among the arguments, by its JSON pointer."""
 
     pointer: str
     role: FieldRole | None
@@ -70,8 +70,8 @@ class Circumstances:
     Attributes:
         recent_calls: the principal's calls of the last minute
         compensated: the call that this one undoes, if it undoes one
-        run_calls: earlier calls of the run, or of the principal where there is no run
-        run_effects: how many of them had, or may have had, an effect
+        run_calls: earlier calls of the run, or of the caller where there is no run; counted in memory: a restart begins anew
+        run_effects: how many effects it had, or may have had; counted in the journal
         cited: the trust levels of the evidence that the call cites, one for each citation of this run's own results
     """
 

@@ -1,13 +1,13 @@
 """What a run sent to tools, so that a trusted tool which repeats it teaches nothing by that.
 
 Sent is what was not known when it was sent: who may make a tool say a value must not make it a known one. Forms are compared
-generously here (NFKC, case folded, percent codes opened), since a yes only ever keeps a token from being learned. A token of a
-result repeats what was sent where
+generously here (NFKC, case folded, percent codes opened), since a yes only ever keeps a token from being learned. A token of
+a result repeats what was sent where
 
 * it is, or is a part of, what one call sent, its texts put together in their order
 * it is a number, or holds nothing but one, whose digits were sent, with whatever sign
-* it holds a token that was sent; of those that earlier calls sent only tokens that are more than one plain word: a word stands
-  in many names
+* it holds a token that was sent; of those that earlier calls sent only tokens that are more than one plain word: a word
+  stands in many names
 """
 
 import re

@@ -1,11 +1,13 @@
 """The durable state of one run: has it read what is not to be believed, how many effects it had, what it said it is for.
 
-A run here is the widest thing that one memory belongs to: the run the client declared, else its handshake session, else the
-principal; always within one tenant and principal. A restart must not make a tainted run look clean, so this is kept in the
-journal, each change in the transaction of the entry that tells of its cause. It only ever becomes stricter.
+A run here is what one memory belongs to: the run the client declared, else the caller. A caller is the whole chain,
+principal and actors, within one tenant: two agents of one user share nothing. A session is no run, since whoever ends it
+begins clean. A restart must not make a tainted run look clean, so this is kept in the journal, each change in the
+transaction of the entry that tells of its cause. Of a declared run it only ever becomes stricter. A caller that declares
+none has no other way to begin anew: its taint ends a day after the last untrusted result.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 
@@ -20,7 +22,7 @@ LATE = Reason(
 CHANGED = Reason("intent.changed", "This run registered another intent before. Send that one, or start a new run.")
 NO_RUN = Reason(
     "intent.no_run",
-    'An intent belongs to a run: send _meta["dev.sealgate/run"] with a run_id, or use a session.',
+    'An intent belongs to a run: send _meta["dev.sealgate/run"] with a run_id.',
 )
 
 
@@ -36,6 +38,10 @@ class Flow:
         """Whether a decision on this state still holds in the state of `now`."""
         return (self.tainted, self.intent) == (now.tainted, now.intent)
 
+    def with_intent(self, intent: str | None) -> "Flow":
+        """The state once this intent is registered, too."""
+        return self if intent is None else replace(self, intent=intent)
+
     def why_not(self, intent: str) -> Reason | None:
         """Why this intent cannot be registered; None where it can, or was."""
         if self.intent is not None:
@@ -43,21 +49,22 @@ class Flow:
         return LATE if self.tainted else None
 
 
-MOST_CHANGES = 2
-"""How often the state of a run can change what a decision stands on: it becomes tainted, it registers its intent."""
+MOST_CHANGES = 3
+"""How often the state of a run may change under a decision: it is tainted, its taint ends, an intent is registered."""
+
+RENEWED_SECONDS = 3600
+"""A caller's taint is written anew at most so often."""
+
+FADES_SECONDS = 24 * 3600 + RENEWED_SECONDS
+"""So long after it was written last, the taint of a caller without a run ends: at least a day after the last result."""
 
 
 def has_run(run: RunContext) -> bool:
-    """Whether the memory is a run's or a session's own, and not the principal's."""
-    return run.run_id is not None or run.session_id is not None
+    """Whether the memory is a run's own, and not the caller's."""
+    return run.run_id is not None
 
 
 def scope_of(key: CommitmentKey, run: RunContext) -> str:
     """The name of the memory that a call belongs to: a digest under the tenant's key, since a run's name may tell things."""
-    if run.run_id is not None:
-        named = ["run", run.run_id]
-    elif run.session_id is not None:
-        named = ["session", run.session_id]
-    else:
-        named = ["principal"]
-    return key.digest("flow", orjson.dumps([str(run.principal), *named]))
+    named = ["caller"] if run.run_id is None else ["run", run.run_id]
+    return key.digest("flow", orjson.dumps([run.principal_chain, *named]))

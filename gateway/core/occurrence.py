@@ -75,7 +75,7 @@ NOTHING = Sought()
 
 
 def reading(texts: Iterator[str], *, repeated: Sequence[Repeated] = ()) -> Reading:
-    """What can be looked for in these texts. Tokens that one of `repeated` holds are not kept: they are not the texts' own."""
+    """What can be looked for in these texts. Tokens that one of `repeated` holds are not the texts' own, and left out."""
     marked: list[str] = []
     numbers: set[str] = set()
     left = MAX_CHARS
@@ -118,7 +118,7 @@ def count_tokens(texts: Iterator[str], most: int) -> int:
 
 
 def texts_of(document: Any) -> Iterator[str]:
-    """Every string, name and number in a JSON document, in its order; of a string that is JSON of an object or array, what is in it."""
+    """Each text, name and number in a JSON document, in order; of a text that is a JSON object or array, what is in it."""
     waiting = [document]
     while waiting:
         value = waiting.pop()
@@ -206,7 +206,7 @@ def _parts(token: str) -> tuple[str, str, tuple[str, ...]]:
 
 
 def _number(core: str, around: tuple[str, ...]) -> str | None:
-    """The number that a token is. `around`: what stands at a core with commas; a currency sign there says that they group."""
+    """The number that a token is. `around`: what stands at a core with commas; a currency sign says that they group."""
     if len(core) > _MAX_NUMBER_CHARS or _NUMBER.fullmatch(core) is None:
         return None
     if "," in core and "." not in core and not any(char in _CURRENCY for char in around):

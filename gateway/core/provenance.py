@@ -7,7 +7,8 @@ An origin is stated only where it is certain (`occurrence.py`, `declared.py`):
 * `definition`: the pinned definition says it itself
 
 True, false and null are too common to be recognised in a text: only `intent`'s constraints and `definition` are theirs. A
-name that the schema does not declare is a leaf like a value. A value made up of several known ones is not known.
+name that the schema does not declare is a leaf like a value, and so is an empty object or list: sending it does what the
+tool makes of nothing. A value made up of several known ones is not known.
 """
 
 from collections.abc import Iterator
@@ -17,19 +18,22 @@ from gateway.core.capability import Capability, Classification
 from gateway.core.circumstances import Leaf, Origin
 from gateway.core.declared import Place, top
 from gateway.core.fields import FieldRole, values_at
+from gateway.core.intent import Intent
 from gateway.core.occurrence import sought
 from gateway.core.run_memory import RunMemory
 
 MAX_LEAVES = 256
 
 
-def provenance(arguments: dict[str, Any], capability: Capability, memory: RunMemory) -> list[Leaf] | None:
+def provenance(
+    arguments: dict[str, Any], capability: Capability, memory: RunMemory, intent: Intent | None
+) -> list[Leaf] | None:
     """The leaves of the arguments of one call; None where there are more than `MAX_LEAVES`.
 
-    `memory`: what the call's run has read, and what it is for.
+    `memory`: what the call's run has read; `intent`: what it is for.
     """
-    named = frozenset() if memory.intent is None else memory.intent.allows(capability.id, arguments)
-    walk = _Walk(_roles(arguments, capability.classification), memory, named)
+    named = frozenset() if intent is None else intent.allows(capability.id, arguments)
+    walk = _Walk(_roles(arguments, capability.classification), memory, intent, named)
     place = top(capability.definition.document["inputSchema"])
     leaves: list[Leaf] = []
     for leaf in walk.leaves("", arguments, place, None, defined=False):
@@ -42,15 +46,19 @@ def provenance(arguments: dict[str, Any], capability: Capability, memory: RunMem
 class _Walk:
     """One walk over arguments. Depth is bounded by the parser."""
 
-    def __init__(self, roles: dict[str, FieldRole], memory: RunMemory, named: frozenset[str]) -> None:
+    def __init__(self, roles: dict[str, FieldRole], memory: RunMemory, intent: Intent | None, named: frozenset[str]) -> None:
         self._roles = roles
         self._memory = memory
+        self._intent = intent
         self._named = named
 
     def leaves(self, pointer: str, value: Any, place: Place, role: FieldRole | None, *, defined: bool) -> Iterator[Leaf]:
         role = self._roles.get(pointer, role)
         defined = defined or place.defines(value)
-        if isinstance(value, dict):
+        if value in ({}, []):
+            if pointer:
+                yield Leaf(pointer, role, self._of(pointer, value, defined=defined))
+        elif isinstance(value, dict):
             for name, member in value.items():
                 below = f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
                 if not place.declares(name) and not defined:
@@ -60,17 +68,20 @@ class _Walk:
             for index, element in enumerate(value):
                 yield from self.leaves(f"{pointer}/{index}", element, place.element(index), role, defined=defined)
         else:
-            origins = set(self._seen(value))
-            if defined:
-                origins.add(Origin.DEFINITION)
-            if pointer in self._named:
-                origins.add(Origin.INTENT)
-            yield Leaf(pointer, role, frozenset(origins))
+            yield Leaf(pointer, role, self._of(pointer, value, defined=defined))
+
+    def _of(self, pointer: str, value: Any, *, defined: bool) -> frozenset[Origin]:
+        origins = set(self._seen(value))
+        if defined:
+            origins.add(Origin.DEFINITION)
+        if pointer in self._named:
+            origins.add(Origin.INTENT)
+        return frozenset(origins)
 
     def _seen(self, value: Any) -> frozenset[Origin]:
         looked_for = sought(value)
         found = set()
-        if self._memory.intent is not None and self._memory.intent.mentions(looked_for):
+        if self._intent is not None and self._intent.mentions(looked_for):
             found.add(Origin.INTENT)
         if self._memory.trusted.holds(looked_for):
             found.add(Origin.TRUSTED)

@@ -44,7 +44,7 @@ class Corpus:
 
 @dataclass(slots=True)
 class RunMemory:
-    """One run's. `intent` is set once it is registered; `calls` counts them all; `sent`: what was not known when it was sent."""
+    """One run's. `intent` is set once it is registered; `calls` counts them all; `sent`: what was not known by then."""
 
     intent: Intent | None = None
     calls: int = 0
@@ -123,8 +123,8 @@ class Runs:
     def read(self, scope: str, result: dict[str, Any], evidence: EvidenceRef, arguments: dict[str, Any]) -> None:
         """The run has this result now, of a call with these arguments, which it sent (`sends`).
 
-        A trusted result teaches nothing that the run sent; that of a call with many words, nothing at all: it may repeat them
-        in some other form.
+        A trusted result teaches nothing that the run sent; that of a call with many words, nothing at all: it may repeat
+        them in some other form.
         """
         memory = self.of(scope)
         memory.evidence[evidence.ref] = evidence

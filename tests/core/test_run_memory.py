@@ -101,7 +101,7 @@ def test_whatever_is_read_no_leaf_is_vouched_for_by_what_is_not_trusted(
 ) -> None:
     runs = Runs()
     runs.read("run", {"structuredContent": result}, ref("1", trust), {})
-    leaves = provenance(arguments, capability(Call(declares=())), runs.of("run"))
+    leaves = provenance(arguments, capability(Call(declares=())), runs.of("run"), None)
     assert leaves is not None
     for leaf in leaves:
         assert Origin.INTENT not in leaf.origins
@@ -114,7 +114,7 @@ def test_a_value_that_a_trusted_result_holds_as_it_is_is_known(result: dict[str,
     assume(unicodedata.normalize("NFKC", leaf) == leaf)
     runs = Runs()
     runs.read("run", {"structuredContent": {**result, "leaf": leaf}}, ref("1"), {})
-    (found,) = provenance({"text": leaf}, capability(Call()), runs.of("run")) or []
+    (found,) = provenance({"text": leaf}, capability(Call()), runs.of("run"), None) or []
     assert found.origins == {Origin.TRUSTED}
 
 
@@ -122,7 +122,7 @@ def test_the_role_of_a_leaf_is_that_of_the_nearest_declared_place_and_never_cont
     tool = capability(Call(declares=("a", "text")))
     fields = {FieldRole.CONTENT: ("/a", "/text"), FieldRole.PATH: ("/a/*/path", "/text")}
     tool = replace(tool, classification=replace(tool.classification, fields=fields))
-    leaves = provenance({"a": [{"path": "x", "body": "y"}], "text": "z"}, tool, RunMemory()) or []
+    leaves = provenance({"a": [{"path": "x", "body": "y"}], "text": "z"}, tool, RunMemory(), None) or []
     roles = {(leaf.pointer, leaf.role) for leaf in leaves}
     assert roles == {
         ("/a/0/path", FieldRole.PATH),

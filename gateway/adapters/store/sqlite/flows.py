@@ -6,20 +6,27 @@ Rows stay as long as the log: a run whose row were dropped would look clean. The
 import apsw
 
 from gateway.core.call import SealedCall
-from gateway.core.flow import Flow
+from gateway.core.flow import FADES_SECONDS, RENEWED_SECONDS, Flow, has_run
+from gateway.core.ports import Clock
 
 
-def flow_row(db: apsw.Connection, scope: str) -> Flow:
-    """The state of a run; of one that has no row, the first state there is."""
-    row = db.execute("SELECT tainted_at IS NOT NULL, effects, intent FROM flows WHERE scope = ?", (scope,)).fetchone()
-    return Flow() if row is None else Flow(bool(row[0]), int(row[1]), None if row[2] is None else str(row[2]))
+def flow_row(db: apsw.Connection, call: SealedCall, clock: Clock) -> Flow:
+    """The state of the call's run; of one that has no row, the first state there is."""
+    row = db.execute("SELECT tainted_at, effects, intent FROM flows WHERE scope = ?", (call.scope,)).fetchone()
+    if row is None:
+        return Flow()
+    tainted_at, effects, intent = row
+    tainted = tainted_at is not None and (has_run(call.run) or str(tainted_at) > clock.later(-FADES_SECONDS))
+    return Flow(tainted, int(effects), None if intent is None else str(intent))
 
 
-def taint(db: apsw.Connection, call: SealedCall, now: str) -> None:
+def taint(db: apsw.Connection, call: SealedCall, clock: Clock) -> None:
     """The call's run has read a result that is not to be believed."""
+    now = clock.now()
     _make(db, call, now)
     db.execute(
-        "UPDATE flows SET tainted_at = ?1, updated_at = ?1 WHERE scope = ?2 AND tainted_at IS NULL", (now, call.scope)
+        "UPDATE flows SET tainted_at = ?1, updated_at = ?1 WHERE scope = ?2 AND (tainted_at IS NULL OR tainted_at < ?3)",
+        (now, call.scope, clock.later(-RENEWED_SECONDS)),
     )
 
 

@@ -141,15 +141,15 @@ class SqliteJournal:
         return compensated(call, rows.call_of(self._reader, call.compensates))
 
     def flow(self, call: SealedCall) -> Flow:
-        return flow_row(self._reader, call.scope)
+        return flow_row(self._reader, call, self._clock)
 
     async def register_intent(self, call: SealedCall) -> Reason | None:
-        if call.intent is None or flow_row(self._reader, call.scope).intent == call.intent:
+        if call.intent is None or flow_row(self._reader, call, self._clock).intent == call.intent:
             return None
         intent = call.intent
 
         def work(transaction: Transaction) -> Reason | None:
-            refusal = flow_row(transaction.db, call.scope).why_not(intent)
+            refusal = flow_row(transaction.db, call, self._clock).why_not(intent)
             if refusal is None:
                 put_intent(transaction.db, call, self._clock.now())
             return refusal
@@ -179,7 +179,7 @@ class SqliteJournal:
         arguments, seen = seal_arguments(key, call), seal_input(key, call, grant.decision)
 
         def work(transaction: Transaction) -> int:
-            if decided_on is not None and not decided_on.is_as_strict_as(flow_row(transaction.db, call.scope)):
+            if decided_on is not None and not decided_on.is_as_strict_as(flow_row(transaction.db, call, self._clock)):
                 raise FlowChanged("the run became stricter after this call was decided")
             approval_id = None if grant.approved is None else self.questions.spend(transaction, grant.approved)
             row = self._take(transaction, call, State.STARTED, approval_id)
@@ -402,7 +402,7 @@ class SqliteJournal:
     def _is_read(self, transaction: Transaction, call: SealedCall, evidence: EvidenceRef) -> None:
         """The call's run has this result from now on: whatever of it is begun later was decided on that."""
         if evidence.trust_level is not TrustLevel.TRUSTED:
-            taint(transaction.db, call, self._clock.now())
+            taint(transaction.db, call, self._clock)
 
     def _put(self, transaction: Transaction, found: CallRow | None, row: CallRow) -> None:
         """Replace what was found. What was done once is not overwritten by another call: it keeps a row of its own."""

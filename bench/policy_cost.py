@@ -118,7 +118,7 @@ class _Side:
 
 async def _side(tools: int, core: int) -> _Side:
     library = load_bundle(default_policies())
-    bundle = PolicyBundle(library.modules, {}, {"sealgate": {"settings": _settings(tools)}}, library.revision)
+    bundle = PolicyBundle(library.modules, {}, orjson.dumps({"sealgate": {"settings": _settings(tools)}}), library.revision)
     process = await PolicyProcess.start(lambda ended: None)
     os.sched_setaffinity(process.pid, {core})
     await process.load(bundle, SECONDS)

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -162,7 +162,9 @@ async def assemble(
         )
         keep_seconds = settings.configuration.retention.results_days * 86_400
         watching = policy.in_force.watch()
-        works = _sweep(journal), _forget(journal, clock, keep_seconds), watching, webhooks.run()
+        works = [_sweep(journal), _forget(journal, clock, keep_seconds), watching]
+        if hooks:
+            works.append(webhooks.run())
         async with _background(*works):
             yield Assembled(gateway, control, upstreams, elicitation, catalogue, keys, policy.engine, in_doubt)
 
@@ -370,14 +372,23 @@ async def _forget(journal: SqliteJournal, clock: SystemClock, keep_seconds: floa
 
 
 @asynccontextmanager
-async def _background(*works: Any) -> AsyncIterator[None]:
-    tasks = [asyncio.ensure_future(work) for work in works]
+async def _background(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Works that go on until this is left. One that ends by itself is told as an error: nobody does it any more."""
+    tasks = [asyncio.create_task(work, name=getattr(work, "__qualname__", None)) for work in works]
+    for task in tasks:
+        task.add_done_callback(_ended)
     try:
         yield
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _ended(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        error = task.exception()
+        _log.error("background_work_ended", work=task.get_name(), cause=None if error is None else repr(error)[:300])
 
 
 def _boot(settings: Settings, keys: KeyRing, clock: SystemClock, engine: _Engine, catalogue: Catalogue) -> Record:

@@ -93,7 +93,7 @@ async def _embedded(bundle: PolicyBundle, situation: Situation) -> AsyncIterator
     process = await PolicyProcess.start(lambda ended: None)
     try:
         data = {"sealgate": {} if situation.settings is None else {"settings": situation.settings}}
-        await process.load(PolicyBundle(bundle.modules, {}, data, bundle.revision), SECONDS)
+        await process.load(PolicyBundle(bundle.modules, {}, orjson.dumps(data), bundle.revision), SECONDS)
         process.patience = SECONDS
         yield process
     finally:

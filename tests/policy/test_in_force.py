@@ -13,6 +13,7 @@ from gateway.adapters.policy.kept import KEEP_BUNDLES
 from gateway.adapters.policy.manifest import Manifest
 from tests.policy.conftest import OpaServer
 from tests.policy.governed import config, governed, read, write_policy
+from tests.policy.hostile import nested_names
 from tests.running import ModernClient, RunningGateway, free_port, until
 
 
@@ -180,6 +181,29 @@ def test_the_gateway_does_not_start_with_a_bundle_that_is_not_signed_by_the_key(
         assert gateway.process is not None
         assert gateway.process.wait(timeout=30) == 2
         assert said in gateway.output
+
+
+def test_a_hostile_archive_ends_no_watch(tmp_path: Path, policies: Path, key: Path) -> None:
+    bundle = tmp_path / "policies.tar.gz"
+    put(bundle, policies, "first", key)
+    with governed(tmp_path, SIGNED) as (gateway, client):
+        nested = tmp_path / "nested"
+        nested.write_bytes(nested_names())
+        nested.replace(bundle)
+        until(lambda: "no sound tar archive" in gateway.output, what="the refusal")
+        assert read(client)["outcome"] == "completed"
+        write_policy(policies, "deny", "v2")
+        put(bundle, policies, "second", key)
+        becomes(client, denied("v2"))
+
+
+def test_the_watch_goes_on_when_what_it_watches_was_away(tmp_path: Path, policies: Path) -> None:
+    with governed(tmp_path, "path: policies") as (gateway, client):
+        policies.rename(tmp_path / "away")
+        until(lambda: "policy_reload_refused" in gateway.output, what="the refusal")
+        assert read(client)["outcome"] == "completed"
+        write_policy(policies, "deny", "v2")
+        becomes(client, denied("v2"))
 
 
 # --- engine opa ---

@@ -24,7 +24,9 @@ SETTINGS = {  # which deny nothing: the calls below are made on a Thursday
     **{name: {} for name in ("approvals", "budgets", "constraints", "downgrades", "results")},
     "pin_egress": True,
 }
-WHOLE = replace(BUNDLE, data={"sealgate": {"settings": {**BUNDLE.data["sealgate"]["settings"], **SETTINGS}}})
+WHOLE = replace(
+    BUNDLE, written_data=orjson.dumps({"sealgate": {"settings": {**BUNDLE.data["sealgate"]["settings"], **SETTINGS}}})
+)
 """The library with every concern switched on."""
 
 IMPORTED = re.compile(r"^import data\.(?:\w+\.)*(\w+)$", re.MULTILINE)
@@ -118,7 +120,8 @@ HOUSE = 'package sealgate.authz\n\nobligations.max_result_bytes := 4096 if input
 @pytest.mark.parametrize(("size", "effect"), [(4096, "allow"), (8192, "deny")])
 async def test_rules_that_bind_the_gateway_differently_deny(opa_binary: str, tmp_path: Path, size: int, effect: str) -> None:
     settings = {**BUNDLE.data["sealgate"]["settings"], "results": {"smoke__test": {"max_bytes": size}}}
-    bundle = replace(BUNDLE, modules={**BUNDLE.modules, "house.rego": HOUSE}, data={"sealgate": {"settings": settings}})
+    data = orjson.dumps({"sealgate": {"settings": settings}})
+    bundle = replace(BUNDLE, modules={**BUNDLE.modules, "house.rego": HOUSE}, written_data=data)
     call = smoke_call("tiers/read_only.rego")
     assert await embedded(bundle, call) == opa(opa_binary, tmp_path, bundle, call) == effect
 

@@ -23,6 +23,7 @@ from gateway.adapters.policy.signature import load_verification_key, sign_files
 from gateway.cli.policy import app
 from gateway.core.errors import ConfigError
 from tests.policy.conftest import OpaServer
+from tests.policy.hostile import nested_names
 from tests.running import free_port
 
 pytestmark = pytest.mark.anyio
@@ -359,7 +360,7 @@ def test_a_name_that_comes_twice_is_refused_however_it_is_written(tmp_path: Path
 def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:
     bomb = gzip.compress(bytes(MAX_BYTES + 1))
     assert len(bomb) < 1 << 20
-    with pytest.raises(ConfigError, match="larger than 64 MiB unpacked"):
+    with pytest.raises(ConfigError, match="larger than 8 MiB unpacked"):
         read_archive(bomb, tmp_path)
 
 
@@ -413,3 +414,31 @@ async def test_a_bundle_fills_only_its_roots(tmp_path: Path) -> None:
     other = load_bundle(write(tmp_path / "module.tar.gz", {**narrow, "other.rego": b"package other\n"}))
     with pytest.raises(ConfigError, match=r"roots do not permit data\.other"):
         await start_checked(other, 5.0)
+
+
+# --- what is made to break its reader ---
+
+
+def test_names_that_nest_are_refused(tmp_path: Path, keys: Keys) -> None:
+    path = tmp_path / "b.tar.gz"
+    path.write_bytes(nested_names())
+    with pytest.raises(ConfigError, match="no sound tar archive"):
+        load_signed(path, keys)
+
+
+@pytest.mark.parametrize("name", ["data.json", ".manifest", ".signatures.json", "authz.rego"])
+@pytest.mark.parametrize(
+    "text", [b'{"a":' * 100_000, b"[" * 100_000, b'{"a":1' + b"0" * 100_000 + b"}"], ids=["object", "list", "number"]
+)
+def test_what_is_too_deep_or_too_long_is_refused_signed_or_not(tmp_path: Path, keys: Keys, name: str, text: bytes) -> None:
+    files = {**FILES, ".signatures.json": signed(tmp_path, keys)[".signatures.json"], name: text}
+    with pytest.raises(ConfigError):
+        load_signed(write(tmp_path / "b.tar.gz", files), keys)
+    with pytest.raises(ConfigError):
+        load_bundle(write(tmp_path / "b.tar.gz", {"authz.rego": POLICY, **files, "data.json": text}))
+
+
+def test_nothing_is_parsed_of_what_the_signature_does_not_list(tmp_path: Path, keys: Keys) -> None:
+    files = signed(tmp_path, keys) | {"data.json": b"no JSON", "extra/data.json": b"no JSON"}
+    with pytest.raises(ConfigError, match=r"extra/data\.json was added"):
+        load_signed(write(tmp_path / "b.tar.gz", files), keys)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gateway.core.errors import ConfigError
 
-MAX_BYTES = 64 << 20  # unpacked
+MAX_BYTES = 8 << 20  # unpacked; twice as much stalls calls for 0.1 s when it is handed to the policy process
 MAX_FILES = 10_000
 MAX_NAME_CHARS = 512
 _PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE)
@@ -25,14 +25,14 @@ def read_archive(packed: bytes, path: Path) -> dict[str, bytes]:
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(packed)) as unpacking:
             unpacked = unpacking.read(MAX_BYTES + 1)
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, EOFError, zlib.error, MemoryError) as error:
         raise ConfigError(f"{path}: is no gzipped archive: {error}", hint=HINT) from error
     if len(unpacked) > MAX_BYTES:
         raise ConfigError(f"{path}: is larger than {MAX_BYTES >> 20} MiB unpacked", hint="Policies must be small.")
     try:
         return _files(unpacked, path)
-    except (tarfile.TarError, OSError, ValueError, OverflowError) as error:
-        raise ConfigError(f"{path}: is no sound tar archive: {error}", hint=HINT) from error
+    except (tarfile.TarError, OSError, ValueError, OverflowError, RecursionError, MemoryError) as error:
+        raise ConfigError(f"{path}: is no sound tar archive: {error}", hint=HINT) from error  # long names can nest
 
 
 def write_archive(files: Mapping[str, bytes]) -> bytes:

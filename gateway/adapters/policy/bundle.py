@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import jiter
+import orjson
 
-from gateway.adapters.policy.archive import read_archive, write_archive
+from gateway.adapters.policy.archive import MAX_BYTES, read_archive, write_archive
 from gateway.adapters.policy.manifest import Manifest, outside, read_manifest
 from gateway.adapters.policy.signature import (
     DATA_FILE,
@@ -26,7 +27,6 @@ from gateway.core.canonical import NotCanonical, canonical, digest
 from gateway.core.errors import ConfigError
 
 DATA_SUFFIXES = {".json", ".yaml", ".yml"}
-MAX_BYTES = 64 << 20
 PLAIN = Manifest()
 
 
@@ -34,21 +34,28 @@ PLAIN = Manifest()
 class PolicyBundle:
     """Modules and tests by their path within the folder; `revision` is the digest of modules and data, not of tests.
 
+    `written_data`: the canonical JSON of the policy data; a running gateway never parses it.
     `archive`: the very file it was read from, where it was read from one. `signed`: whether that has a signature at all.
     """
 
     modules: Mapping[str, str]
     tests: Mapping[str, str]
-    data: Mapping[str, Any]
+    written_data: bytes
     revision: str
     manifest: Manifest = PLAIN
     archive: bytes | None = field(default=None, repr=False)
     signed: bool = False
 
+    @property
+    def data(self) -> dict[str, Any]:
+        """The policy data, parsed anew."""
+        parsed: dict[str, Any] = orjson.loads(self.written_data)
+        return parsed
+
     def packed(self, manifest: Manifest | None = None, key: Path | None = None) -> bytes:
         """A bundle file of modules and data, without tests. `key`: a PEM file to sign with. Raises `ConfigError`."""
         files = {
-            DATA_FILE: canonical(dict(self.data)),
+            DATA_FILE: self.written_data,
             **{name: text.encode() for name, text in sorted(self.modules.items())},
             MANIFEST: (manifest or self.manifest).document(),
         }
@@ -77,7 +84,10 @@ def load_bundle(path: Path, key: VerificationKey | None = None) -> PolicyBundle:
                 f"{path}: is a folder, and policy.verification_key wants a signed bundle",
                 hint="Make one: sealgate policy build PATH --out FILE --key PRIVATE_PEM.",
             )
-        return _bundle(_folder_files(path), path)
+        try:
+            return _bundle(_folder_files(path), path)
+        except (RecursionError, MemoryError) as error:
+            raise ConfigError(f"{path}: holds what is too deep or too large", hint="Policies must be small.") from error
     if not path.is_file():
         raise ConfigError(
             f"{path}: there is no such folder or bundle", hint="Name the folder that holds your *.rego files, or a bundle."
@@ -87,6 +97,13 @@ def load_bundle(path: Path, key: VerificationKey | None = None) -> PolicyBundle:
 
 def open_bundle(packed: bytes, path: Path, key: VerificationKey | None = None) -> PolicyBundle:
     """The same of a bundle file that was read from `path`."""
+    try:
+        return _opened(packed, path, key)
+    except (RecursionError, MemoryError) as error:
+        raise ConfigError(f"{path}: is too deep or too large", hint="Policies must be small.") from error
+
+
+def _opened(packed: bytes, path: Path, key: VerificationKey | None) -> PolicyBundle:
     files = read_archive(packed, path)
     if key is not None:
         check_signature(files, key, path)
@@ -125,21 +142,25 @@ def _bundle(
     for where in outside(data, manifest.roots):
         raise ConfigError(f"{path}: its manifest's roots do not permit data at {where}", hint="Correct one of them.")
     try:
-        revision = digest({"modules": modules, "data": data})
+        revision, written = digest({"modules": modules, "data": data}), canonical(data)
     except NotCanonical as error:
         raise ConfigError(
             f"{path}: the policy data has no canonical form: {error}", hint="Write such numbers as strings."
         ) from error
-    return PolicyBundle(modules, tests, data, revision, manifest, archive, signed)
+    return PolicyBundle(modules, tests, written, revision, manifest, archive, signed)
 
 
 def _folder_files(path: Path) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
+    left = MAX_BYTES
     for file in sorted(path.rglob("*")):
         if not file.is_file():
             continue
         if file.suffix == ".rego" or file.name == DATA_FILE:
-            files[file.relative_to(path).as_posix()] = _bytes(file)
+            content = files[file.relative_to(path).as_posix()] = _bytes(file)
+            left -= len(content)
+            if left < 0:
+                raise ConfigError(f"{path}: holds more than {MAX_BYTES >> 20} MiB", hint="Policies must be small.")
         elif file.suffix in DATA_SUFFIXES:
             raise ConfigError(
                 f"{file}: only {DATA_FILE} holds policy data",

@@ -14,6 +14,7 @@ import orjson
 from gateway.adapters.policy.bundle import PolicyBundle
 from gateway.adapters.policy.probes import Probe, probes
 from gateway.adapters.policy.process import Fault, PolicyProcess
+from gateway.core.canonical import canonical
 from gateway.core.decision import Effect, Verdict, failed_verdict, read_verdict
 from gateway.core.errors import ConfigError
 
@@ -60,7 +61,7 @@ async def explain(bundle: PolicyBundle, seen: dict[str, Any]) -> Explanation:
     trying = _Trying(bundle, seen)
     try:
         verdict, covered = await trying.with_coverage()
-        changes = await trying.all(probes(seen, dict(bundle.data)), verdict)
+        changes = await trying.all(probes(seen, bundle.data), verdict)
     finally:
         await trying.stop()
     rulings = tuple(Ruling(one.code, one.message, tuple(_places(bundle, covered, one.code))) for one in verdict.reasons)
@@ -116,7 +117,7 @@ class _Trying:
 
     async def _try(self, probe: Probe, verdict: Verdict) -> Change | None:
         self.tried += 1
-        bundle = self._bundle if probe.data is None else replace(self._bundle, data=probe.data)
+        bundle = self._bundle if probe.data is None else replace(self._bundle, written_data=canonical(probe.data))
         try:
             answer = await self._ask(b"D", bundle, self._seen if probe.input is None else probe.input)
         except ConfigError:  # such data does not load

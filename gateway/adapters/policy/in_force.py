@@ -17,12 +17,16 @@ import watchfiles
 from gateway.adapters.policy.bundle import PolicyBundle, load_bundle
 from gateway.adapters.policy.kept import History, KeptPolicies, RollBack, Term
 from gateway.adapters.policy.opa import OpaEngine
-from gateway.adapters.policy.signature import VerificationKey, load_verification_key
+from gateway.adapters.policy.reading import read_apart
+from gateway.adapters.policy.signature import load_verification_key
 from gateway.core.errors import ConfigError, GatewayError, StoreFault
 from gateway.core.ports import Clock
 
 LOOK_MS = 3000
 MIN_PREFIX_CHARS = 6
+MAX_CAUSE_CHARS = 300
+
+Look = tuple[tuple[str, int, int, int, int], ...]
 
 _log = structlog.get_logger("sealgate.policy")
 
@@ -38,11 +42,7 @@ class PolicySource:
     key_path: Path | None = None
     enforced: bool = True
 
-    def key(self) -> VerificationKey | None:
-        """Raises `ConfigError`."""
-        return None if self.key_path is None else load_verification_key(self.key_path)
-
-    def look(self) -> tuple[tuple[str, int, int, int], ...]:
+    def look(self) -> Look:
         """What changes when a file does, mostly: cheap enough for every few seconds. Empty where nothing is there."""
         files = sorted(self.path.rglob("*")) if self.path.is_dir() else [self.path]
         found = []
@@ -51,14 +51,19 @@ class PolicySource:
                 told = file.stat()
             except OSError:
                 continue
-            found.append((str(file), told.st_ino, told.st_size, told.st_mtime_ns))
+            found.append((str(file), told.st_ino, told.st_size, told.st_mtime_ns, told.st_ctime_ns))
         return tuple(found)
 
-    def load(self) -> PolicyBundle:
-        """Read anew. Raises `ConfigError`, also for a signature that nobody would check."""
-        key = self.key()
-        bundle = load_bundle(self.path, key)
-        if self.enforced and bundle.signed and key is None:
+    def load(self, *, running: bool = True) -> PolicyBundle:
+        """Read anew; in a process of its own while the gateway is running, since calls are decided meanwhile.
+
+        Raises `ConfigError`, also for a signature that nobody would check.
+        """
+        if running:
+            bundle = read_apart(self.path, self.key_path)
+        else:
+            bundle = load_bundle(self.path, None if self.key_path is None else load_verification_key(self.key_path))
+        if self.enforced and bundle.signed and self.key_path is None:
             raise ConfigError(
                 f"{self.path}: is signed, and nothing says by whom it must be",
                 hint="Name the public key as policy.verification_key in gateway.yaml.",
@@ -85,13 +90,16 @@ class InForce:
         self._one = asyncio.Lock()
         self._engine: Engine
         self._configured = ""  # the revision at the source when it was last loaded
+        self._looked: Look | None = None
+        self._seen = ""  # what was there when it was last looked at: a revision, or why it cannot be loaded
         self._name = ""
         self._history = History()
 
     def at_start(self) -> PolicyBundle:
         """The policies to start with. Raises `ConfigError`, `StoreFault`."""
-        configured = self._source.load()
-        self._configured = configured.revision
+        self._looked = self._source.look()
+        configured = self._source.load(running=False)
+        self._configured = self._seen = configured.revision
         self._history = self._kept.history()
         rolled = self._history.rolled_back
         if rolled is None:
@@ -101,7 +109,7 @@ class InForce:
             self._history = replace(self._history, rolled_back=None)
             return configured
         try:
-            return self._kept.bundle(self._history.terms[-1].revision, self._source.key())
+            return self._kept.bundle(self._history.terms[-1].revision, self._source.key_path)
         except ConfigError as error:
             raise ConfigError(
                 f"a roll-back is in force, and its policies cannot be loaded: {error.message}",
@@ -119,10 +127,10 @@ class InForce:
     async def reload(self) -> str:
         """Let what is configured decide from now on; ends a roll-back. Raises `ConfigError`: nothing changed then."""
         async with self._one:
+            looked = await asyncio.to_thread(self._source.look)
             bundle = await asyncio.to_thread(self._source.load)
-            await self._put(bundle, "reload", None)
-            self._configured = bundle.revision
-        _log.info("policy_loaded", revision=bundle.revision, name=bundle.manifest.revision)
+            await self._configure(bundle)
+            self._looked, self._seen = looked, bundle.revision
         return bundle.revision
 
     async def roll_back(self, which: str | None) -> str:
@@ -136,7 +144,7 @@ class InForce:
         """
         async with self._one:
             revision = self._chosen(which)
-            bundle = await asyncio.to_thread(lambda: self._kept.bundle(revision, self._source.key()))
+            bundle = await asyncio.to_thread(lambda: self._kept.bundle(revision, self._source.key_path))
             over = None if revision == self._configured else RollBack(self._configured, self._clock.now())
             await self._put(bundle, "rollback", over)
         _log.warning("policy_rolled_back", revision=revision, name=bundle.manifest.revision, over=self._configured)
@@ -151,28 +159,50 @@ class InForce:
         return {"revision": self._engine.revision, "name": self._name, "rolled_back": rolled}
 
     async def watch(self) -> None:
-        """Reload when what is configured changes. Looked at every few seconds as well: what was replaced tells nothing."""
-        seen = self._configured
-        looked: object = None
-        async for changed in watchfiles.awatch(self._source.path, step=200, rust_timeout=LOOK_MS, yield_on_timeout=True):
-            before, looked = looked, await asyncio.to_thread(self._source.look)
-            if not changed and looked == before:
-                continue
+        """Reload when what is configured changes. Looked at every few seconds as well: what was replaced tells nothing.
+
+        Ends only when it is cancelled: whatever goes wrong is told, and the next look may go well.
+        """
+        while True:
             try:
-                found = (await asyncio.to_thread(self._source.load)).revision
+                async for changed in watchfiles.awatch(
+                    self._source.path, step=200, rust_timeout=LOOK_MS, yield_on_timeout=True
+                ):
+                    await self._look(at_once=bool(changed))
+            except Exception as error:  # noqa: BLE001 - of the watched path, or of what is there
+                _log.error("policy_watch_failed", cause=f"{type(error).__name__}: {error}"[:MAX_CAUSE_CHARS])
+            await asyncio.sleep(LOOK_MS / 1000)
+
+    async def _look(self, *, at_once: bool) -> None:
+        """Put in force what is configured, if it changed. `at_once`: even where it looks as it did."""
+        async with self._one:
+            looked = await asyncio.to_thread(self._source.look)
+            if looked == self._looked and not at_once:
+                return
+            self._looked = looked
+            bundle: PolicyBundle | None = None
+            try:
+                bundle = await asyncio.to_thread(self._source.load)
+                found = bundle.revision
             except ConfigError as error:
                 found = error.message
-            if found in (seen, self._configured):
-                seen = found
-                continue
-            seen = found
+            known = found in (self._seen, self._configured)
+            self._seen = found
+            if known:
+                return
             try:
-                await self.reload()
+                if bundle is None:
+                    raise ConfigError(found)
+                await self._configure(bundle)
             except GatewayError as error:  # the old policies stay
                 _log.error("policy_reload_refused", kept=self._engine.revision, cause=error.message)
                 if isinstance(error, StoreFault):  # nothing is wrong with the new ones: try again
-                    seen = self._configured
-                    looked = None
+                    self._looked, self._seen = None, self._configured
+
+    async def _configure(self, bundle: PolicyBundle) -> None:
+        await self._put(bundle, "reload", None)
+        self._configured = bundle.revision
+        _log.info("policy_loaded", revision=bundle.revision, name=bundle.manifest.revision)
 
     async def _put(self, bundle: PolicyBundle, how: str, rolled_back: RollBack | None) -> None:
         await asyncio.to_thread(self._kept.keep, bundle)
@@ -231,7 +261,8 @@ class AtServer:
         return {"revision": self._engine.revision, "name": "", "rolled_back": None}
 
     async def watch(self) -> None:
-        """The engine watches the server itself."""
+        """The engine watches the server itself: there is nothing to do here, for as long as the gateway runs."""
+        await asyncio.Event().wait()
 
 
 def _named(which: str, revisions: Sequence[str], terms: Sequence[Term]) -> list[str]:

@@ -12,8 +12,8 @@ from typing import Any
 
 import orjson
 
-from gateway.adapters.policy.bundle import PolicyBundle, load_bundle
-from gateway.adapters.policy.signature import VerificationKey
+from gateway.adapters.policy.bundle import PolicyBundle
+from gateway.adapters.policy.reading import read_apart
 from gateway.core.errors import ConfigError, StoreFault
 
 KEEP_BUNDLES = 10
@@ -110,14 +110,17 @@ class KeptPolicies:
         except OSError as error:
             raise StoreFault(f"{self.folder}: policies cannot be removed: {error.strerror}") from error
 
-    def bundle(self, revision: str, key: VerificationKey | None = None) -> PolicyBundle:
-        """The kept policies of that revision. Raises `ConfigError` where they are gone, changed, or not signed by `key`."""
+    def bundle(self, revision: str, key_path: Path | None = None) -> PolicyBundle:
+        """The kept policies of that revision, read in a process of their own.
+
+        Raises `ConfigError` where they are gone, changed, or not signed by the key at `key_path`.
+        """
         file = self._file(revision)
         if not file.is_file():
             raise ConfigError(
                 f"the policies {revision} are not kept any more", hint=f"The last {KEEP_BUNDLES} are: sealgate policy list"
             )
-        bundle = load_bundle(file, key)
+        bundle = read_apart(file, key_path)
         if bundle.revision != revision:
             raise ConfigError(f"{file}: was changed: its digest is {bundle.revision}", hint="Remove it.")
         return bundle

@@ -110,7 +110,7 @@ class PolicyProcess(asyncio.Protocol):
         """Give a fresh worker its modules and data. Raises `ConfigError` with the file and line."""
         document = {
             "modules": dict(bundle.modules),
-            "data": dict(bundle.data),
+            "data": orjson.Fragment(bundle.written_data),
             "roots": bundle.manifest.roots,
             "entry_point": ENTRY_POINT,
         }

@@ -163,7 +163,11 @@ class Shadow:
 
     async def _look(self) -> None:
         while True:
-            await self.reload()
+            try:
+                await self.reload()
+            except Exception as error:  # noqa: BLE001 - whatever it was, the next look may go well
+                self._trouble = f"it cannot be looked at: {type(error).__name__}"
+                _log.error("policy_shadow_failed", cause=type(error).__name__)
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _compare_all(self) -> None:

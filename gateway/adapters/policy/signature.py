@@ -93,12 +93,14 @@ def check_signature(files: Mapping[str, bytes], key: VerificationKey, path: Path
         raise _refused(path, f"the signature does not hold under policy.verification_key: {error}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _refused(path, f"the signature is not of OPA's form: {error}") from error
-    for name, content in files.items():
-        if name == SIGNATURES:
-            continue
-        if name not in signed:
-            raise _refused(path, f"{name} was added: the signature does not list it")
-        digest, algorithm = signed.pop(name)
+    added, missing = files.keys() - signed.keys() - {SIGNATURES}, signed.keys() - files.keys() | signed.keys() & {SIGNATURES}
+    if added:
+        raise _refused(path, f"{min(added)} was added: the signature does not list it")
+    if missing:
+        raise _refused(path, f"{min(missing)} is missing: the signature lists it")
+    for name in sorted(signed, key=_structured):  # what must be parsed to be hashed comes last
+        content = files[name]
+        digest, algorithm = signed[name]
         if algorithm not in _HASHES:
             raise _refused(path, f"the signature hashes {name} with an algorithm that is not accepted")
         try:
@@ -107,8 +109,6 @@ def check_signature(files: Mapping[str, bytes], key: VerificationKey, path: Path
             raise _refused(path, f"{name} is no acceptable JSON: {error}") from error
         if found != digest:
             raise _refused(path, f"{name} is not what was signed")
-    if signed:
-        raise _refused(path, f"{min(signed)} is missing: the signature lists it")
 
 
 def _token(document: bytes) -> str:
@@ -129,8 +129,11 @@ def _strict(text: bytes) -> dict[str, Any]:
 
 
 def _hash(name: str, content: bytes, algorithm: str) -> str:
-    structured = name.rpartition("/")[2] in (DATA_FILE, MANIFEST)
-    return _HASHES[algorithm](_walked(content) if structured else content).hexdigest()
+    return _HASHES[algorithm](_walked(content) if _structured(name) else content).hexdigest()
+
+
+def _structured(name: str) -> bool:
+    return name.rpartition("/")[2] in (DATA_FILE, MANIFEST)
 
 
 class _Number(str):

@@ -115,13 +115,15 @@ class ApprovalRequest:
         )
 
     def is_for(self, call: SealedCall, decision: PolicyDecision) -> bool:
-        """Whether an answer to this request is an answer to what is asked now: same call, mode, policy and approvers."""
+        """Whether an answer to this request is an answer to what is asked now: same call, mode, policy and approvers, and no
+        doubt that the request did not name."""
         wanted = decision.obligations
         return (
             self.call_digest == call.call_digest
             and self.mode == call.capability.mode.value
             and self.policy_revision == decision.bundle_revision
             and self.required_approver == wanted.approver
+            and {reason.code for reason in decision.reasons} <= {reason.code for reason in self.reasons}
             and (self.quorum, self.routes, self.approve_for) == (wanted.quorum, wanted.routes, _reach(call, wanted))
         )
 

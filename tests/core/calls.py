@@ -88,9 +88,15 @@ def seal(call: Call, *, key: bytes = KEY, random: Callable[[int], bytes] = bytes
     return sealed
 
 
-def decide(effect: Effect, *, revision: str = "policy-1", obligations: dict[str, Any] | None = None) -> PolicyDecision:
-    """A decision of that effect."""
-    reasons = () if effect is Effect.ALLOW else (Reason("because", "It is so."),)
+def decide(
+    effect: Effect,
+    *,
+    revision: str = "policy-1",
+    obligations: dict[str, Any] | None = None,
+    because: tuple[str, ...] = ("because",),
+) -> PolicyDecision:
+    """A decision of that effect, for reasons of these codes."""
+    reasons = () if effect is Effect.ALLOW else tuple(Reason(code, "It is so.") for code in because)
     read = read_obligations(obligations or {}, str, asks=effect is Effect.ASK)
     return PolicyDecision("decision-1", "embedded", revision, effect, reasons, read)
 

@@ -191,6 +191,8 @@ def test_an_approval_grants_the_retry_of_its_call() -> None:
         (ASK, approved(ask_for(seal(Call(tool="other"))))),
         (ASK, approved(ask_for(CALL, decide(Effect.ASK, revision="policy-0")))),
         (decide(Effect.ASK, revision="policy-2"), approved()),
+        (decide(Effect.ASK, because=("because", "flow.unknown_origin")), approved()),
+        (decide(Effect.ASK, because=("another",)), approved()),
         (ALLOW, approved()),
     ],
 )
@@ -377,6 +379,13 @@ def test_other_obligations_are_another_question() -> None:
         assert ask_for(call, more).is_for(call, more)
         assert not ask_for(call, more).is_for(call, plain)
         assert not ask_for(call, plain).is_for(call, more)
+
+
+def test_a_request_holds_for_the_doubts_it_named_and_for_fewer() -> None:
+    both = decide(Effect.ASK, because=("because", "flow.unknown_origin"))
+    assert ask_for(CALL, both).is_for(CALL, both)
+    assert ask_for(CALL, both).is_for(CALL, ASK)
+    assert not ask_for(CALL, ASK).is_for(CALL, both)
 
 
 def test_what_policy_wants_of_approvers_survives_storage_and_is_signed() -> None:

@@ -7,7 +7,8 @@ accepts, and it cannot be made from a decision that did not allow, or from an ap
 Rules for an answer:
 
 * signed by a registered approver's key, over this request as it was shown
-* it came by a route that policy and the call's mode allow: above `network` an approver's own key signs, out of band
+* it came by a route that policy and the call's mode allow: an approver's own key signs, out of band, above `network` and where
+  policy wants an approver or a quorum and does not name elicitation
 * the request is pending and has not expired
 * the approver is no acting party of the call, and of a destructive call not its principal either
 * where policy names an approver or a circle of them, it is one of those; nobody answers twice, with another key neither
@@ -35,7 +36,7 @@ from gateway.core.secret_formats import without_secrets
 from gateway.core.sshsig import SshKey
 
 OUT_OF_BAND = frozenset({Route.CLI, Route.WEBHOOK})
-"""Routes by which an approver's own key signs. Elicitation is not: the client that answers may be the agent itself."""
+"""Routes by which an approver's own key signs. Elicitation is none: the client that answers may be the agent itself."""
 
 
 class ApprovalState(StrEnum):
@@ -54,7 +55,7 @@ class ApprovalRequest:
     Attributes:
         compensates: the call that this one undoes, if it undoes one
         quorum: how many different approvers must say yes, and who they may be; None: one, and anybody registered
-        routes: how an answer may come; empty: as the call's mode allows
+        routes: how an answer may come; empty: see `open_routes`
         approve_for: the widest yes that may be given; `run_id` is then the run that it would hold for
     """
 
@@ -149,9 +150,13 @@ class ApprovalRequest:
 
     @property
     def open_routes(self) -> frozenset[Route]:
-        """The routes by which an answer counts."""
+        """The routes by which an answer counts. Where policy wants somebody by name or number, it must name elicitation
+        itself: a client's word is a person's only to whoever says so."""
         of_mode = OUT_OF_BAND if ApprovalMode(self.mode) in _OWN_KEY else frozenset(Route)
-        return of_mode & self.routes if self.routes else of_mode
+        if self.routes:
+            return of_mode & self.routes
+        wants_people = self.required_approver is not None or self.quorum is not None
+        return OUT_OF_BAND if wants_people else of_mode
 
     def unanswerable(self) -> Reason | None:
         """Why nobody could ever approve it, whoever is registered; None where somebody may."""

@@ -255,11 +255,14 @@ def test_it_is_off_by_default(alice: Person, tmp_path: Any) -> None:
         assert outcome(asked(client, "off"))["outcome"] == "awaiting_approval"
 
 
-def test_policy_can_take_the_route_away_and_an_elicited_yes_can_be_one_of_two(alice: Person, tmp_path: Any) -> None:
+def test_policy_can_take_the_route_away_or_let_an_elicited_yes_be_one_of_two(alice: Person, tmp_path: Any) -> None:
     more = f"approvals: {{elicitation: true}}\npolicy: {{path: {write_policy(tmp_path)}}}\napprovers:\n{alice.listed()}"
     with boxed(tmp_path, more) as box, ModernClient(box.gateway) as client:
         assert outcome(asked(client, 'no || {"routes": ["cli"]}'))["outcome"] == "awaiting_approval"
-        two = 'two || {"quorum": {"count": 2}}'
+        for wanted in ('{"quorum": {"count": 1}}', '{"quorum": {"count": 2}}', '{"approver": "user:dev"}'):
+            assert outcome(asked(client, f"people || {wanted}"))["outcome"] == "awaiting_approval"
+            assert "requestState" not in asked(client, f"people || {wanted}")["result"]
+        two = 'two || {"quorum": {"count": 2}, "routes": ["cli", "elicitation"]}'
         state = asked(client, two)["result"]["requestState"]
         waiting = outcome(asked(client, two, **accepted(state)))
         assert waiting["outcome"] == "awaiting_approval"
@@ -273,7 +276,7 @@ def test_policy_can_take_the_route_away_and_an_elicited_yes_can_be_one_of_two(al
 
 def test_what_was_elicited_counts_no_more_when_the_operator_turns_it_off(alice: Person, tmp_path: Any) -> None:
     config = f"policy: {{path: {write_policy(tmp_path)}}}\napprovers:\n{alice.listed()}"
-    two = 'off || {"quorum": {"count": 2}}'
+    two = 'off || {"quorum": {"count": 2}, "routes": ["cli", "elicitation"]}'
     with boxed(tmp_path, "approvals: {elicitation: true}\n" + config) as box:
         with ModernClient(box.gateway) as client:
             approval_id = outcome(asked(client, two, **accepted(asked(client, two)["result"]["requestState"])))[

@@ -301,6 +301,16 @@ def test_a_route_that_policy_does_not_name_is_none() -> None:
     assert isinstance(check(BOB.sign(with_cli), request=with_cli), SignedAnswer)
 
 
+@pytest.mark.parametrize(
+    "wanted", [{"approver": str(ALICE)}, {"quorum": {"count": 1}}, {"quorum": {"count": 1, "of": [str(ALICE)]}}]
+)
+def test_where_policy_wants_people_a_clients_word_counts_only_if_policy_says_so(wanted: dict[str, Any]) -> None:
+    assert code(elicited(of_mode(ApprovalMode.NETWORK, **wanted))) == "approval.route"
+    assert code(elicited(of_mode(ApprovalMode.NETWORK, **wanted, routes=["cli"]))) == "approval.route"
+    assert code(elicited(of_mode(ApprovalMode.NETWORK, **wanted, routes=["elicitation"]))) == "counts"
+    assert code(elicited(of_mode(ApprovalMode.DESTRUCTIVE, **wanted, routes=["cli", "elicitation"]))) == "approval.route"
+
+
 def test_of_a_destructive_call_the_principal_is_no_approver_of_a_delegated_one_it_is() -> None:
     alice = person(str(ALICE))
     destructive, delegated = of_mode(ApprovalMode.DESTRUCTIVE), of_mode(ApprovalMode.DELEGATED)

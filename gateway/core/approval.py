@@ -7,8 +7,8 @@ accepts, and it cannot be made from a decision that did not allow, or from an ap
 Rules for an answer:
 
 * signed by a registered approver's key, over this request as it was shown
-* it came by a route that policy and the call's mode allow: an approver's own key signs, out of band, above `network` and where
-  policy wants an approver or a quorum and does not name elicitation
+* it came by a route that policy and the call's mode allow: an approver's own key signs, out of band, above `network`, and
+  where policy wants an approver or a quorum and does not name elicitation
 * the request is pending and has not expired
 * the approver is no acting party of the call, and of a destructive call not its principal either
 * where policy names an approver or a circle of them, it is one of those; nobody answers twice, with another key neither

@@ -2,7 +2,8 @@
 
 The text is JSON of the same document in printable ASCII and line breaks. Whatever else a string holds is spelled as JSON's
 own escape, so that no two different documents look the same: not by a look-alike letter, not by text that is hidden or
-runs the other way.
+runs the other way. So are the characters by which a client that renders Markdown or HTML would hide a part of the text,
+or make it look like something else.
 """
 
 import hashlib
@@ -12,10 +13,12 @@ from typing import Any
 
 from gateway.core.canonical import canonical
 
+_SPELLED = {ord(char): f"\\u{ord(char):04x}" for char in "<>&`\x7f"}
+
 
 def shown_arguments(document: Any) -> str:
     """The text. `json.loads` gives the document back."""
-    return json.dumps(document, indent=2, ensure_ascii=True).replace("\x7f", "\\u007f")  # outside of strings there is none
+    return _plain(json.dumps(document, indent=2, ensure_ascii=True))
 
 
 def shown_digest(document: Any) -> str:
@@ -25,22 +28,28 @@ def shown_digest(document: Any) -> str:
 
 def shown_word(text: str) -> str:
     """One word or name on one line, in the same characters, without the quotes."""
-    return json.dumps(text, ensure_ascii=True)[1:-1].replace("\x7f", "\\u007f")
+    return _plain(json.dumps(text, ensure_ascii=True)[1:-1])
+
+
+def _plain(text: str) -> str:
+    """JSON without what HTML and Markdown hide by: tags, entities, code, links. Outside of strings there is none of it."""
+    return text.translate(_SPELLED).replace("](", "]\\u0028")
 
 
 def shown_request(document: Mapping[str, Any]) -> list[str]:
     """Lines that tell a request as the daemon answers it: `request`, `state`, `answers`, `missing`, `arguments`."""
     request, arguments = document["request"], document["arguments"]
     undone = request.get("compensates")
+    chain = ", by ".join(map(shown_word, request["principal_chain"]))
     return [
-        f"approval   {request['approval_id']}  ({document['state']})",
-        f"tool       {request['capability_id']}  ({request['mode']})",
-        *([f"undoes     the call {undone['envelope_id']} of {undone.get('capability_id', '?')}"] if undone else []),
-        f"for        {' -> '.join(map(shown_word, request['principal_chain']))}  in tenant {request['tenant_id']}",
-        *(f"because    {shown_word(reason['message'])} [{reason['code']}]" for reason in request["reasons"]),
+        f"approval   {shown_word(request['approval_id'])}  ({document['state']})",
+        f"tool       {shown_word(request['capability_id'])}  ({request['mode']})",
+        *([_shown_undone(undone)] if undone else []),
+        f"for        {chain}  in tenant {shown_word(request['tenant_id'])}",
+        *(f"because    {shown_word(reason['message'])} [{shown_word(reason['code'])}]" for reason in request["reasons"]),
         f"asked      {request['requested_at']}, expires {request['expires_at']}",
         f"digest     {request['call_digest']}",
-        *(["approver   only " + request["required_approver"]] if request["required_approver"] else []),
+        *(["approver   only " + shown_word(request["required_approver"])] if request["required_approver"] else []),
         *_shown_answers(document),
         *(["routes     " + ", ".join(request["routes"])] if "routes" in request else []),
         *([f"reach      a yes may hold for all of run {shown_word(request['run_id'])}"] if "run_id" in request else []),
@@ -50,10 +59,14 @@ def shown_request(document: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _shown_undone(undone: Mapping[str, str]) -> str:
+    return f"undoes     the call {shown_word(undone['envelope_id'])} of {shown_word(undone.get('capability_id', '?'))}"
+
+
 def _shown_answers(document: Mapping[str, Any]) -> list[str]:
     quorum = document["request"].get("quorum")
-    lines = [f"approved   by {one['approver']}" for one in document["answers"] if one["answer"] == "approve"]
+    lines = [f"approved   by {shown_word(one['approver'])}" for one in document["answers"] if one["answer"] == "approve"]
     if quorum is None:
         return lines
-    circle = f" of {', '.join(quorum['of'])}" if quorum["of"] else ""
+    circle = f" of {', '.join(map(shown_word, quorum['of']))}" if quorum["of"] else ""
     return [f"quorum     {quorum['count']} different approvers{circle}; {document['missing']} still missing", *lines]

@@ -38,6 +38,9 @@ from gateway.core.shown import shown_request
 MAX_SHOWN_CHARS = 8_000
 """A longer call is not asked about here: a part of it is not what will run."""
 
+_FENCE = "```"
+"""A client that renders Markdown shows what is between as it is; nothing in what is shown holds a backtick."""
+
 _INVALID_PARAMS = -32602
 _ASKED = "approval"
 _SEALED_FOR = b"sealgate elicitation v1"
@@ -108,7 +111,7 @@ class Elicitation:
         if row.state is not ApprovalState.PENDING or not counts or any(one.approver == principal for one in row.answers):
             return None
         document = {**row.document(), "arguments": orjson.loads(arguments)}
-        text = "\n".join(["Approve exactly this call?", "", *shown_request(document)])
+        text = "\n".join(["Approve exactly this call?", "", _FENCE, *shown_request(document), _FENCE])
         if document["arguments"] is None or len(text) > MAX_SHOWN_CHARS:
             return None
         return text, row.request

@@ -1,7 +1,6 @@
 """A yes is about the doubts that were shown: where policy has another one meanwhile, a person is asked anew."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 

@@ -1,6 +1,7 @@
 """Asking the person at the client: the official SDK's client in both eras, and clients that lie."""
 
 import json
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,6 +12,7 @@ from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import ElicitRequestFormParams, ElicitResult
 
+from gateway.adapters.policy.bundle import default_policies
 from gateway.core.obligations import Route
 from tests.approvals.people import Person
 from tests.approvals.policies import write_policy
@@ -41,9 +43,16 @@ ENDS: dict[str, tuple[ElicitResult, dict[str, Any]]] = {
 
 @pytest.fixture(scope="module")
 def box(alice: Person, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
-    """A gateway that elicits, with the packaged policies: box__post is `network`, and asks for want of egress."""
-    more = "approvals: {elicitation: true}\napprovers:\n" + alice.listed()
-    with boxed(tmp_path_factory.mktemp("elicits"), more) as running:
+    """A gateway that elicits, with the packaged policies: box__post is `network`, and asks for want of egress.
+
+    These tests make many calls in a minute: that is no doubt here.
+    """
+    folder = tmp_path_factory.mktemp("elicits")
+    shutil.copytree(default_policies(), folder / "policies")
+    data = folder / "policies" / "data.json"
+    data.write_text(data.read_text().replace('"network_calls_per_minute": 60', '"network_calls_per_minute": 6000'))
+    more = f"approvals: {{elicitation: true}}\npolicy: {{path: {folder / 'policies'}}}\napprovers:\n{alice.listed()}"
+    with boxed(folder, more) as running:
         yield running
         assert running.faults() == []
         assert running.verified().problems == []
@@ -125,12 +134,15 @@ async def test_above_network_the_client_is_not_asked(box: Box, era: str, tool: s
 
 
 async def test_what_the_person_sees_is_what_will_run_and_cannot_deceive(box: Box) -> None:
-    said, seen = "pay\u202e 100\u200b\u0430\x7f\n\u001b[2J approve?", list[str]()
+    said, seen = "pay\u202e 100\u200b\u0430\x7f\n\u001b[2J <!-- --> <b> &lt; ``` [x](/y 'z') approve?", list[str]()
     async with sdk(box, "2026-07-28", ElicitResult(action="cancel"), seen) as client:
         waiting = await call(client, said)
     (message,) = seen
     assert set(message) <= set(map(chr, range(32, 127))) | {"\n"}
-    shown = json.loads(message.split("arguments  sha256:")[1].partition("\n")[2])
+    assert not set(message.replace("```", "")) & set("<>&`")
+    _, request, after = message.split("```")  # of which a client that renders Markdown hides nothing
+    assert after == ""
+    shown = json.loads(request.split("arguments  sha256:")[1].partition("\n")[2])
     assert shown == {"text": said}
     stored = box.json("approvals", "show", outcome(waiting)["approval_id"])
     assert stored["request"]["call_digest"] in message

@@ -14,7 +14,7 @@ from gateway.adapters.daemon import DaemonClient
 from gateway.cli.approver_keys import KeyChoice
 from gateway.cli.render import print_json, print_json_line, print_table, say, stdout
 from gateway.cli.target import JsonOption, StateOption, daemon, state_folder
-from gateway.core.answer import Answer, answer_payload
+from gateway.core.answer import Answer, answer_payload, bad_comment
 from gateway.core.errors import GatewayError
 from gateway.core.obligations import ApproveFor
 from gateway.core.secret_formats import without_secrets
@@ -44,7 +44,6 @@ SshKeyOption = Annotated[
 CommentOption = Annotated[str, typer.Option("--comment", help="Why; signed and kept with the answer.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 
-MAX_COMMENT_CHARS = 500
 _WHAT = {ApproveFor.ONCE: "exactly this call", ApproveFor.RUN: "this call, and any such call of its run until it expires"}
 
 
@@ -170,8 +169,9 @@ def _answer(
     yes: bool,
     reach: ApproveFor = ApproveFor.ONCE,
 ) -> None:
-    if len(comment) > MAX_COMMENT_CHARS:
-        raise GatewayError(f"a comment has at most {MAX_COMMENT_CHARS} characters", code="approval.comment_too_long")
+    unfit = bad_comment(comment)
+    if unfit is not None:
+        raise GatewayError(unfit.message, code=unfit.code)
     comment, secrets = without_secrets(comment)
     if secrets:
         say(f"the comment is signed without its secret ({', '.join(secrets)}): comments enter the log in clear")

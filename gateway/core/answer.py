@@ -1,6 +1,7 @@
 """What an approver signs, in which of two forms, and by whose keys.
 
-Both forms cover the same payload: the answer, and the digest of the request document the approver was shown.
+Both forms cover the same payload: the answer, and the digest of the request document the approver was shown. An answer has
+exactly the members of its form: what is kept as an approver's word holds nothing that they did not sign.
 
 | form | signature | how an auditor checks it without us |
 |---|---|---|
@@ -17,15 +18,19 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
+import orjson
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from gateway.core.canonical import canonical, digest
 from gateway.core.dsse import NotVerified, Signer, Verified, open_envelope
 from gateway.core.obligations import ApproveFor, Route
+from gateway.core.outcome import Reason
 from gateway.core.sshsig import BadSshSignature, SshKey, signing_key, verify
 
 PAYLOAD_TYPE = "application/vnd.sealgate.approval.v1+json"
 SSH_NAMESPACE = "sealgate-approval"
+MAX_PAYLOAD_CHARS = 16_384
+MAX_COMMENT_CHARS = 500
 
 
 class Answer(StrEnum):
@@ -99,15 +104,42 @@ def ssh_envelope(payload: bytes, armored: str) -> dict[str, Any]:
     return {"payload": b64encode(payload).decode(), "payloadType": PAYLOAD_TYPE, "sshsig": armored}
 
 
+_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0")
+_SELECTORS = frozenset(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
+"""Letters and marks that show nothing, though Unicode does not count them among its controls."""
+
+
+def bad_comment(comment: str) -> Reason | None:
+    """Why this cannot stand in the log as an approver's words: too long, or not all of it can be seen."""
+    if len(comment) > MAX_COMMENT_CHARS:
+        return Reason("approval.comment", f"A comment has at most {MAX_COMMENT_CHARS} characters.")
+    if not comment.isprintable() or set(comment) & (_BLANK | _SELECTORS):
+        return Reason("approval.comment", "A comment is one line of characters that can be seen.")
+    return None
+
+
 def open_answer(envelope: Mapping[str, Any], keys: Mapping[str, Ed25519PublicKey | SshKey]) -> Verified:
     """The signed payload, and which of `keys` (by id) signed it. Raises `NotVerified`."""
-    if "sshsig" not in envelope:
-        dsse = {keyid: key for keyid, key in keys.items() if isinstance(key, Ed25519PublicKey)}
-        return open_envelope(dict(envelope), PAYLOAD_TYPE, dsse)
-    payload, armored = envelope.get("payload"), envelope["sshsig"]
-    known = envelope.keys() == {"payload", "payloadType", "sshsig"} and envelope["payloadType"] == PAYLOAD_TYPE
-    if not known or not isinstance(payload, str) or not isinstance(armored, str):
-        raise NotVerified("not an answer with an SSH signature")
+    payload, kind = envelope.get("payload"), envelope.get("payloadType")
+    if not isinstance(payload, str) or len(payload) > MAX_PAYLOAD_CHARS or kind != PAYLOAD_TYPE:
+        raise NotVerified("not a signed answer")
+    if "sshsig" in envelope:
+        return _open_ssh(envelope, payload, keys)
+    match envelope:
+        case {"signatures": [{"keyid": str(keyid), "sig": str(sig)}]}:
+            known = {"payload": payload, "payloadType": kind, "signatures": [{"keyid": keyid, "sig": sig}]}
+        case _:
+            known = {}
+    if envelope != known:
+        raise NotVerified("not a DSSE envelope with one signature and nothing else")
+    dsse = {keyid: key for keyid, key in keys.items() if isinstance(key, Ed25519PublicKey)}
+    return open_envelope(orjson.dumps(known), PAYLOAD_TYPE, dsse)
+
+
+def _open_ssh(envelope: Mapping[str, Any], payload: str, keys: Mapping[str, Ed25519PublicKey | SshKey]) -> Verified:
+    armored = envelope["sshsig"]
+    if envelope.keys() != {"payload", "payloadType", "sshsig"} or not isinstance(armored, str):
+        raise NotVerified("not an answer with an SSH signature and nothing else")
     try:
         covered, blob = b64decode(payload, validate=True), signing_key(armored)
         key = next((one for one in keys.values() if isinstance(one, SshKey) and one.blob == blob), None)

@@ -12,7 +12,7 @@ Rules for an answer:
 * the request is pending and has not expired
 * the approver is no acting party of the call, and of a destructive call not its principal either
 * where policy names an approver or a circle of them, it is one of those; nobody answers twice, with another key neither
-* its comment, which enters the log in clear, holds no secret of a known format
+* its comment, which enters the log in clear, is one short line that can be seen, and holds no secret of a known format
 
 A request ends with the first no, or with as many yeses as policy wants.
 """
@@ -25,7 +25,7 @@ from typing import Any
 import orjson
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from gateway.core.answer import Answer, Approver, SignedAnswer, answer_payload, open_answer
+from gateway.core.answer import Answer, Approver, SignedAnswer, answer_payload, bad_comment, open_answer
 from gateway.core.call import Compensated, SealedCall
 from gateway.core.capability import ApprovalMode
 from gateway.core.decision import Effect, PolicyDecision
@@ -324,6 +324,9 @@ def check_answer(
         return Reason("approval.already_answered", f"{approver} has answered; another approver must say yes, too.")
     if reach is not ApproveFor.ONCE and reach is not request.approve_for:
         return Reason("approval.reach", "Policy allows a yes for this one call only.")
+    unfit = bad_comment(comment)
+    if unfit is not None:
+        return unfit
     _, secrets = without_secrets(comment)
     if secrets:
         return Reason("approval.secret", f"The comment holds a secret ({', '.join(secrets)}), and comments are logged.")

@@ -161,6 +161,46 @@ def test_what_is_no_envelope_does_not_count(envelope: dict[str, Any]) -> None:
     assert refused(envelope) == "approval.signature"
 
 
+def spoiled(envelope: dict[str, Any]) -> list[dict[str, Any]]:
+    """The answer with what nobody signed beside it."""
+    (signature,) = envelope["signatures"]
+    return [
+        {**envelope, "note": "approved by the board"},
+        {**envelope, "signatures": [{**signature, "name": "user:carol"}]},
+        {**envelope, "signatures": [signature, {"keyid": "other", "sig": "AA=="}]},
+        {**envelope, "signatures": [{**signature, "sig": signature["sig"][:-3] + "x=="}]},
+        {**envelope, "signatures": {"0": signature}},
+        {**envelope, "payload": envelope["payload"] + "A" * 20_000},
+        {**envelope, "sshsig": ""},
+    ]
+
+
+@pytest.mark.parametrize("number", range(7))
+def test_what_is_kept_as_an_approvers_word_holds_nothing_they_did_not_sign(number: int) -> None:
+    assert refused(spoiled(BOB.sign(REQUEST))[number]) == "approval.signature"
+
+
+COMMENTS = [
+    "x" * 501,
+    "two\nlines",
+    "\x1b[2J",
+    "a\u202eb",
+    "a\u200bb",
+    "a\u2800b",
+    "a\u3164b",
+    "a\ufe0fb",
+    "a\u2028b",
+    "a\x7f",
+]
+
+
+@pytest.mark.parametrize("comment", COMMENTS)
+@pytest.mark.parametrize("answer", list(Answer))
+def test_a_comment_is_one_short_line_that_can_be_seen(comment: str, answer: Answer) -> None:
+    assert refused(BOB.sign(REQUEST, answer, comment)) == "approval.comment"
+    assert isinstance(check(BOB.sign(REQUEST, answer, "gepr\u00fcft \u2014 \u78ba\u8a8d " + "x" * 400)), SignedAnswer)
+
+
 # --- grants ---
 
 

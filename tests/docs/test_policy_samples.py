@@ -71,7 +71,7 @@ async def test_the_sample_of_all_settings_is_readable_to_every_concern() -> None
     settings = {**bundle.data["sealgate"]["settings"], **sample}
     process = await PolicyProcess.start(lambda ended: None)
     try:
-        await process.load(replace(bundle, data={"sealgate": {"settings": settings}}), SECONDS)
+        await process.load(replace(bundle, written_data=json.dumps({"sealgate": {"settings": settings}}).encode()), SECONDS)
         process.patience = SECONDS
         for what, document in smoke_inputs():
             answer = await process.ask(b"D", document, asyncio.get_running_loop().time() + SECONDS)

@@ -48,7 +48,7 @@ ALL_IDS: dict[str, str] = {
     "GW-31": "a fault campaign cuts power, kills, fails and fills the disk, and finds what it should in a weakened gateway",
     "GW-32": "a benchmark measures how the log grows",
     "GW-33": "a policy library decides on arguments, roles, budgets, windows and egress, the same in both engines",
-    "GW-34": "an effect in a run that read an untrusted result needs a person or an intent that covers it, also after a kill",
+    "GW-34": "an effect in a run that read an untrusted result needs a person or an intent covering it, also after a kill",
     "GW-35": "an intent can only narrow: registered once, before anything untrusted; a forgotten one allows nothing",
     "GW-36": "every obligation of policy is honoured, or the call is denied",
     "GW-37": "fields that programs could read differently are refused; paths lie in their roots, hosts lead out",

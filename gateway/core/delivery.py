@@ -3,9 +3,11 @@
 In this order, and before anything else sees the result: what is committed to, stored, remembered and answered is the same.
 A place that a redaction names in `structuredContent` is often told again in `content`, and the other way round. So the
 content is then made anew from what is left of `structuredContent`; where only other places are named, `structuredContent` is
-left out. A result without the part that is named cannot be redacted, and is withheld.
+left out. A result without the part that is named cannot be redacted, and is withheld; in one that has the part, a place that
+is not there redacts nothing.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +15,7 @@ from gateway.core.canonical import canonical
 from gateway.core.fields import values_at
 from gateway.core.modification import changed
 from gateway.core.obligations import Obligations
+from gateway.core.redaction import free_name
 from gateway.core.scan import Scan
 from gateway.core.secret_formats import redacted
 
@@ -20,6 +23,7 @@ POLICY = "policy"
 MARK = redacted(POLICY)
 STRUCTURED = "structuredContent"
 MIN_REPEATED_CHARS = 4
+MAX_SPELLED_CHARS = 128
 _KINDS = frozenset({"text", "image", "audio", "resource", "resource_link"})
 
 
@@ -61,7 +65,7 @@ def _redacted(result: dict[str, Any], pointers: tuple[str, ...]) -> dict[str, An
         return _notice(MARK, result)
     found = {place: value for pointer in pointers for place, value in values_at(result, pointer)}
     copy = changed(result, dict.fromkeys(sorted(found, key=len, reverse=True), MARK))
-    repeated = {text for value in found.values() for text in _texts(value)}
+    repeated = _patterns({text for value in found.values() for text in _texts(value)})
     if structured:
         left = _without(copy[STRUCTURED], repeated)
         if not isinstance(left, dict):
@@ -77,27 +81,42 @@ def _redacted(result: dict[str, Any], pointers: tuple[str, ...]) -> dict[str, An
 
 
 def _texts(value: Any) -> list[str]:
-    """The strings and numbers in what is taken out, as they would stand in another text."""
+    """The strings, names and numbers in what is taken out, as they would stand in another text."""
     if isinstance(value, dict):
-        return [text for member in value.values() for text in _texts(member)]
+        return [*_texts(list(value)), *(text for member in value.values() for text in _texts(member))]
     if isinstance(value, list):
         return [text for element in value for text in _texts(element)]
     text = value if isinstance(value, str) else "" if value is None or isinstance(value, bool) else canonical(value).decode()
     return [text] if len(text) >= MIN_REPEATED_CHARS else []
 
 
-def _without(value: Any, repeated: set[str]) -> Any:
-    """`value` without these texts, wherever else they stand in it."""
+def _patterns(texts: set[str]) -> list[re.Pattern[str]]:
+    """What finds these texts, the longest first: a short one also in other letter case, grouped or not."""
+    return [_pattern(text) for text in sorted(texts, key=len, reverse=True)]
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    signs = [re.escape(char) for char in text if not char.isspace() and char != "-"]
+    if len(text) > MAX_SPELLED_CHARS or len(signs) < MIN_REPEATED_CHARS:
+        return re.compile(re.escape(text))
+    return re.compile(r"[\s-]*".join(signs), re.IGNORECASE)
+
+
+def _without(value: Any, repeated: list[re.Pattern[str]]) -> Any:
+    """`value` without these texts, wherever else they stand in it, also as names."""
     if isinstance(value, dict):
-        return {name: _without(member, repeated) for name, member in value.items()}
+        members: dict[str, Any] = {}
+        for name, member in value.items():
+            members[free_name(_without(name, repeated), members)] = _without(member, repeated)
+        return members
     if isinstance(value, list):
         return [_without(element, repeated) for element in value]
     if isinstance(value, str):
-        for text in sorted(repeated, key=len, reverse=True):
-            value = value.replace(text, MARK)
+        for pattern in repeated:
+            value = pattern.sub(lambda _: MARK, value)
         return value
-    if type(value) in (int, float) and canonical(value).decode() in repeated:
-        return MARK
+    if type(value) in (int, float):
+        return MARK if any(pattern.fullmatch(canonical(value).decode()) for pattern in repeated) else value
     return value
 
 

@@ -4,6 +4,7 @@ Argument and result values never enter it: commitments do (`commitment.py`). Rea
 sentence may quote an argument. What a client says in clear, such as its run's id, enters without secrets of known formats.
 """
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -18,6 +19,9 @@ from gateway.core.obligations import ApproveFor
 from gateway.core.outcome import Reason
 from gateway.core.run_context import RunContext
 from gateway.core.secret_formats import plain
+
+NO_NAME = "[not a tool name]"
+_NAME = re.compile(r"[A-Za-z0-9_./-]{1,128}")
 
 ENVELOPE_VERSION = "sealgate.tool_envelope.v1"
 
@@ -130,7 +134,7 @@ def refusal_envelope(refusal: Refusal) -> dict[str, Any]:
         envelope = call_envelope(refusal.call, refusal.decision)
     else:
         envelope = _head(refusal.request.envelope_id, refusal.run, refusal.capability)
-        envelope["call"] = {"requested_name": _printable(refusal.request.name), "requested_at": refusal.request.requested_at}
+        envelope["call"] = {"requested_name": _requested(refusal.request.name), "requested_at": refusal.request.requested_at}
         if refusal.decision is not None:
             envelope["policy"] = _policy(refusal.decision)
     envelope["reasons"] = [reason.code for reason in refusal.reasons]
@@ -209,6 +213,6 @@ def _policy(decision: PolicyDecision) -> dict[str, Any]:
     }
 
 
-def _printable(name: str) -> str:
-    """A name some client made up, fit for a log: printable ASCII, at most 128 characters."""
-    return "".join(char if char.isascii() and char.isprintable() else "?" for char in plain(name)[:128])
+def _requested(name: str) -> str:
+    """A name that some client sent. What has not the form of a tool's name may be anything, so it is not written down."""
+    return plain(name) if _NAME.fullmatch(name) else NO_NAME

@@ -23,12 +23,14 @@ from gateway.core.occurrence import sought
 from gateway.core.run_memory import RunMemory
 
 MAX_LEAVES = 256
+MAX_SEARCHED_CHARS = 128 * 1024 * 1024  # for all spellings of all leaves: at most about a quarter of a second
 
 
 def provenance(
     arguments: dict[str, Any], capability: Capability, memory: RunMemory, intent: Intent | None
 ) -> list[Leaf] | None:
-    """The leaves of the arguments of one call; None where there are more than `MAX_LEAVES`.
+    """The leaves of the arguments of one call; None where there are more than `MAX_LEAVES`, or to look for
+    them takes too long.
 
     `memory`: what the call's run has read; `intent`: what it is for.
     """
@@ -37,10 +39,10 @@ def provenance(
     place = top(capability.definition.document["inputSchema"])
     leaves: list[Leaf] = []
     for leaf in walk.leaves("", arguments, place, None, defined=False):
-        if len(leaves) == MAX_LEAVES:
+        if len(leaves) == MAX_LEAVES or walk.left < 0:
             return None
         leaves.append(leaf)
-    return leaves
+    return None if walk.left < 0 else leaves
 
 
 class _Walk:
@@ -51,6 +53,8 @@ class _Walk:
         self._memory = memory
         self._intent = intent
         self._named = named
+        self._size = memory.size
+        self.left = MAX_SEARCHED_CHARS  # characters that may yet be searched
 
     def leaves(self, pointer: str, value: Any, place: Place, role: FieldRole | None, *, defined: bool) -> Iterator[Leaf]:
         role = self._roles.get(pointer, role)
@@ -80,7 +84,10 @@ class _Walk:
 
     def _seen(self, value: Any) -> frozenset[Origin]:
         looked_for = sought(value)
-        found = set()
+        self.left -= len(looked_for.spellings) * self._size
+        found: set[Origin] = set()
+        if self.left < 0:
+            return frozenset()
         if self._intent is not None and self._intent.mentions(looked_for):
             found.add(Origin.INTENT)
         if self._memory.trusted.holds(looked_for):

@@ -115,7 +115,7 @@ class _Walk:
         if isinstance(value, dict):
             members: dict[str, Any] = {}
             for name, member in value.items():
-                members[_free(self._text(name), members)] = self.copy(member, spot and spot.member(name))
+                members[free_name(self._text(name), members)] = self.copy(member, spot and spot.member(name))
             return members
         if isinstance(value, list):
             return [self.copy(element, spot and spot.element(index)) for index, element in enumerate(value)]
@@ -156,7 +156,7 @@ def _spellings(text: str) -> Iterable[str]:
     yield orjson.dumps(text).decode()[1:-1]
 
 
-def _free(name: str, taken: dict[str, Any]) -> str:
+def free_name(name: str, taken: dict[str, Any]) -> str:
     """`name`, or with a number where two members' names were redacted to the same."""
     free, count = name, 1
     while free in taken:

@@ -226,13 +226,22 @@ def test_no_raw_argument_value_is_in_the_envelope() -> None:
             assert b64encode(canary.encode()).decode().rstrip("=") not in written
 
 
+def requested(name: str) -> str:
+    request = ToolRequest(envelope_id(1), name, {}, None, LATER)
+    entered = refusal_envelope(Refusal(run_of(BASE), request, (Reason("tool.unknown", "no"),)))
+    return str(entered["call"]["requested_name"])
+
+
 @given(any_text)
-def test_a_name_some_client_made_up_enters_the_log_plain(name: str) -> None:
-    request = ToolRequest(envelope_id(1), name * 40, {}, None, LATER)
-    written = refusal_envelope(Refusal(run_of(BASE), request, (Reason("tool.unknown", "no"),)))["call"]["requested_name"]
-    assert len(written) <= 128
-    assert written.isascii()
-    assert written.isprintable() or not written
+def test_a_name_some_client_made_up_enters_the_log_only_in_the_form_of_a_tools_name(name: str) -> None:
+    said = name * 40
+    assert requested(said) in (said, "[not a tool name]")
+    assert requested(f"{said} {said}") == requested("") == requested("x" * 129) == "[not a tool name]"
+
+
+@pytest.mark.parametrize("name", ["mail__send", "a.b/c-d", "x" * 128])
+def test_a_tools_name_enters_the_log_as_it_is(name: str) -> None:
+    assert requested(name) == name
 
 
 def test_the_subject_is_the_principal_within_the_tenant() -> None:

@@ -109,3 +109,26 @@ def test_a_change_replaces_or_adds_a_member_and_leaves_the_original_alone() -> N
 def test_a_change_of_a_place_that_is_not_there_is_refused(pointer: str) -> None:
     with pytest.raises(NotApplicable):
         changed({"a": {"b": 1}, "c": [1], "s": "text"}, {pointer: 1})
+
+
+def test_what_is_taken_out_stands_nowhere_else_in_another_spelling_nor_as_a_name() -> None:
+    iban = "DE8937040044"
+    document = {
+        "content": [{"type": "text", "text": f"{iban} de89-3704"}],
+        "structuredContent": {"iban": iban, "by": {iban: 1}, "low": iban.lower(), "grouped": "x DE89 3704-0044 y"},
+    }
+    said = deliver(document, Obligations(redact=("/structuredContent/iban",))).result
+    assert said["structuredContent"] == {"iban": MARK, "by": {MARK: 1}, "low": MARK, "grouped": f"x {MARK} y"}
+    assert orjson.loads(said["content"][0]["text"]) == said["structuredContent"]
+
+
+def test_names_below_a_redacted_place_go_with_it_and_stand_nowhere_else() -> None:
+    document = {"content": [], "structuredContent": {"by_patient": {"jane-doe": 1}, "last": "Jane Doe", "n": 1}}
+    said = deliver(document, Obligations(redact=("/structuredContent/by_patient",))).result
+    assert said["structuredContent"] == {"by_patient": MARK, "last": MARK, "n": 1}
+
+
+def test_a_place_that_is_not_there_redacts_nothing() -> None:
+    document = {"content": [], "structuredContent": {"account": {"iban": "DE8937040044"}}}
+    said = deliver(document, Obligations(redact=("/structuredContent/iban",))).result
+    assert said["structuredContent"] == document["structuredContent"]

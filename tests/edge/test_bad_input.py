@@ -83,7 +83,7 @@ def test_arguments_outside_the_schema_are_denied_with_a_receipt(box: Box, frame:
 def test_an_unknown_tool_is_recorded_without_its_text(box: Box) -> None:
     answer = send(box.gateway, call(name='"box__\\u001b[31m"'), {"Mcp-Name": "=?base64?Ym94X18bWzMxbQ==?="})
     receipt = answer.json()["error"]["data"]["dev.sealgate/receipt"]
-    assert box.entry(receipt).predicate["call"]["requested_name"] == "box__?[31m"
+    assert box.entry(receipt).predicate["call"]["requested_name"] == "[not a tool name]"
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,11 @@ def test_a_verdict_that_brings_the_tools_own_error_undoes_nothing(
     assert links(shop, paid) == [(lost, "started"), (lost, "failed")]
     assert outcome(client.call("ledger__pay", {"order": order}, key=order)) == {"outcome": "replayed"}
     retried = client.call(
-        "ledger__refund", {"order": f"hang-refuse-{order}"}, key=f"undo-hang-refuse-{order}", compensates=paid
+        "ledger__refund",
+        {"order": f"hang-refuse-{order}"},
+        key=f"undo-hang-refuse-{order}",
+        compensates=paid,
+        run={"run_id": "is-told"},
     )
     assert retried["result"]["isError"] is True
     assert outcome(refund(client, order, paid, f"again-{order}")) == {"outcome": "completed"}

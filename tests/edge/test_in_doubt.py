@@ -15,6 +15,7 @@ from tests.edge.box import Box, Said
 from tests.edge.shop import envelope_of, lose, shop_in
 from tests.running import ModernClient, outcome, text, until
 
+TOLD = {"run_id": "is-told"}  # what somebody else told of a call is not believed: it taints the run that asks for it
 RESULT = {"content": [{"type": "text", "text": "paid, says the bank"}]}
 
 
@@ -75,7 +76,7 @@ def test_what_an_operator_says_was_done_with_a_result_is_replayed_as_the_operato
     result.write_text(json.dumps(RESULT))
     assert resolve(shop, envelope, "completed", "--result", str(result), "--by", "carol").code == 0
     assert listed(shop, envelope) is None
-    retried = client.call("ledger__pay", {"order": "hang-told"}, key="hang-told")
+    retried = client.call("ledger__pay", {"order": "hang-told"}, key="hang-told", run=TOLD)
     assert outcome(retried) == {"outcome": "replayed", "resolved_by": "operator"}
     assert retried["result"]["content"] == RESULT["content"]
     assert shop.lines("rows").count("pay hang-told") == 1
@@ -159,7 +160,7 @@ def test_a_result_may_be_as_large_as_the_servers_own_answers_and_no_larger(
         said = resolve(shop, envelope, "completed", "--result", str(result))
         assert said.code == code, said.stderr
         assert code == 0 or "ledger may answer with 1048576 bytes" in said.stderr
-    assert outcome(client.call("ledger__pay", {"order": "hang-large"}, key="hang-large"))["outcome"] == "replayed"
+    assert outcome(client.call("ledger__pay", {"order": "hang-large"}, key="hang-large", run=TOLD))["outcome"] == "replayed"
 
 
 def test_a_result_that_nobody_could_have_answered_with_is_not_read(shop: Box, client: ModernClient, tmp_path: Path) -> None:
@@ -193,9 +194,11 @@ def test_the_registered_tool_that_says_it_was_done_ends_the_doubt(shop: Box, cli
     told = entry.predicate["resolution"]
     assert (entry.kind, told["method"], told["by"]) == (Kind.RESOLUTION, "reconcile", "service:sealgate-reconcile")
     assert told["evidence_envelope_id"] == asked.id
-    retried = client.call("ledger__pay", {"order": "hang-done"}, key="hang-done")
+    retried = client.call("ledger__pay", {"order": "hang-done"}, key="hang-done", run=TOLD)
     assert outcome(retried) == {"outcome": "replayed", "resolved_by": "reconcile"}
     assert text(retried) == "pay: hang-done"
+    assert retried["result"]["_meta"]["dev.sealgate/evidence"]["trust_level"] == "untrusted"
+    assert outcome(client.call("ledger__pay", {"order": "in-the-same-run"}, run=TOLD))["reasons"] == ["flow.no_intent"]
     assert shop.lines("rows").count("pay hang-done") == 1
 
 

@@ -25,7 +25,7 @@ def taint(db: apsw.Connection, call: SealedCall, clock: Clock) -> None:
     now = clock.now()
     _make(db, call, now)
     db.execute(
-        "UPDATE flows SET tainted_at = ?1, updated_at = ?1 WHERE scope = ?2 AND (tainted_at IS NULL OR tainted_at < ?3)",
+        "UPDATE flows SET tainted_at = ?1, updated_at = ?1 WHERE scope = ?2 AND (tainted_at IS NULL OR tainted_at <= ?3)",
         (now, call.scope, clock.later(-RENEWED_SECONDS)),
     )
 

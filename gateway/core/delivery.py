@@ -60,8 +60,9 @@ def deliver(document: dict[str, Any], bound: Obligations) -> Delivery:
 
 
 def _redacted(result: dict[str, Any], pointers: tuple[str, ...]) -> dict[str, Any]:
-    structured = [pointer for pointer in pointers if pointer.split("/")[1] == STRUCTURED]
-    if structured and STRUCTURED not in result:
+    parts = {pointer.split("/")[1] for pointer in pointers}
+    structured = STRUCTURED in parts
+    if not parts <= result.keys():
         return _notice(MARK, result)
     found = {place: value for pointer in pointers for place, value in values_at(result, pointer)}
     copy = changed(result, dict.fromkeys(sorted(found, key=len, reverse=True), MARK))

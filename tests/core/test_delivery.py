@@ -132,3 +132,9 @@ def test_a_place_that_is_not_there_redacts_nothing() -> None:
     document = {"content": [], "structuredContent": {"account": {"iban": "DE8937040044"}}}
     said = deliver(document, Obligations(redact=("/structuredContent/iban",))).result
     assert said["structuredContent"] == document["structuredContent"]
+
+
+@pytest.mark.parametrize("pointer", ["/customer/iban", "/structuredContent/iban"])
+def test_a_result_without_the_part_that_is_named_is_withheld(pointer: str) -> None:
+    document = {"content": [{"type": "text", "text": "DE8937040044"}]}
+    assert deliver(document, Obligations(redact=(pointer,))).result == {"content": [{"type": "text", "text": MARK}]}

@@ -20,7 +20,7 @@ from gateway.adapters.clock import SystemClock
 from gateway.adapters.keys import KeyRing, check_purpose, load_keys, load_trusted_keys, read_private_text
 from gateway.adapters.keys.reach import check_out_of_reach
 from gateway.adapters.observer import NoObserver
-from gateway.adapters.policy.bundle import PolicyBundle, default_policies
+from gateway.adapters.policy.bundle import default_policies
 from gateway.adapters.policy.deciding import Deciding
 from gateway.adapters.policy.decision_log import DecisionLog
 from gateway.adapters.policy.embedded import EmbeddedEngine
@@ -70,8 +70,6 @@ class _Engine(PolicyEngine, Protocol):
     @property
     def ready(self) -> bool: ...
 
-    async def reload(self, bundle: PolicyBundle) -> None: ...
-
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
@@ -119,7 +117,7 @@ async def assemble(
         opened = _journal(state, keys, clock, approvers, attestor, dev=dev, on_death=on_death)
         journal, anchor_store = stack.enter_context(opened)
         anchoring = await stack.enter_async_context(_anchored(settings, state, keys, anchor_store, clock))
-        policy = await stack.enter_async_context(_policy(settings, state, clock, dev=dev))
+        policy = await stack.enter_async_context(_policy(settings, state, keys, journal, clock, dev=dev))
         catalogue = Catalogue(settings.rules(), Lock(settings.lock_path), _told_of_change)
         upstreams = await stack.enter_async_context(Upstreams(settings.upstream_specs(), catalogue.listed))
         in_doubt = await journal.recover()
@@ -139,7 +137,7 @@ async def assemble(
         webhooks = Webhooks(hooks, journal.questions, clock)
         elicitation = Elicitation(journal.questions, clock) if elicits else None
         await upstreams.settled(SETTLE_SECONDS)
-        await journal.boot(_boot(settings, keys, clock, policy.engine, catalogue))
+        await journal.boot(_boot(settings, keys, clock, policy, catalogue))
         control = Control(
             journal=journal,
             catalogue=catalogue,
@@ -321,10 +319,16 @@ class _Policy:
 
 
 @asynccontextmanager
-async def _policy(settings: Settings, state: StateFolder, clock: SystemClock, *, dev: bool) -> AsyncIterator[_Policy]:
+async def _policy(
+    settings: Settings, state: StateFolder, keys: KeyRing, journal: SqliteJournal, clock: SystemClock, *, dev: bool
+) -> AsyncIterator[_Policy]:
     """The engine with the policies to start with. Raises `GatewayError` where the embedded one has none to decide with."""
     configured = settings.configuration.policy
     deadline = configured.deadline_ms / 1000
+
+    async def record(said: Mapping[str, Any]) -> None:
+        await journal.record(Record(Kind.POLICY, clock.new_id(), clock.now(), {"policy": said}))
+
     async with AsyncExitStack() as stack:
         engine: _Engine
         in_force: InForce | AtServer
@@ -332,13 +336,15 @@ async def _policy(settings: Settings, state: StateFolder, clock: SystemClock, *,
             engine = opa = await stack.enter_async_context(
                 OpaEngine(configured.opa_url, clock, dev=dev, deadline_seconds=deadline)
             )
-            in_force = AtServer(opa)
+            in_force = AtServer(opa, record)
         else:
             source = PolicySource(settings.policy_path or default_policies(), settings.policy_key)
-            in_force = InForce(source, KeptPolicies(state.policies), clock)
+            in_force = InForce(source, KeptPolicies(state.policies, keys.commitment), clock, record)
             bundle = in_force.at_start()
-            engine = await stack.enter_async_context(EmbeddedEngine(bundle, clock, dev=dev, deadline_seconds=deadline))
-            await in_force.begun(engine, bundle)
+            engine = embedded = await stack.enter_async_context(
+                EmbeddedEngine(bundle, clock, dev=dev, deadline_seconds=deadline)
+            )
+            await in_force.begun(embedded, bundle)
         shadow = log = None
         if settings.shadow_path is not None:
             candidate = Shadow(PolicySource(settings.shadow_path, enforced=False), clock, dev=dev, deadline_seconds=deadline)
@@ -391,15 +397,17 @@ def _ended(task: asyncio.Task[None]) -> None:
         _log.error("background_work_ended", work=task.get_name(), cause=None if error is None else repr(error)[:300])
 
 
-def _boot(settings: Settings, keys: KeyRing, clock: SystemClock, engine: _Engine, catalogue: Catalogue) -> Record:
+def _boot(settings: Settings, keys: KeyRing, clock: SystemClock, policy: _Policy, catalogue: Catalogue) -> Record:
     boot = {
         "version": __version__,
         "config_digest": settings.digest(),
         "policy_engine": settings.configuration.policy.engine,
-        "policy_revision": engine.revision,
+        "policy_revision": policy.engine.revision,
         "catalog_revision": catalogue.current().revision,
         "entry_keyid": keys.entry.keyid,
     }
+    if policy.in_force.rolled_back_over is not None:
+        boot["policy_rolled_back_over"] = policy.in_force.rolled_back_over
     return Record(Kind.BOOT, clock.new_id(), clock.now(), {"boot": boot})
 
 

@@ -47,8 +47,8 @@ def signatures(stored: StoredEntry) -> Any:
 def summary(stored: StoredEntry) -> dict[str, Any]:
     """A line's worth of an entry."""
     said = statement(stored)["predicate"]
-    capability, approval, call, pin, result, key, erasure = (
-        _dict(said.get(name)) for name in ("capability", "approval", "call", "pin", "result", "key", "erasure")
+    capability, approval, call, pin, result, key, erasure, policy = (
+        _dict(said.get(name)) for name in ("capability", "approval", "call", "pin", "result", "key", "erasure", "policy")
     )
     named = (
         (capability, "capability_id"),
@@ -57,11 +57,12 @@ def summary(stored: StoredEntry) -> dict[str, Any]:
         (pin, "capability_id"),
         (key, "role"),
         (erasure, "subject"),
+        (policy, "revision"),
     )
     reasons = said.get("reasons")
     begun = "begun" if said.get("kind") == Kind.INTENT else ""
     refused = " ".join(map(str, reasons)) if isinstance(reasons, list) else ""
-    ends = said.get("event"), key.get("event"), result.get("status"), refused, begun
+    ends = said.get("event"), key.get("event"), policy.get("event"), result.get("status"), refused, begun
     return {
         "index": stored.index,
         "at": str(said.get("recorded_at", "?")),

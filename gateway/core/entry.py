@@ -7,7 +7,8 @@ C2SP tlog-tiles allows.
 Kinds and their meaning: boot (a process took over the log), intent (a call is about to run), outcome (how it ended),
 denied (it did not run), in_doubt (started, end unknown), resolution (somebody found out how it ended), compensation (a
 call undoes another), approval (requested, answered, expired), pin (a tool definition was approved), key (a key was
-rotated or revoked; the only kind with several signatures), erasure (a subject's values were made unreadable).
+rotated or revoked; the only kind with several signatures), erasure (a subject's values were made unreadable), policy (other
+policies decide from now on).
 """
 
 import hashlib
@@ -43,6 +44,7 @@ class Kind(StrEnum):
     KEY = "key"
     ERASURE = "erasure"
     PIN = "pin"
+    POLICY = "policy"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,20 +1,30 @@
 """Which policies decide, in a running gateway: reload, roll-back, restart; and bundles that are refused."""
 
+import json
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from gateway.adapters.clock import SystemClock
 from gateway.adapters.policy.bundle import load_bundle
-from gateway.adapters.policy.kept import KEEP_BUNDLES
+from gateway.adapters.policy.embedded import EmbeddedEngine
+from gateway.adapters.policy.in_force import InForce, PolicySource
+from gateway.adapters.policy.kept import KEEP_BUNDLES, KeptPolicies
 from gateway.adapters.policy.manifest import Manifest
+from gateway.core.circumstances import Circumstances
+from gateway.core.commitment import CommitmentKey
+from gateway.core.errors import StoreFault
+from tests.policy.calls import Case, sealed
 from tests.policy.conftest import OpaServer
 from tests.policy.governed import config, governed, read, write_policy
 from tests.policy.hostile import nested_names
 from tests.running import ModernClient, RunningGateway, free_port, until
+from tests.state.states import predicates
 
 
 def denied(code: str) -> dict[str, object]:
@@ -119,6 +129,104 @@ def test_kept_policies_that_someone_changed_do_not_decide(tmp_path: Path, polici
         assert refused.returncode == 2
         assert "was changed" in refused.stderr
         assert read(client) == denied("v2")
+
+
+# --- what the state folder says ---
+
+
+def test_each_change_is_in_the_log_and_a_start_tells_a_roll_back(tmp_path: Path, policies: Path) -> None:
+    first = load_bundle(policies).revision
+    with governed(tmp_path, "path: policies") as (gateway, client):
+        write_policy(policies, "deny", "v2")
+        becomes(client, denied("v2"))
+        second = gateway.json("status")["policy"]["revision"]
+        gateway.cli("policy", "rollback")
+        gateway.stop()
+        gateway.start()
+        gateway.cli("policy", "reload")
+        listed = gateway.cli("log", "list").stdout
+        gateway.stop()
+        said = list(predicates(gateway.state / "journal.db"))
+        events = [one["policy"] for one in said if one["kind"] == "policy"]
+        assert events == [
+            {"event": "reloaded", "engine": "embedded", "revision": second, "by": "change"},
+            {"event": "rolled_back", "engine": "embedded", "revision": first, "by": "operator"},
+            {"event": "reloaded", "engine": "embedded", "revision": second, "by": "operator"},
+        ]
+        boots = [one["boot"] for one in said if one["kind"] == "boot"]
+        assert [boot["policy_revision"] for boot in boots] == [first, first]
+        assert [boot.get("policy_rolled_back_over") for boot in boots] == [None, second]
+        assert "rolled_back" in listed
+
+
+@pytest.mark.parametrize("what", ["another's", "no mac", "terms", "revision", "rolled_back", "no object", "no JSON"])
+def test_a_roll_back_that_someone_wrote_into_the_state_folder_is_not_honoured(
+    tmp_path: Path, policies: Path, what: str
+) -> None:
+    with governed(tmp_path, "path: policies") as (gateway, client):
+        first = gateway.json("status")["policy"]["revision"]
+        write_policy(policies, "deny", "v2")
+        becomes(client, denied("v2"))
+        second = gateway.json("status")["policy"]["revision"]
+        gateway.stop()
+        index = gateway.state / "policies" / "index.json"
+        told = json.loads(index.read_text())
+        planted = {"revision": first, "name": "", "since": "2026-01-01T00:00:00.000Z", "how": "rollback"}
+        rolled_back = {"over": second, "at": "2026-01-01T00:00:00.000Z"}
+        whole = {**told, "terms": [*told["terms"], planted], "rolled_back": rolled_back}
+        index.write_text(
+            {
+                "another's": json.dumps(whole),
+                "no mac": json.dumps({name: value for name, value in whole.items() if name != "mac"}),
+                "terms": json.dumps({**whole, "terms": []}),
+                "revision": json.dumps({**whole, "terms": [{**planted, "revision": 5}]}),
+                "rolled_back": json.dumps({**whole, "rolled_back": [5]}),
+                "no object": "[" * 100_000,
+                "no JSON": "\0",
+            }[what]
+        )
+        gateway.start()
+        assert read(client) == denied("v2")
+        assert "policy_history_refused" in gateway.output
+        assert gateway.json("status")["policy"]["rolled_back"] is None
+        assert (index.parent / "index.json.refused").exists()
+
+
+def test_a_roll_back_that_cannot_be_remembered_does_not_happen(tmp_path: Path, policies: Path) -> None:
+    with governed(tmp_path, "path: policies") as (gateway, client):
+        write_policy(policies, "deny", "v2")
+        becomes(client, denied("v2"))
+        second = gateway.json("status")["policy"]["revision"]
+        in_the_way = gateway.state / "policies" / "index.json.new"
+        in_the_way.mkdir()
+        refused = gateway.cli("policy", "rollback", check=False)
+        assert refused.returncode != 0
+        assert "cannot be written" in refused.stderr
+        assert read(client) == denied("v2")
+        status = gateway.json("status")["policy"]
+        assert (status["revision"], status["rolled_back"]) == (second, None)
+        in_the_way.rmdir()
+        gateway.stop()
+        gateway.start()
+        assert read(client) == denied("v2")
+
+
+@pytest.mark.anyio
+async def test_a_change_that_the_log_does_not_take_does_not_happen(tmp_path: Path, policies: Path) -> None:
+    async def full(said: Mapping[str, Any]) -> None:
+        raise StoreFault("the disk is full")
+
+    kept = KeptPolicies(tmp_path / "kept", CommitmentKey(bytes(32)))
+    in_force = InForce(PolicySource(policies), kept, SystemClock(), full)
+    bundle = in_force.at_start()
+    async with EmbeddedEngine(bundle, SystemClock(), dev=False, deadline_seconds=5) as engine:
+        await in_force.begun(engine, bundle)
+        write_policy(policies, "deny", "v2")
+        with pytest.raises(StoreFault):
+            await in_force.reload()
+        assert engine.revision == in_force.status()["revision"] == bundle.revision
+        assert [term.revision for term in kept.history().terms] == [bundle.revision]
+        assert (await engine.decide(sealed(Case()), Circumstances())).reasons[0].code == "v1"
 
 
 # --- signed ---

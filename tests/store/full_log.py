@@ -36,6 +36,7 @@ async def every_kind(world: SqliteWorld, number: int) -> None:
 
     await world.journal.record(event(Kind.BOOT, "boot"))
     await world.journal.record(event(Kind.PIN, "pin"))
+    await world.journal.record(event(Kind.POLICY, "policy"))
     failed = Reason("upstream.down", "Down.")
     for copy in range(3):
         await run(world, call(key=f"key-{number}-{copy}"))

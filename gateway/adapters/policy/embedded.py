@@ -8,7 +8,7 @@ Above: `ports.PolicyEngine`. Below: `process.py` (this side of the socket), `wor
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
 from typing import Any, Self
 
@@ -106,10 +106,19 @@ class EmbeddedEngine:
             return revision, failed_verdict("the policy process was being restarted")
         return revision, _verdict(await process.ask(b"D", document, deadline), call)
 
-    async def reload(self, bundle: PolicyBundle) -> None:
-        """Let `bundle` decide from now on. Raises `ConfigError`, and the old one goes on deciding."""
+    async def reload(self, bundle: PolicyBundle, agree: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Let `bundle` decide from now on. Raises `ConfigError`, and the old one goes on deciding.
+
+        `agree` is called once the new policies are known to work and before they decide; if it raises, they never do.
+        """
         async with self._starting:
             process = await self._start(bundle)
+            if agree is not None:
+                try:
+                    await agree()
+                except BaseException:
+                    await process.stop()
+                    raise
             former, self._bundle = self._process, bundle
             self._adopt(process)
             if former is not None:

@@ -3,10 +3,14 @@
 What was configured decides from the start, after `reload`, and whenever the content at its path changes. A roll-back puts
 kept policies in its place; they decide, also after a restart, until one of the two happens. Policies that cannot be loaded
 or cannot decide never replace any: the ones before them stay in force.
+
+A change is in the kept history and in the signed log before it decides anything; where one of them cannot be written, there
+is no change. The policies at a start are in the entry of that start.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,7 +19,7 @@ import structlog
 import watchfiles
 
 from gateway.adapters.policy.bundle import PolicyBundle, load_bundle
-from gateway.adapters.policy.kept import History, KeptPolicies, RollBack, Term
+from gateway.adapters.policy.kept import KEEP_TERMS, History, KeptPolicies, RollBack, Term
 from gateway.adapters.policy.opa import OpaEngine
 from gateway.adapters.policy.reading import read_apart
 from gateway.adapters.policy.signature import load_verification_key
@@ -25,6 +29,10 @@ from gateway.core.ports import Clock
 LOOK_MS = 3000
 MIN_PREFIX_CHARS = 6
 MAX_CAUSE_CHARS = 300
+_EVENTS = {"reload": "reloaded", "rollback": "rolled_back"}
+
+Record = Callable[[Mapping[str, Any]], Awaitable[object]]
+"""Adds an entry of kind policy to the log. Raises `StoreFault`."""
 
 Look = tuple[tuple[str, int, int, int, int], ...]
 
@@ -77,16 +85,17 @@ class Engine(Protocol):
     @property
     def revision(self) -> str: ...
 
-    async def reload(self, bundle: PolicyBundle) -> None: ...
+    async def reload(self, bundle: PolicyBundle, agree: Callable[[], Awaitable[None]]) -> None: ...
 
 
 class InForce:
     """For the embedded engine. Make it with `at_start`, and call `begun` once the engine runs."""
 
-    def __init__(self, source: PolicySource, kept: KeptPolicies, clock: Clock) -> None:
+    def __init__(self, source: PolicySource, kept: KeptPolicies, clock: Clock, record: Record) -> None:
         self._source = source
         self._kept = kept
         self._clock = clock
+        self._record = record
         self._one = asyncio.Lock()
         self._engine: Engine
         self._configured = ""  # the revision at the source when it was last loaded
@@ -100,7 +109,7 @@ class InForce:
         self._looked = self._source.look()
         configured = self._source.load(running=False)
         self._configured = self._seen = configured.revision
-        self._history = self._kept.history()
+        self._history = self._believed()
         rolled = self._history.rolled_back
         if rolled is None:
             return configured
@@ -120,7 +129,10 @@ class InForce:
         """`bundle` decides now, in `engine`. Raises `StoreFault`."""
         self._engine = engine
         await asyncio.to_thread(self._kept.keep, bundle)
-        await self._now(bundle, "start", self._history.rolled_back)
+        history = self._with(bundle, "start", self._history.rolled_back)
+        self._history = await asyncio.to_thread(self._kept.write, history)
+        self._name = bundle.manifest.revision
+        await asyncio.to_thread(self._kept.drop_unused, history)
         if self._history.rolled_back is not None:
             _log.warning("policy_rollback_in_force", revision=bundle.revision, over=self._configured)
 
@@ -129,7 +141,7 @@ class InForce:
         async with self._one:
             looked = await asyncio.to_thread(self._source.look)
             bundle = await asyncio.to_thread(self._source.load)
-            await self._configure(bundle)
+            await self._configure(bundle, "operator")
             self._looked, self._seen = looked, bundle.revision
         return bundle.revision
 
@@ -146,12 +158,17 @@ class InForce:
             revision = self._chosen(which)
             bundle = await asyncio.to_thread(lambda: self._kept.bundle(revision, self._source.key_path))
             over = None if revision == self._configured else RollBack(self._configured, self._clock.now())
-            await self._put(bundle, "rollback", over)
+            await self._put(bundle, "rollback", over, "operator")
         _log.warning("policy_rolled_back", revision=revision, name=bundle.manifest.revision, over=self._configured)
         return revision
 
     def history(self) -> History:
         return self._history
+
+    @property
+    def rolled_back_over(self) -> str | None:
+        """The configured policies that do not decide, while a roll-back is in force."""
+        return None if self._history.rolled_back is None else self._history.rolled_back.over
 
     def status(self) -> dict[str, Any]:
         """As `sealgate status` tells it."""
@@ -193,32 +210,52 @@ class InForce:
             try:
                 if bundle is None:
                     raise ConfigError(found)
-                await self._configure(bundle)
+                await self._configure(bundle, "change")
             except GatewayError as error:  # the old policies stay
                 _log.error("policy_reload_refused", kept=self._engine.revision, cause=error.message)
                 if isinstance(error, StoreFault):  # nothing is wrong with the new ones: try again
                     self._looked, self._seen = None, self._configured
 
-    async def _configure(self, bundle: PolicyBundle) -> None:
-        await self._put(bundle, "reload", None)
+    async def _configure(self, bundle: PolicyBundle, by: str) -> None:
+        await self._put(bundle, "reload", None, by)
         self._configured = bundle.revision
         _log.info("policy_loaded", revision=bundle.revision, name=bundle.manifest.revision)
 
-    async def _put(self, bundle: PolicyBundle, how: str, rolled_back: RollBack | None) -> None:
-        await asyncio.to_thread(self._kept.keep, bundle)
+    def _believed(self) -> History:
+        """The kept history, where it bears this gateway's seal. Raises `StoreFault`."""
         try:
-            await self._engine.reload(bundle)
-        except ConfigError:
-            await asyncio.to_thread(self._kept.drop_unused, self._history)
-            raise
-        await self._now(bundle, how, rolled_back)
+            return self._kept.history()
+        except ConfigError as error:
+            _log.error("policy_history_refused", cause=error.message, moved_to=str(self._kept.set_aside()))
+            return History()  # the configured policies decide
 
-    async def _now(self, bundle: PolicyBundle, how: str, rolled_back: RollBack | None) -> None:
-        self._name = bundle.manifest.revision
+    async def _put(self, bundle: PolicyBundle, how: str, rolled_back: RollBack | None, by: str) -> None:
+        await asyncio.to_thread(self._kept.keep, bundle)
+        history = self._with(bundle, how, rolled_back)
+        said = {"event": _EVENTS[how], "engine": "embedded", "revision": bundle.revision, "by": by}
+
+        async def agree() -> None:
+            try:
+                await asyncio.to_thread(self._kept.write, history)
+                await self._record(said)
+            except BaseException:
+                with suppress(StoreFault):
+                    await asyncio.to_thread(self._kept.write, self._history)
+                raise
+
+        try:
+            await self._engine.reload(bundle, agree)
+            self._name, self._history = bundle.manifest.revision, history
+        finally:
+            with suppress(StoreFault):  # a file too many harms nobody
+                await asyncio.to_thread(self._kept.drop_unused, self._history)
+
+    def _with(self, bundle: PolicyBundle, how: str, rolled_back: RollBack | None) -> History:
+        """The history once `bundle` decides."""
         terms = self._history.terms
         if not terms or terms[-1].revision != bundle.revision:
-            terms = (*terms, Term(bundle.revision, self._name, self._clock.now(), how))
-        self._history = await asyncio.to_thread(self._kept.write, History(terms, rolled_back))
+            terms = (*terms, Term(bundle.revision, bundle.manifest.revision, self._clock.now(), how))
+        return History(terms[-KEEP_TERMS:], rolled_back)
 
     def _chosen(self, which: str | None) -> str:
         others = [revision for revision in self._history.kept() if revision != self._engine.revision]
@@ -238,13 +275,18 @@ class InForce:
 class AtServer:
     """For engine opa: the OPA server loads its policies itself."""
 
-    def __init__(self, engine: OpaEngine) -> None:
+    def __init__(self, engine: OpaEngine, record: Record) -> None:
         self._engine = engine
+        self._record = record
 
     async def reload(self) -> str:
-        """Read again which policies the server has. Raises `ConfigError`."""
+        """Read again which policies the server has. They decide already, so the entry is late. Raises `ConfigError`."""
+        before = self._engine.revision
         await self._engine.reload()
-        return self._engine.revision
+        revision = self._engine.revision
+        if revision != before:
+            await self._record({"event": "loaded", "engine": "opa", "revision": revision, "by": "operator"})
+        return revision
 
     async def roll_back(self, which: str | None) -> str:
         """Not here. Raises `ConfigError`."""
@@ -256,6 +298,10 @@ class AtServer:
 
     def history(self) -> History:
         return History()
+
+    @property
+    def rolled_back_over(self) -> str | None:
+        return None
 
     def status(self) -> dict[str, Any]:
         return {"revision": self._engine.revision, "name": "", "rolled_back": None}

@@ -1,9 +1,11 @@
 """The policies that were in force lately: `<state>/policies/`, one bundle file per revision, and when each was in force.
 
-A file is on disk before its policies decide anything. They are read back for a roll-back and to explain a decision, and
-count only if their content has the digest that names them.
+The times stand in a file with a keyed digest over them, since they say which policies decide after a restart: what does not
+bear it is not believed. A bundle is on disk before its policies decide anything. Bundles are read back for a roll-back and
+to explain a decision, and count only if their content has the digest that names them.
 """
 
+import hmac
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,10 +16,14 @@ import orjson
 
 from gateway.adapters.policy.bundle import PolicyBundle
 from gateway.adapters.policy.reading import read_apart
+from gateway.core.canonical import canonical
+from gateway.core.commitment import CommitmentKey
 from gateway.core.errors import ConfigError, StoreFault
 
 KEEP_BUNDLES = 10
 KEEP_TERMS = 100
+MAX_INDEX_BYTES = 1 << 20
+LABEL = "sealgate.policy-history"
 INDEX = "index.json"
 _DIGEST = "sha256:"
 
@@ -64,23 +70,52 @@ class History:
 
 
 class KeptPolicies:
-    """One per state folder; its owner writes, others read. Methods wait for the disk."""
+    """One per state folder; its owner writes, with the `seal` of its key ring, others read to show. Methods wait."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, seal: CommitmentKey | None = None) -> None:
         self.folder = folder
+        self._seal = seal
 
     def history(self) -> History:
-        """What is known. Raises `StoreFault` where it cannot be read."""
+        """What is known. Without a seal nothing says that it is true.
+
+        Raises:
+            StoreFault: it cannot be read.
+            ConfigError: it is not of its form, or somebody else wrote it.
+        """
         path = self.folder / INDEX
         try:
-            return _history(orjson.loads(path.read_bytes()))
+            with path.open("rb") as file:
+                text = file.read(MAX_INDEX_BYTES)
         except FileNotFoundError:
             return History()
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except OSError as error:
             raise StoreFault(
-                f"{path}: the history of policies cannot be read: {error}",
+                f"{path}: the history of policies cannot be read: {error.strerror}",
                 hint=f"Move {self.folder} away: the configured policies decide then.",
             ) from error
+        try:
+            told = orjson.loads(text)
+            history, mac = _history(told), told["mac"]
+            if self._seal is not None and not hmac.compare_digest(_mac(self._seal, history).encode(), _text(mac).encode()):
+                raise ValueError("it was not written with this gateway's keys")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ConfigError(
+                f"{path}: the history of policies is not believed: {error}",
+                hint=f"Move {self.folder} away, and find out who changed it.",
+                code="policy.history_refused",
+            ) from error
+        return history
+
+    def set_aside(self) -> Path:
+        """Move the history away, to be looked at. Raises `StoreFault`."""
+        path = self.folder / INDEX
+        aside = path.with_name(f"{INDEX}.refused")
+        try:
+            path.replace(aside)
+        except OSError as error:
+            raise StoreFault(f"{path}: cannot be moved: {error.strerror}") from error
+        return aside
 
     def keep(self, bundle: PolicyBundle) -> None:
         """Store the bundle file, durably. Raises `StoreFault`."""
@@ -91,13 +126,14 @@ class KeptPolicies:
             raise StoreFault(f"{self.folder}: the policies cannot be kept: {error.strerror}") from error
 
     def write(self, history: History) -> History:
-        """Replace the history, durably, and remove what it does not keep. Raises `StoreFault`."""
+        """Replace the history, durably. Raises `StoreFault`."""
+        if self._seal is None:
+            raise StoreFault("the history of policies is written by a gateway with its keys only")
         history = History(history.terms[-KEEP_TERMS:], history.rolled_back)
         try:
-            _replace(self.folder / INDEX, orjson.dumps(history.document()))
+            _replace(self.folder / INDEX, orjson.dumps({**history.document(), "mac": _mac(self._seal, history)}))
         except OSError as error:
             raise StoreFault(f"{self.folder}: the history of policies cannot be written: {error.strerror}") from error
-        self.drop_unused(history)
         return history
 
     def drop_unused(self, history: History) -> None:
@@ -133,10 +169,26 @@ class KeptPolicies:
 
 
 def _history(told: Mapping[str, Any]) -> History:
+    """Raises ValueError, KeyError, TypeError or AttributeError where it is not of the form of `History.document`."""
+    if not isinstance(told["terms"], list):
+        raise TypeError("its terms are no list")
+    terms = tuple(Term(*(_text(term[name]) for name in ("revision", "name", "since", "how"))) for term in told["terms"])
     rolled = told["rolled_back"]
-    if rolled and not told["terms"]:
+    if rolled is None:
+        return History(terms)
+    if not terms:
         raise ValueError("it has a roll-back to nothing")
-    return History(tuple(Term(**term) for term in told["terms"]), rolled and RollBack(**rolled))
+    return History(terms, RollBack(_text(rolled["over"]), _text(rolled["at"])))
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("what should be text is none")
+    return value
+
+
+def _mac(seal: CommitmentKey, history: History) -> str:
+    return seal.digest(LABEL, canonical(history.document()))
 
 
 def _replace(path: Path, content: bytes) -> None:

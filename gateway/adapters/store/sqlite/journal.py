@@ -255,7 +255,7 @@ class SqliteJournal:
     # --- beside the port ---
 
     async def record(self, record: Record) -> Receipt:
-        """Append one entry that changes nothing else: boot, pin, denied."""
+        """Append one entry that changes nothing else: boot, pin, policy, denied."""
         entry = await self._writer.submit(lambda transaction: transaction.append(record))
         return Receipt.of(record, entry, self._origin)
 

@@ -16,7 +16,7 @@ from gateway.adapters.policy.embedded import EmbeddedEngine
 from gateway.adapters.policy.opa import OpaEngine
 from gateway.core.circumstances import Circumstances
 from gateway.core.decision import Effect, PolicyDecision
-from gateway.core.obligations import Obligations
+from gateway.core.obligations import Obligations, Quorum
 from gateway.core.outcome import Reason
 from tests.policy.calls import Case, sealed
 from tests.policy.conftest import OpaServer
@@ -62,11 +62,18 @@ async def test_a_decision_is_one_line_without_values(tmp_path: Path) -> None:
 
 
 def test_obligations_are_told_but_not_the_arguments_they_set() -> None:
-    obligations = Obligations(redact=("/a",), modify={"/to": CANARY})
+    obligations = Obligations(
+        approver=f"user:{CANARY}",
+        quorum=Quorum(1, (f"user:{CANARY}",)),
+        redact=("/a",),
+        egress=(f"{CANARY}.example",),
+        modify={"/to": CANARY},
+    )
     decision = PolicyDecision("d", "opa", "a@r1,b@r2", Effect.ALLOW, (Reason("c", CANARY),), obligations, input=_input())
     told = event("e", "t", decision, 1, labels={})
     assert told["result"]["obligations"] == {"redact": ("/a",)}
-    assert "/result/obligations/modify" in told["erased"]
+    erased = {f"/result/obligations/{name}" for name in ("approver", "quorum", "egress", "modify")}
+    assert {path for path in told["erased"] if path.startswith("/result/obligations")} == erased
     assert told["bundles"] == {"a": {"revision": "r1"}, "b": {"revision": "r2"}}
     assert CANARY not in str(told)
 

@@ -32,6 +32,8 @@ MAX_WAITING = 8192
 STOP_SECONDS = 5.0
 PATH = ENTRY_POINT.removeprefix("data.").replace(".", "/")
 ERASED_INPUT = (("context", "arguments"), ("context", "fields"), ("context", "provenance", "leaves"))
+NEVER_QUOTE = frozenset({"approve_for", "evidence", "max_result_bytes", "redact", "routes"})
+"""Obligations whose values are of the gateway's own words, numbers and paths. A policy may copy arguments into all others."""
 
 _log = structlog.get_logger("sealgate.policy")
 
@@ -139,11 +141,11 @@ def event(
     seen = orjson.loads(decision.input)
     result: dict[str, Any] = {"effect": decision.effect, "reasons": [{"code": reason.code} for reason in decision.reasons]}
     obligations = _obligations(decision.obligations)
-    result["obligations"] = {name: value for name, value in obligations.items() if name != "modify"}
+    result["obligations"] = {name: value for name, value in obligations.items() if name in NEVER_QUOTE}
     erased = [
         *_erased(seen),
         *(f"/result/reasons/{index}/message" for index in range(len(decision.reasons))),
-        *(["/result/obligations/modify"] if "modify" in obligations else []),
+        *(f"/result/obligations/{name}" for name in obligations if name not in NEVER_QUOTE),
     ]
     run = seen["context"]["run"]
     masked = run["id"] is not None and run["id"] != plain(run["id"])

@@ -120,6 +120,13 @@ refusals contains {
 	not is_array(settings.always_ask)
 }
 
+refusals contains {
+	"code": "settings.unknown",
+	"message": "The policy settings hold a name that no rule reads, so a limit may be missing. Tell the operator to correct it.",
+} if {
+	not settings_known
+}
+
 # METADATA
 # title: Why a person is asked whatever the approval mode
 # description: Rules of your own in this package add to it.
@@ -152,6 +159,35 @@ is_read if mode == "read_only"
 within_ceiling if ranks[mode] <= ranks[input.context.run.mode_ceiling]
 
 is_agent if "agent" in input.subject.properties.roles
+
+settings_known if count(unknown_settings) == 0
+
+# METADATA
+# title: Settings that no rule reads
+# description: A mistyped name would mean no limit. The gateway does not load policies with one; an OPA server denies all calls.
+unknown_settings := object.keys(settings) - known_settings if has_settings
+
+unknown_settings := set() if not has_settings
+
+# METADATA
+# title: The names of all settings
+# description: What rules of your own read belongs below `own`, where names are not checked.
+known_settings := {
+	"always_ask",
+	"approvals",
+	"budgets",
+	"constraints",
+	"delegated_evidence",
+	"downgrades",
+	"egress_allow",
+	"flow",
+	"network_calls_per_minute",
+	"own",
+	"pin_egress",
+	"results",
+	"tenants",
+	"windows",
+}
 
 # To name a rule of another package costs time, so what has nothing to say of a call is left out. Both cases of each are
 # written out: with a plain `else`, a concern whose file is missing would be one that has nothing to say. And the rules are

@@ -25,6 +25,19 @@ test_an_unknown_mode_is_denied if {
 	fixture.codes(decision) == ["mode.unknown"]
 }
 
+test_a_setting_that_no_rule_reads_denies_every_call if {
+	settings := object.union(fixture.settings, {"budget": {"run_calls": 1}})
+	decision := authz.decision with input as fixture.call("read_only") with data.sealgate.settings as settings
+	decision.effect == "deny"
+	fixture.codes(decision) == ["settings.unknown"]
+}
+
+test_settings_of_rules_of_ones_own_have_a_place if {
+	settings := object.union(fixture.settings, {"own": {"budget": {"run_calls": 1}}})
+	decision := authz.decision with input as fixture.call("read_only") with data.sealgate.settings as settings
+	decision.effect == "allow"
+}
+
 test_a_missing_mode_is_denied if {
 	decision := decide(fixture.without("read_only", "/resource/properties/mode"))
 	decision.effect == "deny"

@@ -166,6 +166,24 @@ async def test_what_always_needs_a_person_is_asked_about_in_every_mode_as_shippe
             assert (decision.effect, "always_ask.listed" in codes(decision)) == (Effect.ASK, True), mode
 
 
+@pytest.mark.parametrize(("name", "near"), [("budget", "did you mean budgets?"), ("tenant", "tenants"), ("zzz", "zzz")])
+async def test_a_setting_with_a_mistyped_name_is_refused_with_the_nearest_one(tmp_path: Path, name: str, near: str) -> None:
+    folder = tmp_path / "policies"
+    shutil.copytree(default_policies(), folder)
+    data = json.loads((folder / "data.json").read_text())
+    data["sealgate"]["settings"][name] = {"run_calls": 1}
+    (folder / "data.json").write_text(json.dumps(data))
+    with pytest.raises(ConfigError, match=f"settings.{name}") as refused:
+        async with engine(load_bundle(folder)):
+            pass
+    assert near in refused.value.message
+    data["sealgate"]["settings"]["own"] = {name: data["sealgate"]["settings"].pop(name)}
+    (folder / "data.json").write_text(json.dumps(data))
+    async with engine(load_bundle(folder)) as running:
+        decision = await running.decide(sealed(Case(READ_ONLY)), Circumstances())
+    assert decision.effect is Effect.ALLOW
+
+
 async def test_the_list_of_what_always_needs_a_person_is_the_operators(tmp_path: Path) -> None:
     folder = tmp_path / "policies"
     shutil.copytree(default_policies(), folder)

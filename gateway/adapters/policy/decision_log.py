@@ -33,7 +33,7 @@ STOP_SECONDS = 5.0
 PATH = ENTRY_POINT.removeprefix("data.").replace(".", "/")
 ERASED_INPUT = (("context", "arguments"), ("context", "fields"), ("context", "provenance", "leaves"))
 NEVER_QUOTE = frozenset({"approve_for", "evidence", "max_result_bytes", "redact", "routes"})
-"""Obligations whose values are of the gateway's own words, numbers and paths. A policy may copy arguments into all others."""
+"""Obligations whose values are closed words, numbers and paths. A policy may copy arguments into all others."""
 
 _log = structlog.get_logger("sealgate.policy")
 

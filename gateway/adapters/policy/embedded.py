@@ -17,6 +17,7 @@ import structlog
 
 from gateway.adapters.policy.bundle import PolicyBundle
 from gateway.adapters.policy.process import Fault, PolicyProcess
+from gateway.adapters.policy.settings_names import check_settings
 from gateway.adapters.policy.smoke import smoke
 from gateway.core.call import SealedCall
 from gateway.core.circumstances import Circumstances
@@ -193,6 +194,7 @@ async def start_checked(
     process = await PolicyProcess.start(on_end, niceness)
     try:
         await process.load(bundle, load_seconds)
+        await check_settings(process, max(deadline_seconds, SMOKE_SECONDS))
         await smoke(process, max(deadline_seconds, SMOKE_SECONDS))
         process.patience = deadline_seconds
     except BaseException:

@@ -14,6 +14,7 @@ import pytest
 from gateway.adapters.clock import SystemClock
 from gateway.adapters.policy.bundle import load_bundle
 from gateway.adapters.policy.embedded import EmbeddedEngine
+from gateway.adapters.policy.manifest import Manifest
 from gateway.adapters.policy.opa import OpaEngine
 from gateway.core.call import Compensated
 from gateway.core.capability import ApprovalMode
@@ -293,3 +294,24 @@ async def _put(server: OpaServer, path: str, body: bytes) -> None:
     writer.close()
     await writer.wait_closed()
     assert answer.split()[1] in {b"200", b"204"}, answer
+
+
+@pytest.mark.opa
+async def test_other_policies_under_the_same_name_have_another_revision(
+    opa_binary: str, policies_folder: Path, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "bundle.tar.gz"
+    server = OpaServer(opa_binary, bundle, free_port(), ("--bundle",))
+    revisions = []
+    async with OpaEngine(server.url, SystemClock(), dev=False, deadline_seconds=5) as engine:
+        for line in ("", "\n# another policy\n"):
+            (policies_folder / "authz.rego").write_text((policies_folder / "authz.rego").read_text() + line)
+            bundle.write_bytes(load_bundle(policies_folder).packed(Manifest("stable")))
+            server.start()
+            try:
+                decision = await until(lambda it: not is_denied(it), lambda: engine.decide(sealed(Case()), Circumstances()))
+            finally:
+                server.stop()
+            revisions.append(decision.bundle_revision)
+    assert all("@stable,sha256:" in revision for revision in revisions)
+    assert revisions[0] != revisions[1]

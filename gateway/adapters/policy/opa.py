@@ -3,15 +3,16 @@
 Every failure is a deny: undefined, an error in a builtin (`strict-builtin-errors`), a time-out, an HTTP error, a stopped
 server. Nothing is tried twice, so nothing outlives the deadline.
 
-Which policies decided: the server's bundles name their revision in each answer. A server without bundles does not, so it
-is a digest over its modules and `data.sealgate.settings`, read again every few seconds in the background, and before the
-first answer over a new connection counts (the server may have been restarted with other policies).
+Which policies decided: a digest over the server's modules and `data.sealgate.settings`, read again every few seconds in the
+background, and before the first answer over a new connection counts (the server may have come back with other policies).
+The server's bundles name their revision in each answer, and that stands before the digest: a name that anyone can give twice
+must not make other policies look the same, and the digest is a few seconds late.
 """
 
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import SimpleNamespace, TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -90,7 +91,7 @@ class OpaEngine:
         try:
             async with asyncio.timeout(self._deadline_seconds):
                 answer = await self._server.query_rule(orjson.Fragment(document), PACKAGE, RULE, QUERY)
-                revision = _bundles_revision(answer) or await self._current_revision()
+                revision = ",".join((*_bundle_revisions(answer), await self._current_revision()))
                 decision_id = str(answer.get("decision_id", decision_id))
                 verdict = _verdict(answer, call)
         except TimeoutError:
@@ -219,10 +220,8 @@ def _verdict(answer: Mapping[str, Any], call: SealedCall) -> Verdict:
     return read_verdict(answer["result"], call.told)
 
 
-def _bundles_revision(answer: Mapping[str, Any]) -> str | None:
-    """The revisions of the server's bundles as `name@revision`, when every bundle has one."""
-    bundles = answer.get("provenance", {}).get("bundles") or {}
-    revisions = [(name, bundle.get("revision")) for name, bundle in sorted(bundles.items())]
-    if not revisions or not all(revision for _, revision in revisions):
-        return None
-    return ",".join(f"{name}@{revision}" for name, revision in revisions)
+def _bundle_revisions(answer: Mapping[str, Any]) -> Iterator[str]:
+    """The revisions of the server's bundles as `name@revision`, of those that have one."""
+    for name, bundle in sorted((answer.get("provenance", {}).get("bundles") or {}).items()):
+        if bundle.get("revision"):
+            yield f"{name}@{bundle['revision']}"

@@ -2,8 +2,9 @@
 
 A receiver answers with an approver-signed answer in its response, or later at the gateway's own port; either is checked like
 anything from outside. Requests are looked for beside the calls, so no call waits for a receiver. A delivery is repeated with
-growing pauses while the request waits, and after a restart, always under the same `webhook-id`. What went wrong is told in
-the log and in the gateway's status.
+growing pauses while the request waits, and after a restart, always under the same `webhook-id`. What went wrong, whatever it
+was, is told in the log and in the gateway's status, and is tried again. Each receiver has its own deliveries: one that hangs
+holds up no other. Of an address only scheme and host are told, since a path can be a credential, too.
 
 Source: https://www.standardwebhooks.com, signature scheme `v1` (HMAC-SHA256).
 """
@@ -13,7 +14,6 @@ import hashlib
 import hmac
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -57,18 +57,20 @@ class Asked(Protocol):
 
 @dataclass
 class Hook:
-    """One receiver. `secret` is shared with it; the counts are since the start."""
+    """One receiver. `secret` is shared with it; the counts are since the start. `at_once` bounds deliveries under way."""
 
-    url: str
+    url: str = field(repr=False)
     secret: bytes = field(repr=False)
     delivered: int = 0
     failed: int = 0
     trouble: str | None = None
+    at_once: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_AT_ONCE), repr=False)
 
     @property
     def name(self) -> str:
         """Its address without what may be a credential."""
-        return urlsplit(self.url)._replace(query="").geturl()
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc}"
 
     def status(self) -> dict[str, Any]:
         """For operators."""
@@ -96,6 +98,10 @@ def signed_headers(secret: bytes, message_id: str, timestamp: int, body: bytes) 
     return {"webhook-id": message_id, "webhook-timestamp": str(timestamp), "webhook-signature": f"v1,{signature}"}
 
 
+class _NotTaken(Exception):
+    """The receiver did not take it. The text may be told."""
+
+
 class Webhooks:
     """See the module. Owned by the event loop; `run` is its life."""
 
@@ -103,7 +109,6 @@ class Webhooks:
         self.hooks = hooks
         self._asked = asked
         self._clock = clock
-        self._at_once = asyncio.Semaphore(MAX_AT_ONCE)
         self._deliveries: dict[tuple[str, str], asyncio.Task[None]] = {}
 
     async def run(self) -> None:
@@ -113,8 +118,10 @@ class Webhooks:
         async with _session() as session:
             try:
                 while True:
-                    with suppress(GatewayError):  # of the store; the next look may go well, and a dead one ends the process
+                    try:
                         self._look(session)
+                    except Exception as error:  # noqa: BLE001 - of the store, whatever it was: the next look may go well
+                        _log.error("webhook_look_failed", cause=_cause(error))
                     await asyncio.sleep(LOOK_SECONDS)
             finally:
                 for task in self._deliveries.values():
@@ -137,7 +144,7 @@ class Webhooks:
         pause = FIRST_PAUSE_SECONDS
         for _ in range(MAX_TRIES):
             try:
-                async with self._at_once:
+                async with hook.at_once:
                     found = await self._asked.row(approval_id)
                     if found is None or found[0].state is not ApprovalState.PENDING:
                         return
@@ -146,8 +153,8 @@ class Webhooks:
                 if answer is not None:
                     await self._take(hook, approval_id, answer)
                 return
-            except (aiohttp.ClientError, OSError, TimeoutError, ValueError, GatewayError) as error:
-                hook.failed, hook.trouble = hook.failed + 1, str(error) or type(error).__name__
+            except Exception as error:  # noqa: BLE001 - of the receiver or the store, whatever it was: the next try may go well
+                hook.failed, hook.trouble = hook.failed + 1, _cause(error)
                 _log.warning("webhook_failed", approval_id=approval_id, url=hook.name, cause=hook.trouble)
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
@@ -156,7 +163,7 @@ class Webhooks:
     async def _post(
         self, session: aiohttp.ClientSession, hook: Hook, row: ApprovalRow, arguments: bytes
     ) -> dict[str, Any] | None:
-        """The signed answer in the response, if there is one. Raises ValueError where the receiver did not take it."""
+        """The signed answer in the response, if there is one. Raises `_NotTaken`."""
         now = self._clock.now()
         document = {**row.document(), "arguments": orjson.loads(arguments)}
         told = {
@@ -169,12 +176,12 @@ class Webhooks:
         headers["content-type"] = "application/json"
         async with session.post(hook.url, data=body, headers=headers, allow_redirects=False) as response:
             if not 200 <= response.status < 300:
-                raise ValueError(f"HTTP {response.status}")
+                raise _NotTaken(f"HTTP {response.status}")
             held = bytearray()
             async for chunk in response.content.iter_any():
                 held += chunk
                 if len(held) > MAX_ANSWER_BYTES:
-                    raise ValueError(f"it answers with more than {MAX_ANSWER_BYTES} bytes")
+                    raise _NotTaken(f"it answers with more than {MAX_ANSWER_BYTES} bytes")
             return _answer_in(bytes(held))
 
     async def _take(self, hook: Hook, approval_id: str, envelope: dict[str, Any]) -> None:
@@ -182,6 +189,15 @@ class Webhooks:
         if isinstance(recorded, Reason):
             hook.trouble = f"its answer does not count: {recorded.code}"
             _log.warning("webhook_answer_refused", approval_id=approval_id, url=hook.name, code=recorded.code)
+
+
+def _cause(error: Exception) -> str:
+    """What may be told of it: the text of others may quote the whole address."""
+    if isinstance(error, _NotTaken | GatewayError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{type(error).__name__}: {error.strerror}"
+    return type(error).__name__
 
 
 def _answer_in(body: bytes) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -17,7 +18,7 @@ from gateway.core.catalog import Rule
 from gateway.core.dsse import key_id
 from gateway.core.sshsig import read_ssh_key
 from gateway.settings.layers import Layers, Source
-from gateway.settings.mistakes import spelled
+from gateway.settings.mistakes import is_webhook_url, spelled
 from gateway.settings.model import Configuration, McpServer, SandboxRules, ToolRule
 from gateway.settings.people import ApproverKey
 from gateway.settings.yaml_source import Loc
@@ -97,7 +98,8 @@ class Settings:
     def effective(self) -> dict[str, dict[str, Any]]:
         """Every setting with its default: `{"listen.port": {"value": 8750, "source": "default"}}`.
 
-        The source is flag, env, file or default. Values of headers and environments and token hashes are hidden.
+        The source is flag, env, file or default. Values of headers and environments, token hashes and the paths of webhooks
+        are hidden.
         Placeholders are shown as written, since what fills them may be a secret.
         """
         return {
@@ -140,6 +142,9 @@ class Settings:
             case [dict(), *_]:
                 for index, item in enumerate(value):
                     yield from self._leaves(item, (*loc, index))
+            case str() if is_webhook_url(loc):
+                parts = urlsplit(value)
+                yield loc, f"{parts.scheme}://{parts.netloc}/{HIDDEN}"
             case _ if loc[0] != "mcpServers":
                 yield loc, HIDDEN if loc[-1] == "token_sha256" else value
             case _ if value:  # the rest are keys of the other kind of server

@@ -71,7 +71,12 @@ def is_secret(loc: Loc) -> bool:
     """Whether the value at `loc` may be a secret, or hold one."""
     if loc[:1] == ("mcpServers",):
         return loc[2:] != ("type",)
-    return loc[:1] == ("callers",) and loc[-1] == "token_sha256"
+    return (loc[:1] == ("callers",) and loc[-1] == "token_sha256") or is_webhook_url(loc)
+
+
+def is_webhook_url(loc: Loc) -> bool:
+    """Whether it is an address whose path may be a credential."""
+    return loc[:2] == ("approvals", "webhooks") and loc[-1] == "url"
 
 
 def nearest(wrong: str, allowed: list[str]) -> str | None:

@@ -9,7 +9,7 @@ from gateway.settings.block import Block, Flag, Whole
 from gateway.settings.words import (
     DelegationScope,
     Ed25519Base64,
-    HttpUrl,
+    HookUrl,
     PathText,
     PrincipalName,
     Sha256Hex,
@@ -30,7 +30,11 @@ class Role(StrEnum):
 class Webhook(Block):
     """A receiver may answer in its response, or later at `/approvals/<id>/answer` with the token of an approver."""
 
-    url: HttpUrl = Field(description="Where each request is POSTed.", examples=["https://approvals.example.com/sealgate"])
+    url: HookUrl = Field(
+        description="Where each request is POSTed, with its arguments: https, or http on this machine. Only scheme and "
+        "host are ever told.",
+        examples=["https://approvals.example.com/sealgate"],
+    )
     secret_file: PathText = Field(
         description="File (mode 0600) with the secret that the receiver knows, too: `whsec_` and base64 of 24 bytes or "
         "more. Relative to this file.",

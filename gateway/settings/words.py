@@ -9,6 +9,7 @@ from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from dataclasses import dataclass
 from datetime import datetime
+from ipaddress import ip_address
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -113,6 +114,20 @@ def _server_url(url: str) -> str:
     return url
 
 
+def _hook_url(url: str) -> str:
+    parts = urlsplit(_http_url(url))
+    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+        raise ValueError("sends arguments unencrypted. Write https:// for what is not on this machine.")
+    return url
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _plain_host(host: str) -> str:
     form = host_form(host)
     if form is None:
@@ -205,6 +220,7 @@ Ed25519Base64 = Annotated[
     str, AfterValidator(_ed25519), WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9+/]{43}=$"})
 ]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
+HookUrl = Annotated[str, AfterValidator(_hook_url)]
 ServerUrl = Annotated[str, AfterValidator(_server_url)]
 _GLOB = r"[A-Za-z0-9_.*?\[\]!-]{1,128}"
 GLOB_SCHEMA = {"type": "string", "pattern": f"^({_GLOB})$"}

@@ -1,28 +1,38 @@
 """Requests are POSTed to receivers outside, and come back signed by an approver: in the response, or later at the port."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import anyio
+import apsw
 import httpx2
+import orjson
 import pytest
 
+from gateway.adapters.clock import SystemClock
 from gateway.adapters.keys import load_approver_key, make_keys, write_private_text
-from gateway.core.answer import PAYLOAD_TYPE, Answer, answer_payload, request_digest
+from gateway.adapters.webhooks import MAX_AT_ONCE, TIMEOUT_SECONDS, Hook, Webhooks
+from gateway.core.answer import PAYLOAD_TYPE, Answer, SignedAnswer, answer_payload, request_digest
+from gateway.core.approval import ApprovalRow, ApprovalState
 from gateway.core.dsse import envelop
 from gateway.core.obligations import Route
+from gateway.core.outcome import Reason
 from tests.approvals.people import Person, ask
 from tests.approvals.test_answers import about
 from tests.approvals.test_delegation import ServingGateway
+from tests.core.calls import Call, ask_for, seal
 from tests.edge.box import Box, boxed, configured
 from tests.running import ModernClient, free_port, outcome, until
 
@@ -40,7 +50,7 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/hook?key=hunter2"
+        return f"http://127.0.0.1:{self.port}/hunter3?key=hunter2"
 
     def documents(self, text: str) -> list[dict[str, Any]]:
         """What came about the call with this text."""
@@ -100,7 +110,7 @@ def box(receiver: Receiver, alice: Person, actor: Person, tmp_path_factory: pyte
     with boxed(folder, more + alice.listed() + actor.listed()) as running:
         yield running
         assert running.faults() == []
-        assert "hunter2" not in running.gateway.output
+        assert "hunter" not in running.gateway.output
         assert running.verified().problems == []
 
 
@@ -147,7 +157,7 @@ def test_a_failed_delivery_is_made_again_and_told(box: Box, client: ModernClient
     assert len(receiver.documents("hook later")) == 3
     assert len({headers["webhook-id"] for headers, body in receiver.seen if b"hook later" in body}) == 1
     (hook,) = box.json("status")["webhooks"]
-    assert hook["url"] == receiver.url.partition("?")[0]
+    assert hook["url"] == f"http://127.0.0.1:{receiver.port}"
     assert (hook["failed"] >= 2, hook["trouble"]) == (True, None)
     assert "HTTP 500" in box.gateway.output
     assert "HTTP 307" in box.gateway.output  # a redirect is not followed
@@ -190,6 +200,82 @@ def test_no_call_waits_for_a_receiver_that_is_gone(alice: Person, tmp_path: Path
         until(lambda: box.json("status")["webhooks"][0]["failed"] >= 1, what="the failure")
         assert alice.answers(box, "approve", approval_id).code == 0
         assert outcome(client.call("box__drop", {"text": "gone"})) == {"outcome": "completed"}
+
+
+class Store:
+    """Requests in memory. `looks` and `reads` go wrong first."""
+
+    def __init__(self, *approval_ids: str, looks: Iterable[Exception] = (), reads: Iterable[Exception] = ()) -> None:
+        request = ask_for(seal(Call()))
+        self._rows = {
+            one: ApprovalRow(replace(request, approval_id=one), "reservation", ApprovalState.PENDING, ())
+            for one in approval_ids
+        }
+        self._looks, self._reads = iter(looks), iter(reads)
+        self.answered = asyncio.Event()
+
+    def pending(self) -> list[str]:
+        for fault in self._looks:
+            raise fault
+        return list(self._rows)
+
+    async def row(self, approval_id: str) -> tuple[ApprovalRow, bytes] | None:
+        for fault in self._reads:
+            raise fault
+        return self._rows[approval_id], orjson.dumps({"text": approval_id})
+
+    async def answer(self, approval_id: str, envelope: Mapping[str, Any], route: Route) -> SignedAnswer | Reason:
+        self.answered.set()
+        return Reason("approval.signature", "It does not count.")
+
+
+@asynccontextmanager
+async def delivering(store: Store, *receivers: Receiver) -> AsyncIterator[tuple[Hook, ...]]:
+    hooks = tuple(Hook(one.url, b"s" * 32) for one in receivers)
+    running = asyncio.ensure_future(Webhooks(hooks, store, SystemClock()).run())
+    try:
+        yield hooks
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest.mark.anyio
+async def test_whatever_fails_in_the_store_the_delivery_is_made_later() -> None:
+    reads = [apsw.BusyError("busy"), RuntimeError("unforeseen")]
+    store = Store("a", looks=[apsw.BusyError("busy"), RuntimeError("unforeseen")], reads=reads)
+    with Receiver(reply=lambda document: (200, b'{"envelope": {}}')) as receiver:
+        async with delivering(store, receiver) as (hook,):
+            with anyio.fail_after(30):
+                await store.answered.wait()
+    assert (len(receiver.seen), hook.delivered, hook.failed) == (1, 1, 2)
+
+
+@pytest.mark.anyio
+async def test_a_receiver_that_hangs_holds_up_no_other() -> None:
+    free, names = threading.Event(), [f"call {number}" for number in range(3 * MAX_AT_ONCE)]
+
+    def hang(document: dict[str, Any]) -> tuple[int, bytes]:
+        free.wait(60)
+        return 204, b""
+
+    last = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def take(document: dict[str, Any]) -> tuple[int, bytes]:
+        if len(quick.seen) == len(names):
+            loop.call_soon_threadsafe(last.set)
+        return 204, b""
+
+    quick = Receiver(reply=take)
+    with Receiver(reply=hang) as hanging, quick:
+        try:
+            async with delivering(Store(*names), hanging, quick):
+                with anyio.fail_after(0.8 * TIMEOUT_SECONDS):  # before the first that hangs is given up
+                    await last.wait()
+        finally:
+            free.set()
+    assert len(hanging.seen) == MAX_AT_ONCE
 
 
 def test_after_a_restart_what_still_waits_is_sent_again(alice: Person, tmp_path: Path) -> None:

@@ -59,3 +59,35 @@ def test_show_is_a_table_and_hides_credentials(write: Write) -> None:
     assert ["listen.host", "10.0.0.1", "file"] in rows
     assert ["approvals.ttl_seconds", "900", "default"] in rows
     assert "abc" not in result.stdout
+
+
+HOOK = "https://hooks.example.com/services/T000/hunter2"
+
+
+def test_show_hides_the_path_of_a_webhook(write: Write) -> None:
+    path = str(write(f"approvals: {{webhooks: [{{url: '{HOOK}', secret_file: s}}]}}"))
+    shown = run(app, ["show", path, "--json"]).stdout
+    assert json.loads(shown)["settings"]["approvals.webhooks[0].url"]["value"] == "https://hooks.example.com/(hidden)"
+    assert "hunter2" not in shown
+
+
+@pytest.mark.parametrize(
+    ("url", "ok"),
+    [
+        ("http://127.0.0.1:8/x", True),
+        ("http://localhost/x", True),
+        ("http://[::1]/x", True),
+        (HOOK, True),
+        (HOOK.replace("https", "http"), False),
+        ("http://10.0.0.1/hunter2", False),
+        ("http://localhost.example.com/hunter2", False),
+        ("hooks.example.com/hunter2", False),
+    ],
+)
+def test_a_webhook_is_https_or_on_this_machine(write: Write, url: str, ok: bool) -> None:
+    result = run(app, ["validate", str(write(f"approvals: {{webhooks: [{{url: '{url}', secret_file: s}}]}}"))])
+    assert (result.exit_code == 0) is ok
+    if not ok:
+        assert isinstance(result.exception, ConfigError)
+        assert "approvals.webhooks[0].url: this value" in result.exception.message
+        assert "hunter2" not in result.exception.message

@@ -1,9 +1,10 @@
 """Whether an approver's private key lies where the gateway's own user can use it, and so an agent with a shell might.
 
-Looked at are files of at most 64 KiB, up to 8 folders deep and 10,000 in each of three places, the nearest first; folders
-that are links are not entered. In the state folder and beside gateway.yaml no approver's key may lie at all; in the user's
-own `.ssh` folder none that opens without a passphrase. Found are private keys in PEM, OpenSSH's own form and the older ones,
-of any type; of one under a passphrase in an older form, only a file beside it (`.pub`, `.json`) says whose it is.
+Looked at are files of at most 64 KiB in each of three places: up to 8 folders deep, the nearest first, at most 10,000
+folders at each depth and 10,000 files; folders that are links are not entered. In the state folder and beside gateway.yaml
+no approver's key may lie at all; in the user's own `.ssh` folder none that opens without a passphrase. Found are private
+keys in PEM, OpenSSH's own form and the older ones, of any type; of one under a passphrase in an older form, only a file
+beside it (`.pub`, `.json`) says whose it is.
 
 Keys on hardware want a touch, wherever their handle lies. What an SSH agent, another folder or another user's holds is not
 looked at.
@@ -28,6 +29,7 @@ from gateway.core.errors import ConfigError
 from gateway.core.sshsig import SshKey, read_ssh_key
 
 _MAX_FILES = 10_000
+_MAX_FOLDERS = 10_000
 _MAX_DEPTH = 8
 _MAX_BYTES = 64 * 1024
 _PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]*)PRIVATE KEY-----(.*?)-----END \1PRIVATE KEY-----", re.DOTALL)
@@ -72,7 +74,7 @@ def _files(folder: Path) -> Iterator[Path]:
                     continue
                 below += [path for path, is_folder in listed if is_folder]
                 yield from (Path(path) for path, is_folder in listed if not is_folder)
-            level = below
+            level = below[:_MAX_FOLDERS]
 
     return islice(found(), _MAX_FILES)
 

@@ -21,7 +21,9 @@ from gateway.core.secret_formats import without_secrets
 from gateway.core.shown import shown_request
 
 app = typer.Typer(
-    help="Calls that wait for a person: list, show, approve, reject, watch.", no_args_is_help=True, rich_markup_mode=None
+    help="Calls that wait for a person: list, show, approve, reject, revoke, watch.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 KeyOption = Annotated[
@@ -116,6 +118,14 @@ def reject(
 ) -> None:
     """Sign a no for one call."""
     _answer(Answer.REJECT, approval, KeyChoice(key, passphrase_file, ssh_key), comment, state, yes=yes)
+
+
+@app.command()
+def revoke(approval: str, state: StateOption = None) -> None:
+    """Take back a request, an unused yes, or a yes for a run. What runs already goes on; the log says that it is void."""
+    with daemon(state) as client:
+        client.post(_path(approval) + "/revoke", {})
+    say(f"revoked: no call runs on {approval} any more. The same call asks anew.")
 
 
 @app.command()

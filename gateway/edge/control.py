@@ -61,6 +61,7 @@ class Control:
             Route("/api/v1/approvals", self._approvals),
             Route("/api/v1/approvals/{id}", self._approval),
             Route("/api/v1/approvals/{id}/answer", self._answer, methods=["POST"]),
+            Route("/api/v1/approvals/{id}/revoke", self._revoke, methods=["POST"]),
             *self.doubts.routes(),
             *self.policies.routes(),
             *value_routes(self.journal),
@@ -129,6 +130,13 @@ class Control:
         found = await self.journal.questions.row(answer.approval_id)
         told = {"approval_id": answer.approval_id, "answer": answer.answer, "approver": answer.approver}
         return JSONResponse({**told, "missing": 0 if found is None else found[0].missing})
+
+    async def _revoke(self, request: Request) -> Response:
+        approval_id = request.path_params["id"]
+        refused = await self.journal.questions.revoke(approval_id)
+        if refused is not None:
+            raise GatewayError(refused.message, hint="sealgate approvals list --all", code=refused.code)
+        return JSONResponse({"approval_id": approval_id})
 
     async def _approvers(self, request: Request) -> Response:
         return JSONResponse({"approvers": self.journal.questions.approvers()})

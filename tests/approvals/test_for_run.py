@@ -8,6 +8,7 @@ import pytest
 
 from tests.approvals.people import Person, ask
 from tests.approvals.policies import write_policy
+from tests.approvals.test_answers import about
 from tests.edge.box import Box, boxed
 from tests.running import ModernClient, outcome
 
@@ -96,6 +97,38 @@ def test_where_it_is_not_offered_it_is_refused(
     said = alice.answers(box, "approve", approval_id, "--for", "run")
     assert (said.code, "error[approval.reach]" in said.stderr) == (1, True)
     assert ask(client, text, tool=tool, **more) == approval_id
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_it_can_be_taken_back(box: Box, client: ModernClient, alice: Person, used: bool) -> None:
+    run = {"run_id": f"r-taken-{used}"}
+    approval_id = approve_for_run(box, alice, client, wide("given"), run)
+    if used:
+        for name in ("given", "more"):
+            assert outcome(client.call("box__post", {"text": wide(name)}, run=run)) == {"outcome": "completed"}
+    assert box.run("approvals", "revoke", approval_id).code == 0
+    assert box.json("approvals", "show", approval_id)["state"] == "void"
+    assert about(box, approval_id)[-1].predicate["event"] == "void"
+    assert ask(client, wide("taken back"), tool="box__post", run=run) != approval_id
+    assert not [row for row in box.lines("rows") if "taken back" in row]
+    again = box.run("approvals", "revoke", approval_id)
+    assert (again.code, "error[approval.ended]" in again.stderr) == (1, True)
+
+
+def test_a_yes_for_one_call_and_a_question_can_be_taken_back_until_it_is_used(
+    box: Box, client: ModernClient, alice: Person
+) -> None:
+    for name, approves in (("asked", False), ("answered", True)):
+        approval_id = ask(client, wide(name))
+        if approves:
+            assert alice.answers(box, "approve", approval_id).code == 0
+        assert box.run("approvals", "revoke", approval_id).code == 0
+        second = ask(client, wide(name))
+        assert second != approval_id
+        assert alice.answers(box, "approve", second).code == 0
+        assert outcome(client.call("box__drop", {"text": wide(name)})) == {"outcome": "completed"}
+        assert "error[approval.ended]" in box.run("approvals", "revoke", second).stderr
+    assert "error[approval.unknown]" in box.run("approvals", "revoke", "nothing").stderr
 
 
 def test_it_ends_with_its_time_with_a_restart_and_with_another_policy(alice: Person, tmp_path: Any) -> None:

@@ -19,10 +19,11 @@ from gateway.core.commitment import Missing
 from gateway.core.dsse import envelop
 from gateway.core.entry import Kind, Record
 from gateway.core.errors import ApprovalSpent, GatewayError
-from gateway.core.idempotency import CallRow
+from gateway.core.idempotency import CallRow, State, advance
 from gateway.core.obligations import ApproveFor, Route
 from gateway.core.outcome import Reason
 from gateway.core.ports import Clock, Vault
+from gateway.core.reservation import LIVE
 
 MAX_RUNS = 10_000
 UNKNOWN = Reason("approval.unknown", "There is no such approval request.")
@@ -100,6 +101,10 @@ class Questions:
         payload = answer_payload(document, answer, principal, "", Route.ELICITATION)
         envelope, _ = envelop(PAYLOAD_TYPE, payload, self._attestor)
         return await self.answer(approval_id, orjson.loads(envelope), Route.ELICITATION)
+
+    async def revoke(self, approval_id: str) -> Reason | None:
+        """End a request before its time: no call runs on it any more. Or why there is nothing to take back."""
+        return await self._writer.submit(lambda transaction: self._revoke(transaction, approval_id))
 
     async def expire_due(self) -> int:
         """Expire pending requests whose time is over, each with its entry; how many.
@@ -230,6 +235,20 @@ class Questions:
             del self._for_runs[next(iter(self._for_runs))]
         run = _run_of(request.tenant_id, request.principal_chain, request.run_id, request.capability_id)
         self._for_runs[run] = request.approval_id
+
+    def _revoke(self, transaction: Transaction, approval_id: str) -> Reason | None:
+        approval = rows.approval_row(transaction.db, approval_id)
+        if approval is None:
+            return UNKNOWN
+        for_run = bool(approval.answers) and all(one.reach is ApproveFor.RUN for one in approval.answers)
+        if approval.state not in LIVE and not (for_run and approval.state is ApprovalState.CONSUMED):
+            return Reason("approval.ended", f"This request is {approval.state}: there is nothing to take back.")
+        self.end(transaction, approval, ApprovalState.VOID)
+        call = rows.call_row(transaction.db, approval.reservation)
+        if call is not None and call.state is State.AWAITING_APPROVAL and call.approval_id == approval_id:
+            free = advance(call.state, State.RELEASED)
+            rows.put_call(transaction.db, replace(call, state=free, updated_at=self._clock.now()))
+        return None
 
     def _expire(self, transaction: Transaction, approval_id: str) -> None:
         approval = rows.approval_row(transaction.db, approval_id)

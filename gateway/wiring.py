@@ -118,7 +118,8 @@ async def assemble(
         journal, anchor_store = stack.enter_context(opened)
         anchoring = await stack.enter_async_context(_anchored(settings, state, keys, anchor_store, clock))
         policy = await stack.enter_async_context(_policy(settings, state, keys, journal, clock, dev=dev))
-        catalogue = Catalogue(settings.rules(), Lock(settings.lock_path), _told_of_change)
+        rules = settings.rules()  # once: they say where the roots lead now
+        catalogue = Catalogue(rules, Lock(settings.lock_path), _told_of_change)
         upstreams = await stack.enter_async_context(Upstreams(settings.upstream_specs(), catalogue.listed))
         in_doubt = await journal.recover()
         gateway = Gateway(
@@ -146,7 +147,7 @@ async def assemble(
             doubts=DoubtDesk(
                 gateway,
                 journal.doubts,
-                settings.rules(),
+                rules,
                 settings.configuration.tenant,
                 catalogue.pinned_definition,
                 {spec.name: spec.limits for spec in settings.upstream_specs()},

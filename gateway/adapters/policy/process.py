@@ -14,9 +14,11 @@ import re
 import socket
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -77,7 +79,7 @@ class PolicyProcess(asyncio.Protocol):
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         try:
-            process = await asyncio.create_subprocess_exec(
+            making = asyncio.create_subprocess_exec(
                 sys.executable,
                 "-P",  # the worker's folder is not for imports
                 str(WORKER),
@@ -90,6 +92,7 @@ class PolicyProcess(asyncio.Protocol):
                 start_new_session=True,
                 env={name: os.environ[name] for name in INHERITED if name in os.environ},  # and no credentials
             )
+            process = await _whole(making)
         except BaseException as error:
             ours.close()
             if isinstance(error, OSError):
@@ -99,7 +102,12 @@ class PolicyProcess(asyncio.Protocol):
             theirs.close()
         worker = cls(on_end)
         worker._process = process  # known before the connection can be lost
-        await asyncio.get_running_loop().create_unix_connection(lambda: worker, sock=ours)
+        try:
+            await asyncio.get_running_loop().create_unix_connection(lambda: worker, sock=ours)
+        except BaseException:
+            ours.close()
+            await _ended(process)
+            raise
         return worker
 
     @property
@@ -214,3 +222,20 @@ class PolicyProcess(asyncio.Protocol):
                 answer.set_result(self.fault)
         self._waiting.clear()
         self._on_end(self)
+
+
+async def _whole(making: Coroutine[Any, Any, asyncio.subprocess.Process]) -> asyncio.subprocess.Process:
+    """What is being started, or, for a caller who goes away meanwhile, nothing at all."""
+    starting = asyncio.ensure_future(making)
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await _ended(await starting)
+        raise
+
+
+async def _ended(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            process.kill()
+    await process.wait()

@@ -121,7 +121,7 @@ refusals contains {
 }
 
 refusals contains {
-	"code": "settings.unknown",
+	"code": "setting.unknown",
 	"message": "The policy settings hold a name that no rule reads, so a limit may be missing. Tell the operator to correct it.",
 } if {
 	not settings_known

@@ -29,7 +29,7 @@ test_a_setting_that_no_rule_reads_denies_every_call if {
 	settings := object.union(fixture.settings, {"budget": {"run_calls": 1}})
 	decision := authz.decision with input as fixture.call("read_only") with data.sealgate.settings as settings
 	decision.effect == "deny"
-	fixture.codes(decision) == ["settings.unknown"]
+	fixture.codes(decision) == ["setting.unknown"]
 }
 
 test_settings_of_rules_of_ones_own_have_a_place if {

@@ -87,7 +87,7 @@ def full_log(folder: Path) -> Original:
     keys = load_keys(folder / "keys")
     report = verify_file(folder / "journal.db", keys, kept)
     assert report.ok
-    assert set(report.kinds) == {"boot", "pin", "intent", "outcome", "in_doubt", "denied", "approval"}
+    assert set(report.kinds) == {"boot", "pin", "intent", "outcome", "in_doubt", "denied", "approval", "policy"}
     assert report.size > 200
     assert report.checkpoints == len(kept) >= ROUNDS
     return Original(folder / "journal.db", keys, folder / "keys" / "public.json", report.size, kept)

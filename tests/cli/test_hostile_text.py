@@ -45,17 +45,22 @@ def test_json_is_the_same_document_and_acts_on_no_terminal(box: Box) -> None:
     assert {f"box__{name}" for name in HOSTILE_NAMES} <= {tool["id"] for tool in json.loads(said.stdout)["tools"]}
 
 
-def test_a_hostile_definition_is_shown_as_it_is(box: Box) -> None:
-    for arguments in (["show", "box__styled"], ["diff", "box__styled"], ["approve", "box__styled", "--yes"]):
+def test_a_hostile_definition_is_shown_as_it_is_and_cannot_be_approved(box: Box) -> None:
+    for arguments, code in (
+        (["show", "box__styled"], 0),
+        (["diff", "box__styled"], 1),
+        (["approve", "box__styled", "--yes"], 1),
+    ):
         said = box.run("tools", *arguments)
-        assert (said.code, acts(said.stdout + said.stderr)) == (0, [])
+        assert (said.code, acts(said.stdout + said.stderr)) == (code, [])
+    assert "error[tool.invisible]" in box.run("tools", "approve", "box__styled", "--yes").stderr
     assert r"\\[bold]bold" in box.run("tools", "show", "box__styled").stdout
     assert ":warning:" in box.run("tools", "show", "box__styled").stdout
 
 
 def test_hostile_arguments_are_shown_to_the_approver_as_they_are(box: Box) -> None:
     with ModernClient(box.gateway) as client:
-        told = outcome(client.call("box__styled", {STYLED: STYLED, "amount": 5}, key="hostile"))
+        told = outcome(client.call("box__loose", {STYLED: STYLED, "amount": 5}, key="hostile"))
     shown = box.run("approvals", "show", told["approval_id"])
     assert (shown.code, acts(shown.stdout)) == (0, [])
     assert ":warning:" in shown.stdout

@@ -25,12 +25,12 @@ WITHOUT = "A path of its sandbox leads elsewhere than when the gateway was start
 
 @pytest.fixture
 def place(machine: Machine) -> Iterator[Path]:
-    """A folder with `app`, `work/docs` and the gateway's key, in which nobody may do everything that its user may."""
+    """A folder with `app`, `job/docs` and the gateway's key, in which nobody may do everything that its user may."""
     place = machine.folder / "place"
-    for name in ("app/bin", "app/lib", "work/docs", ".sealgate/keys"):
+    for name in ("app/bin", "app/lib", "job/docs", ".sealgate/keys"):
         (place / name).mkdir(parents=True)
     (place / ".sealgate/keys/entry.pem").write_text("THE ENTRY KEY")
-    (place / "work/docs/entry.pem").write_text("a document")
+    (place / "job/docs/entry.pem").write_text("a document")
     for folder in (place, *place.rglob("*")):
         folder.chmod(0o777)
     yield place
@@ -91,7 +91,7 @@ CHANGES = [_link, _other_folder, _file, _nothing]
 def test_what_is_declared_and_is_another_thing_now_is_not_bound(
     place: Path, key: str, change: Callable[[Path], None]
 ) -> None:
-    docs = place / "work/docs"
+    docs = place / "job/docs"
     sandbox = Sandbox(read=(str(docs),)) if key == "read" else Sandbox(write=(str(docs),))
     spec = _shell(f"cat {docs}/entry.pem", sandbox)
     assert _run(spec) == "a document"
@@ -103,12 +103,12 @@ def test_what_is_declared_and_is_another_thing_now_is_not_bound(
 
 
 def test_a_link_in_a_declared_path_leads_where_it_led(place: Path) -> None:
-    (place / "link").symlink_to("work")
+    (place / "link").symlink_to("job")
     spec = _shell(f"cat {place}/link/docs/entry.pem", Sandbox(read=(f"{place}/link/docs",)))
     assert _run(spec) == "a document"
     line = sandboxed(spec, spec.sandbox or Sandbox(), {})
     line.close()
-    assert f"{os.path.realpath(place)}/work/docs" in line.argv, "it is bound by where it leads"
+    assert f"{os.path.realpath(place)}/job/docs" in line.argv, "it is bound by where it leads"
     (place / "link").unlink()
     (place / "link").symlink_to(".")
     with pytest.raises(Moved):
@@ -116,7 +116,7 @@ def test_a_link_in_a_declared_path_leads_where_it_led(place: Path) -> None:
 
 
 def test_a_file_may_be_written_anew(place: Path) -> None:
-    file = place / "work/docs/entry.pem"
+    file = place / "job/docs/entry.pem"
     spec = _shell(f"cat {file}", Sandbox(read=(str(file),)))
     (place / "new").write_text("another document")
     (place / "new").replace(file)
@@ -142,7 +142,7 @@ def test_nothing_starts_whose_paths_were_not_found_out(machine: Machine) -> None
 
 @pytest.mark.anyio
 async def test_a_server_whose_folder_was_swapped_stays_down_and_the_operator_is_told_why(place: Path) -> None:
-    docs = place / "work/docs"
+    docs = place / "job/docs"
     spec = replace(raw_stdio(), sandbox=Sandbox(read=(str(docs),)))
     async with running(spec) as world:
         assert world.status("raw").state is State.UP, world.status("raw").stderr_tail

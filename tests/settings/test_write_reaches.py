@@ -29,13 +29,13 @@ def sandboxes(**writes: str) -> str:
 
 @pytest.fixture(autouse=True)
 def folders(tmp_path: Path) -> None:
-    for name in ("work/docs", "other", "app/bin", "work/bin"):
+    for name in ("job/docs", "other", "app/bin", "job/bin"):
         (tmp_path / name).mkdir(parents=True)
-    (tmp_path / "alias").symlink_to("work/docs")
-    (tmp_path / "whole").symlink_to("work")
-    (tmp_path / "work" / "hop").symlink_to("../other")
-    (tmp_path / "far").symlink_to("work/hop")
-    for name in ("work/bin/tool", "app/bin/server"):
+    (tmp_path / "alias").symlink_to("job/docs")
+    (tmp_path / "whole").symlink_to("job")
+    (tmp_path / "job" / "hop").symlink_to("../other")
+    (tmp_path / "far").symlink_to("job/hop")
+    for name in ("job/bin/tool", "app/bin/server"):
         (tmp_path / name).write_text("#!/bin/sh\n")
         (tmp_path / name).chmod(0o755)
 
@@ -45,36 +45,36 @@ def folders(tmp_path: Path) -> None:
 TWO = "mcpServers: {a: {command: sh}, b: {command: sh}}\n"
 
 
-@pytest.mark.parametrize("path", ["work/docs", "work/not-there", "work/docs/deeper", "alias", "far", "whole/docs"])
+@pytest.mark.parametrize("path", ["job/docs", "job/not-there", "job/docs/deeper", "alias", "far", "whole/docs"])
 @pytest.mark.parametrize("key", ["read", "write"])
 def test_a_path_is_not_looked_up_where_a_server_may_write(told: Told, path: str, key: str) -> None:
     """That one would put a link in its place, and choose what the next start of the other server, or its own, binds."""
     for same in (False, True):
-        lists = {"a": "write: [work]", "b": f"{key}: [{path}]"}
+        lists = {"a": "write: [job]", "b": f"{key}: [{path}]"}
         if same:
-            lists = {"a": f"write: [work, {path}]" if key == "write" else f"write: [work], read: [{path}]"}
+            lists = {"a": f"write: [job, {path}]" if key == "write" else f"write: [job], read: [{path}]"}
         (line,) = told(sandboxes(**lists) + TWO)
-        assert f'{key}[{1 if same and key == "write" else 0}]: {CHOSEN} "work", where a may write' in line
+        assert f'{key}[{1 if same and key == "write" else 0}]: {CHOSEN} "job", where a may write' in line
         assert "Name that folder itself, or one beside it." in line
 
 
-@pytest.mark.parametrize("path", ["work/docs", "alias", "far"])
+@pytest.mark.parametrize("path", ["job/docs", "alias", "far"])
 @pytest.mark.parametrize("whose", ["a", "b", "*"])
 def test_a_root_is_not_looked_up_where_a_server_may_write(told: Told, path: str, whose: str) -> None:
-    given = "write: [work], read: [alias, far]" if path != "work/docs" else "write: [work]"
+    given = "write: [job], read: [alias, far]" if path != "job/docs" else "write: [job]"
     text = sandboxes(a=given) + TWO + f"tools: [{{match: '{whose}__x', mode: read_only, roots: [{path}]}}]"
-    assert [line for line in told(text) if f'tools[0].roots[0]: {CHOSEN} "work", where a may write' in line]
+    assert [line for line in told(text) if f'tools[0].roots[0]: {CHOSEN} "job", where a may write' in line]
 
 
 def test_the_folder_itself_may_be_shared_and_be_a_root(write: Write, tmp_path: Path) -> None:
-    text = sandboxes(a="write: [work, other]", b="read: [work, whole], write: [other]") + TWO
-    text += "tools: [{match: 'a__x', mode: read_only, roots: [work, other]}]"
+    text = sandboxes(a="write: [job, other]", b="read: [job, whole], write: [other]") + TWO
+    text += "tools: [{match: 'a__x', mode: read_only, roots: [job, other]}]"
     assert len(load_settings(write(text)).upstream_specs()) == 2
 
 
 def test_a_root_of_a_server_elsewhere_is_no_folder_here(write: Write) -> None:
-    text = sandboxes(a="write: [work]") + "mcpServers: {a: {command: sh}, web: {url: 'https://mcp.example.com/mcp'}}\n"
-    text += "tools: [{match: 'web__x', mode: read_only, roots: [work/docs]}]"
+    text = sandboxes(a="write: [job]") + "mcpServers: {a: {command: sh}, web: {url: 'https://mcp.example.com/mcp'}}\n"
+    text += "tools: [{match: 'web__x', mode: read_only, roots: [job/docs]}]"
     assert load_settings(write(text)).rules()
 
 
@@ -82,7 +82,7 @@ def test_a_path_is_followed_name_by_name(tmp_path: Path) -> None:
     base = os.path.realpath(tmp_path)
     found = look_up(f"{base}/far/./x/../y")
     assert found.real == f"{base}/other/y"
-    assert {f"{base}/far", f"{base}/work", f"{base}/work/hop", f"{base}/other"} <= set(found.names)
+    assert {f"{base}/far", f"{base}/job", f"{base}/job/hop", f"{base}/other"} <= set(found.names)
     (tmp_path / "loop").symlink_to("loop")
     assert look_up(f"{base}/loop").real == f"{base}/loop", "a circle ends"
     assert look_up("/\0/x").real == "/\0/x", "so does what can be no path"
@@ -94,20 +94,20 @@ STARTS = [
     ("command", "{command: app/bin/server}", "app"),
     ("command", "{command: app/bin/server}", "app/bin/server"),
     ("command", "{command: app/bin/server}", "app/bin"),
-    ("command", "{command: ./by-link}", "work"),
-    ("command", "{command: tool, env: {PATH: '@/work/bin:/usr/bin:/bin'}}", "work"),
-    ("command", "{command: sh, env: {PATH: '@/work/bin:/usr/bin:/bin'}}", "work/bin"),
-    ("env.PATH", "{command: /bin/sh, env: {PATH: '@/work/bin:/usr/bin:/bin'}}", "work/bin"),
-    ("env.PYTHONPATH", "{command: /bin/sh, env: {PYTHONPATH: '@/app:@/alias'}}", "work"),
-    ("env.LD_LIBRARY_PATH", "{command: /bin/sh, cwd: app, env: {LD_LIBRARY_PATH: ../work}}", "work"),
-    ("command", "{command: ./script}", "work"),
-    ("command", "{command: venv/bin/python}", "work"),
+    ("command", "{command: ./by-link}", "job"),
+    ("command", "{command: tool, env: {PATH: '@/job/bin:/usr/bin:/bin'}}", "job"),
+    ("command", "{command: sh, env: {PATH: '@/job/bin:/usr/bin:/bin'}}", "job/bin"),
+    ("env.PATH", "{command: /bin/sh, env: {PATH: '@/job/bin:/usr/bin:/bin'}}", "job/bin"),
+    ("env.PYTHONPATH", "{command: /bin/sh, env: {PYTHONPATH: '@/app:@/alias'}}", "job"),
+    ("env.LD_LIBRARY_PATH", "{command: /bin/sh, cwd: app, env: {LD_LIBRARY_PATH: ../job}}", "job"),
+    ("command", "{command: ./script}", "job"),
+    ("command", "{command: venv/bin/python}", "job"),
     ("command", "{command: installed/bin/server}", "installed/lib"),
     ("command", "{command: installed/bin/server}", "installed/lib/node_modules"),
-    ("args[1]", "{command: python, args: [-I, work/run.py]}", "work"),
-    ("args[0]", "{command: python, args: [run.py], cwd: work}", "work"),
-    ("cwd", "{command: python, cwd: work/docs}", "work"),
-    ("cwd", "{command: python, cwd: alias}", "work"),
+    ("args[1]", "{command: python, args: [-I, job/run.py]}", "job"),
+    ("args[0]", "{command: python, args: [run.py], cwd: job}", "job"),
+    ("cwd", "{command: python, cwd: job/docs}", "job"),
+    ("cwd", "{command: python, cwd: alias}", "job"),
 ]
 
 
@@ -116,17 +116,17 @@ STARTS = [
 def test_no_server_is_started_from_where_a_server_may_write(
     told: Told, tmp_path: Path, key: str, server: str, writable: str, whose: str
 ) -> None:
-    (tmp_path / "by-link").symlink_to("work/bin/tool")
-    (tmp_path / "script").write_text(f"#!{tmp_path}/work/bin/tool\n")
+    (tmp_path / "by-link").symlink_to("job/bin/tool")
+    (tmp_path / "script").write_text(f"#!{tmp_path}/job/bin/tool\n")
     (tmp_path / "script").chmod(0o755)
     (tmp_path / "venv/bin").mkdir(parents=True)
-    (tmp_path / "venv/pyvenv.cfg").write_text(f"home = {tmp_path}/work/bin\n")
+    (tmp_path / "venv/pyvenv.cfg").write_text(f"home = {tmp_path}/job/bin\n")
     (tmp_path / "venv/bin/python").symlink_to("/bin/sh")
     (tmp_path / "installed/bin").mkdir(parents=True)
     (tmp_path / "installed/lib/node_modules").mkdir(parents=True)
     (tmp_path / "installed/bin/server").write_text("")
     (tmp_path / "installed/bin/server").chmod(0o755)
-    (tmp_path / "work/run.py").write_text("")
+    (tmp_path / "job/run.py").write_text("")
     server = (
         server.replace("@", str(tmp_path)).replace("by-link", "./by-link").replace("{command: script", "{command: ./script")
     )
@@ -143,9 +143,9 @@ def test_no_server_is_started_from_where_a_server_may_write(
 @pytest.mark.parametrize(
     ("server", "own", "others"),
     [
-        ("{command: python, args: [../app/run.py, .], cwd: work}", "work", "other"),
-        ("{command: app/bin/server, args: [work/docs]}", "work", "work"),
-        ("{command: sh, cwd: app}", "work", "app/data"),
+        ("{command: python, args: [../app/run.py, .], cwd: job}", "job", "other"),
+        ("{command: app/bin/server, args: [job/docs]}", "job", "job"),
+        ("{command: sh, cwd: app}", "job", "app/data"),
     ],
 )
 def test_programs_and_data_in_folders_of_their_own_are_fine(write: Write, server: str, own: str, others: str) -> None:
@@ -183,8 +183,8 @@ def test_no_server_may_write_what_decides(told: Told, tmp_path: Path, key: tuple
 
 
 def test_what_decides_may_lead_elsewhere_only_past_what_servers_write(told: Told, tmp_path: Path) -> None:
-    (tmp_path / "policies").symlink_to("work/hop")
-    (line,) = told("policy: {path: policies}\n" + sandboxes(a="write: [work]") + TWO)
+    (tmp_path / "policies").symlink_to("job/hop")
+    (line,) = told("policy: {path: policies}\n" + sandboxes(a="write: [job]") + TWO)
     assert "write[0]: reaches policy.path" in line
     (line,) = told("policy: {path: policies}\n" + sandboxes(a="write: [other]") + TWO)
     assert "write[0]: reaches policy.path" in line
@@ -197,8 +197,8 @@ def test_the_file_and_the_lock_are_what_they_are_through_links_as_well(
     (line,) = told(sandboxes(a=f"write: [{file}]") + TWO)
     assert f"write[0]: reaches {file}, which says what is allowed" in line
     (tmp_path / file).unlink(missing_ok=True)
-    (tmp_path / file).symlink_to(f"work/{file}")
-    (line,) = told(sandboxes(a="write: [work]") + TWO)
+    (tmp_path / file).symlink_to(f"job/{file}")
+    (line,) = told(sandboxes(a="write: [job]") + TWO)
     assert f"write[0]: reaches {file}, which says what is allowed" in line
 
 

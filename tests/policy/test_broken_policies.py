@@ -15,6 +15,8 @@ from tests.policy.conftest import OpaServer
 from tests.policy.governed import config, governed, read, write_policy
 from tests.running import ModernClient, RunningGateway, free_port, until
 
+pytestmark = pytest.mark.long
+
 POLICY_ERROR = {"outcome": "denied", "reasons": ["policy.error"]}
 
 # Allows every call, but for arguments that ask for trouble: no call that is tried at load has such ones.

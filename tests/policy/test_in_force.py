@@ -26,6 +26,8 @@ from tests.policy.hostile import nested_names
 from tests.running import ModernClient, RunningGateway, free_port, until
 from tests.state.states import predicates
 
+pytestmark = pytest.mark.long
+
 
 def denied(code: str) -> dict[str, object]:
     return {"outcome": "denied", "reasons": [code]}

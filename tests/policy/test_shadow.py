@@ -17,6 +17,8 @@ from tests.policy.conftest import OpaServer
 from tests.policy.governed import governed, policy_text, read, write_policy
 from tests.running import RunningGateway, free_port, until
 
+pytestmark = pytest.mark.long
+
 BY_NAME = """package sealgate.authz
 
 name := input.context.arguments.name

@@ -124,9 +124,8 @@ def situations(chance: Random, inputs: int) -> list[Situation]:
     untenanted = {name: value for name, value in RICH.items() if name not in {"tenants", "constraints", "windows"}}
     share = inputs // 10
     broken = [Situation(_broken(chance, name), inputs // 120, proper=False) for name in RICH]
-    broken += [
-        Situation({**RICH, **wrong}, inputs // 120, proper=False) for wrong in ({"windows": []}, {"window": RICH["windows"]})
-    ]
+    wrong: list[dict[str, Any]] = [{**RICH, "windows": []}, {**RICH, "window": RICH["windows"]}]
+    broken += [Situation(settings, inputs // 120, proper=False) for settings in wrong]
     rest = [Situation(strict, share // 2), Situation(told, share), Situation(untenanted, share), Situation(PLAIN, share)]
     rest += [Situation({}, share // 4, proper=False), Situation(None, share // 4, proper=False)]
     done = sum(one.inputs for one in (*rest, *broken))

@@ -187,9 +187,9 @@ class Gateway:
                 # What somebody else told of a lost call is not the tool's own word.
                 evidence = EvidenceRef.of_result(capability, of, None, doubted=resolved_by is not None)
                 delivery = deliver(result, decision.obligations)
-                self.runs.sends(call.scope, orjson.loads(call.arguments))
+                sent = self.runs.sends(call.scope, orjson.loads(call.arguments))
                 receipt = await self.journal.replay(Replay(call, decision, of, evidence))
-                self._remember(call, delivery, evidence)
+                self.runs.read(call.scope, delivery.result, evidence, sent)
                 return Replayed(delivery.result, receipt, note, Told(evidence, delivery), resolved_by, redacted)
             case Gone(_, reason) | Undone(_, reason):
                 return Conflict(reason, await refuse(refused.because(reason)))
@@ -223,7 +223,7 @@ class Gateway:
             with anyio.CancelScope(shield=grant.needs_intent):
                 with step("begin"):
                     await self.journal.begin(grant, flow)
-                    self.runs.sends(call.scope, orjson.loads(call.arguments))
+                    sent = self.runs.sends(call.scope, orjson.loads(call.arguments))
                 pending.begun()
                 started = self.clock.monotonic()
                 try:
@@ -243,7 +243,7 @@ class Gateway:
 
         match ending:
             case Answered(result, evidence=evidence):
-                self._remember(call, delivery, evidence)
+                self.runs.read(call.scope, delivery.result, evidence, sent)
                 return Completed(result, receipt, Told(evidence, delivery))
             case NotDone(reason):
                 return Failed(reason, receipt)
@@ -338,9 +338,6 @@ class Gateway:
             intent=told,
             cited=tuple(cited.trust_level for cited in call.cited),
         )
-
-    def _remember(self, call: SealedCall, delivery: Delivery, evidence: EvidenceRef) -> None:
-        self.runs.read(call.scope, delivery.result, evidence, orjson.loads(call.arguments))
 
     # --- another call instead ---
 

@@ -19,6 +19,8 @@ from urllib.parse import unquote
 MAX_SENT_CHARS = 64 * 1024
 MAX_LOOKS = 100_000  # at one reading
 MIN_WITHIN_CHARS = 4  # shorter texts stand within any other
+INDEXED_CHARS = 4096  # less is searched as fast as it is looked up
+GRAM_BYTES = 100  # a short string and its place in a set
 
 _BETWEEN = "\x1e"
 _TRIMMED = re.compile(r"^\W+|\W+$")
@@ -31,65 +33,90 @@ class Sent:
 
     def __init__(self) -> None:
         self.full = False
-        self._joined: list[str] = []
-        self._exact: set[str] = set()
-        self._within: dict[str, set[str]] = {}
+        self.joined = ""
+        self.exact: set[str] = set()
+        self.within: dict[str, set[str]] = {}  # by their first characters
         self._chars = 0
+        self._grams: set[str] = set()
+        self._indexed = 0  # so much of `joined` is in `_grams`
 
     @property
     def size(self) -> int:
-        """About how many characters of memory it takes."""
-        return 8 * self._chars
+        """About how many bytes of memory it takes."""
+        return 8 * self._chars + GRAM_BYTES * len(self._grams)
 
     def add(self, texts: Iterable[str], *, words: bool = False) -> None:
         """One call's texts. `words`: plain words, too, are looked for within other tokens."""
         found: list[str] = []
         for text in texts:
             if self._chars + len(text) > MAX_SENT_CHARS:
-                self.full = True
+                self._fill()
+            if self.full:
                 return
             self._chars += len(text)
             found.extend(_folded(text).split())
             if "%" in text:
                 found.extend(_folded(unquote(text)).split())
+        if not found:
+            return
         together = "".join(found)
-        self._joined.append(together)
-        self._exact.update(_numbers(together))
+        self.joined += _BETWEEN + together
+        self.exact.update(_numbers(together))
         for token in found:
             core = _trimmed(token)
-            self._exact.update((token, core, *_PART.findall(token), *_numbers(token)))
+            self.exact.update((token, core, *_PART.findall(token), *_numbers(token)))
             if len(core) >= MIN_WITHIN_CHARS and (words or not core.isalpha()):
-                self._within.setdefault(core[:MIN_WITHIN_CHARS], set()).add(core)
+                self.within.setdefault(core[:MIN_WITHIN_CHARS], set()).add(core)
 
-    def repeated(self) -> "Repeated | None":
-        """To look tokens of one result up; None where nothing was sent."""
-        if not self._exact and not self.full:
-            return None
-        return Repeated(_BETWEEN.join(self._joined), self._exact, self._within, full=self.full)
+    def _fill(self) -> None:
+        self.full = True
+        self.joined, self._chars, self._indexed = "", 0, 0
+        for kept in (self.exact, self.within, self._grams):
+            kept.clear()
+
+    def may_hold(self, grams: Iterable[str]) -> bool:
+        """Whether a text may be a part of what was sent, told by its runs of characters (`_grams`): a no is certain."""
+        if len(self.joined) <= INDEXED_CHARS:
+            return True
+        if self._indexed < len(self.joined):
+            self._grams.update(_grams(self.joined[max(self._indexed - MIN_WITHIN_CHARS, 0) :]))
+            self._indexed = len(self.joined)
+        return self._grams.issuperset(grams)
 
 
 class Repeated:
-    """One result's tokens, looked up within a bound of work: beyond it everything is as if it were repeated."""
+    """One result's tokens, looked up in what was sent within a bound of work: beyond it everything is as if it were
+    repeated."""
 
-    def __init__(self, joined: str, exact: set[str], within: dict[str, set[str]], *, full: bool) -> None:
-        self._joined = joined
-        self._exact = exact
-        self._within = within
-        self._left = 0 if full else MAX_LOOKS
+    def __init__(self, *sent: Sent) -> None:
+        self._sent = [one for one in sent if one.joined]
+        self._left = 0 if any(one.full for one in sent) else MAX_LOOKS
 
     def holds(self, token: str) -> bool:
         """Whether a token repeats what was sent."""
         if self._left <= 0:
             return True
+        if not self._sent:
+            return False
+        self._left -= 1
         form = _folded(token)
         core = _trimmed(form)
-        self._left -= 1 + len(self._joined) // 8192
-        if core in self._exact or form in self._exact or any(number in self._exact for number in _only_number(core)):
-            return True
-        if len(core) >= MIN_WITHIN_CHARS and core in self._joined:
-            return True
-        for start in range(len(form) - MIN_WITHIN_CHARS + 1):
-            candidates = self._within.get(form[start : start + MIN_WITHIN_CHARS], ())
+        numbers = _only_number(core)
+        grams = _grams(form)
+        for sent in self._sent:
+            if core in sent.exact or form in sent.exact or not sent.exact.isdisjoint(numbers):
+                return True
+            if len(core) >= MIN_WITHIN_CHARS and sent.may_hold(grams if core == form else _grams(core)):
+                self._left -= len(sent.joined) // 8192
+                if core in sent.joined:
+                    return True
+            if not sent.within.keys().isdisjoint(grams) and self._stands_within(form, grams, sent.within):
+                return True
+        return False
+
+    def _stands_within(self, form: str, grams: list[str], within: dict[str, set[str]]) -> bool:
+        for start, gram in enumerate(grams):
+            candidates = within.get(gram, ())
             self._left -= len(candidates)
             if self._left <= 0 or any(form.startswith(candidate, start) for candidate in candidates):
                 return True
@@ -101,7 +128,14 @@ def _folded(text: str) -> str:
 
 
 def _trimmed(token: str) -> str:
+    if token[:1].isalnum() and token[-1:].isalnum():
+        return token
     return _TRIMMED.sub("", token)
+
+
+def _grams(text: str) -> list[str]:
+    """Its runs of `MIN_WITHIN_CHARS` characters, in order."""
+    return [text[start : start + MIN_WITHIN_CHARS] for start in range(len(text) - MIN_WITHIN_CHARS + 1)]
 
 
 def _numbers(text: str) -> set[str]:
@@ -110,6 +144,8 @@ def _numbers(text: str) -> set[str]:
 
 
 def _only_number(core: str) -> set[str]:
+    if not core[:1].isdigit():
+        return set()
     return {_plain(core), _plain(core.replace(",", ""))} if _DIGITS.fullmatch(core) else set()
 
 

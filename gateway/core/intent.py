@@ -42,8 +42,13 @@ class Intent:
 
     @property
     def size(self) -> int:
-        """About how many characters of memory it takes: its document, and its constraints made of it."""
+        """About how many bytes of memory it takes: its document, and its constraints made of it."""
         return 2 * len(self.document) + (0 if self.task is None else self.task.size)
+
+    @property
+    def chars(self) -> int:
+        """How many characters are searched for one value."""
+        return 0 if self.task is None else len(self.task.marked)
 
     def mentions(self, value: Sought) -> bool:
         """Whether a value occurs in the task's text."""

@@ -16,8 +16,8 @@ NFKC would change, or with white space around it, occurs nowhere.
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -27,6 +27,7 @@ import orjson
 from gateway.core.echo import Repeated
 
 MAX_CHARS = 64 * 1024  # of one reading, and of a value that is looked for
+PIECE_BYTES = 100  # a short string and its place in a set
 
 _EDGE = "\x1f"  # white space to Python, so it is in no collapsed text
 _BETWEEN = "\x1e"  # likewise: nothing that is looked for reaches over it
@@ -34,8 +35,10 @@ _TOKEN = re.compile(r"(?:[^\s,]|(?<=[0-9]),(?=[0-9]))+")
 _CURRENCY = "$€£¥₹"
 _BEFORE = _CURRENCY + "\"'`“‘„‚«‹<([{"
 _AFTER = _CURRENCY + "\"'`”’“‘»›>)]}.:;!?…"
-_POSSESSIVE = ("'s", "’s")
+_APOSTROPHES = ("'", "’")
+_POSSESSIVE = tuple(f"{mark}s" for mark in _APOSTROPHES)
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?")
+_BEGINS_NUMBER = frozenset("0123456789+-")
 _PLAIN_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
 _ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _MAX_NUMBER_CHARS = 40
@@ -44,48 +47,60 @@ _MONTHS = tuple(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reading:
-    """One text in which values can be looked for. `numbers` are those that are tokens of it."""
+    """Text in which values can be looked for.
 
-    marked: str
-    numbers: frozenset[str]
+    `pieces` are what stands between two edges in it, `numbers` those of its tokens that are one. A value is in `marked` only
+    where all its pieces are among these, so that most of what is not there is not searched for.
+    """
+
+    marked: str = ""
+    pieces: set[str] = field(default_factory=set)
+    numbers: set[str] = field(default_factory=set)
 
     @property
     def size(self) -> int:
-        """About how many characters of memory it takes."""
-        return len(self.marked) + 32 * len(self.numbers)
+        """About how many bytes of memory it takes."""
+        return len(self.marked) + PIECE_BYTES * (len(self.pieces) + len(self.numbers))
+
+    def add(self, other: "Reading") -> None:
+        """Put another text beside this one: no value reaches from one into the other."""
+        self.marked = f"{self.marked}{_BETWEEN}{other.marked}"
+        self.pieces |= other.pieces
+        self.numbers |= other.numbers
 
     def holds(self, value: "Sought") -> bool:
         """Whether the value occurs."""
         if value.number is not None and value.number in self.numbers:
             return True
-        return any(spelling in self.marked for spelling in value.spellings)
+        return any(one.pieces <= self.pieces and one.marked in self.marked for one in value.spellings)
 
 
 @dataclass(frozen=True, slots=True)
 class Sought:
-    """A value as it is looked for: its spellings in marked form, and its number where it is one."""
+    """A value as it is looked for: each of its spellings read like a text, and its number where it is one."""
 
-    spellings: tuple[str, ...] = ()
+    spellings: tuple[Reading, ...] = ()
     number: str | None = None
 
 
 NOTHING = Sought()
 
 
-def reading(texts: Iterator[str], *, repeated: Sequence[Repeated] = ()) -> Reading:
-    """What can be looked for in these texts. Tokens that one of `repeated` holds are not the texts' own, and left out."""
+def reading(texts: Iterator[str], repeated: Repeated | None = None) -> Reading:
+    """What can be looked for in these texts. Tokens that `repeated` holds are not the texts' own, and left out."""
     marked: list[str] = []
-    numbers: set[str] = set()
+    found = Reading()
     left = MAX_CHARS
     for text in texts:
         form = _beginning(_form(_beginning(text, left)), left)
         left -= len(form) + 1
-        marked.append(_marked(form, numbers, repeated))
+        marked.append(_read(form, found, repeated))
         if left <= 0:
             break
-    return Reading(_BETWEEN.join(marked), frozenset(numbers))
+    found.marked = _BETWEEN.join(marked)
+    return found
 
 
 def sought(value: Any) -> Sought:
@@ -100,9 +115,9 @@ def sought(value: Any) -> Sought:
     form = _form(value)
     if len(form) > MAX_CHARS or not any(_parts(match[0])[1] for match in _TOKEN.finditer(form)):
         return NOTHING
-    spellings = [_marked(form, set())]
+    spellings = [_spelling(form)]
     if _ISO_DATE.fullmatch(form):
-        spellings += (_marked(spelling, set()) for spelling in _written_dates(form))
+        spellings += map(_spelling, _written_dates(form))
     number = _decimal(Decimal(form)) if _PLAIN_NUMBER.fullmatch(form) and len(form) <= _MAX_NUMBER_CHARS else None
     return Sought(tuple(spellings), number)
 
@@ -176,27 +191,43 @@ def _form(text: str) -> str:
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
-def _marked(form: str, numbers: set[str], repeated: Sequence[Repeated] = ()) -> str:
+def _spelling(form: str) -> Reading:
+    found = Reading()
+    found.marked = _read(form, found)
+    return found
+
+
+def _read(form: str, found: Reading, repeated: Repeated | None = None) -> str:
+    """The form with its edges marked; pieces and numbers go to `found`."""
     parts: list[str] = []
     done = 0
     for match in _TOKEN.finditer(form):
-        before, core, after = _parts(match[0])
+        token = match[0]
+        before, core, after = _parts(token)
         parts.append(form[done : match.start()])
         done = match.end()
-        if repeated and core and any(one.holds(core) for one in repeated):
+        if repeated is not None and core and repeated.holds(core):
             parts.append(_BETWEEN)
             continue
-        number = _number(core, (*before, *after) if "," in core else ())
-        if number is not None:
-            numbers.add(number)
-        parts.append(_EDGE)
-        parts.append(_EDGE.join((*before, core, *after)))
-        parts.append(_EDGE)
-    return "".join([*parts, form[done:]])
+        if core and core[0] in _BEGINS_NUMBER:
+            number = _number(core, (*before, *after) if "," in core else ())
+            if number is not None:
+                found.numbers.add(number)
+        if core == token:
+            found.pieces.add(core)
+            parts.append(f"{_EDGE}{core}{_EDGE}")
+        else:
+            pieces = (*before, core, *after)
+            found.pieces.update(pieces)
+            parts.append(f"{_EDGE}{_EDGE.join(pieces)}{_EDGE}")
+    parts.append(form[done:])
+    return "".join(parts)
 
 
 def _parts(token: str) -> tuple[str, str, tuple[str, ...]]:
     """What stands before a token's core, each character by itself; the core; what stands after it, likewise."""
+    if token[0].isalnum() and token[-1].isalnum() and token[-2:-1] not in _APOSTROPHES:
+        return "", token, ()
     bare = token.lstrip(_BEFORE)
     core = bare.rstrip(_AFTER)
     after = tuple(bare[len(core) :])

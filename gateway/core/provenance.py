@@ -53,7 +53,7 @@ class _Walk:
         self._memory = memory
         self._intent = intent
         self._named = named
-        self._size = memory.size
+        self._chars = memory.chars
         self.left = MAX_SEARCHED_CHARS  # characters that may yet be searched
 
     def leaves(self, pointer: str, value: Any, place: Place, role: FieldRole | None, *, defined: bool) -> Iterator[Leaf]:
@@ -84,7 +84,7 @@ class _Walk:
 
     def _seen(self, value: Any) -> frozenset[Origin]:
         looked_for = sought(value)
-        self.left -= len(looked_for.spellings) * self._size
+        self.left -= len(looked_for.spellings) * self._chars
         found: set[Origin] = set()
         if self.left < 0:
             return frozenset()

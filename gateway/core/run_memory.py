@@ -11,35 +11,48 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.core.capability import TrustLevel
-from gateway.core.echo import Sent
+from gateway.core.echo import Repeated, Sent
 from gateway.core.evidence import EvidenceRef
 from gateway.core.intent import Intent
 from gateway.core.occurrence import Reading, Sought, count_tokens, reading, sought, texts_of
 
 MAX_RUNS = 4096
 MAX_RUN_CHARS = 256 * 1024  # of the texts of one trust level
-MAX_CHARS = 32 * 1024 * 1024
+MAX_BYTES = 64 * 1024 * 1024  # about
+BLOCK_CHARS = 16 * 1024  # short texts are searched together
 MAX_EVIDENCE = 256
 MAX_ECHOED = 64  # words of one call that its result is read beside
 
 
 @dataclass(slots=True)
 class Corpus:
-    """Texts, oldest first; the oldest are forgotten first."""
+    """Texts, oldest first; the oldest are forgotten first. `chars`: so much is searched; `size`: see `Reading`."""
 
-    readings: deque[Reading] = field(default_factory=deque)
+    blocks: deque[Reading] = field(default_factory=deque)
+    chars: int = 0
     size: int = 0
 
     def add(self, one: Reading) -> None:
-        """Keep one more text, within the bound."""
-        self.readings.append(one)
-        self.size += one.size
-        while self.size > MAX_RUN_CHARS:
-            self.size -= self.readings.popleft().size
+        """Keep one more text, within the bound. It is the corpus's own from now on."""
+        last = self.blocks[-1] if self.blocks else one
+        before = 0, 0
+        if self.blocks and len(last.marked) + len(one.marked) <= BLOCK_CHARS:
+            before = len(last.marked), last.size
+            last.add(one)
+        else:
+            self.blocks.append(last := one)
+        self._count(len(last.marked) - before[0], last.size - before[1])
+        while self.chars > MAX_RUN_CHARS:
+            oldest = self.blocks.popleft()
+            self._count(-len(oldest.marked), -oldest.size)
 
     def holds(self, value: Sought) -> bool:
         """Whether a value occurs in one of the texts."""
-        return any(one.holds(value) for one in self.readings)
+        return any(block.holds(value) for block in self.blocks)
+
+    def _count(self, chars: int, size: int) -> None:
+        self.chars += chars
+        self.size += size
 
 
 @dataclass(slots=True)
@@ -55,9 +68,14 @@ class RunMemory:
 
     @property
     def size(self) -> int:
-        """About how many characters it takes."""
+        """About how many bytes of memory it takes."""
         intent = 0 if self.intent is None else self.intent.size
         return self.trusted.size + self.untrusted.size + self.sent.size + intent
+
+    @property
+    def chars(self) -> int:
+        """How many characters are searched for one value."""
+        return self.trusted.chars + self.untrusted.chars + (0 if self.intent is None else self.intent.chars)
 
     def unknown_texts(self, arguments: dict[str, Any]) -> list[str]:
         """The texts among arguments that neither the intent nor a trusted result of the run holds as they are."""
@@ -94,7 +112,7 @@ class Runs:
 
     def __init__(self) -> None:
         self._runs: OrderedDict[str, RunMemory] = OrderedDict()
-        self._chars = 0
+        self._bytes = 0
         self._pending: dict[str, list[Pending]] = {}
 
     def of(self, scope: str) -> RunMemory:
@@ -109,22 +127,26 @@ class Runs:
         memory = self.of(scope)
         before = memory.size
         memory.intent = intent
-        self._chars += memory.size - before
+        self._bytes += memory.size - before
         self._bound()
 
-    def sends(self, scope: str, arguments: dict[str, Any]) -> None:
-        """A call is about to be sent, or was: from now on no trusted result makes known what was not known of it."""
+    def sends(self, scope: str, arguments: dict[str, Any]) -> list[str] | None:
+        """A call is about to be sent, or was: from now on no trusted result makes known what was not known of it.
+
+        Returned is what was not, for `read`; None where there are many words: a tool may repeat them in some other form.
+        """
         memory = self.of(scope)
         before = memory.size
-        memory.sent.add(memory.unknown_texts(arguments))
-        self._chars += memory.size - before
+        unknown = memory.unknown_texts(arguments)
+        memory.sent.add(unknown)
+        self._bytes += memory.size - before
         self._bound()
+        return unknown if count_tokens(texts_of(arguments), MAX_ECHOED) <= MAX_ECHOED else None
 
-    def read(self, scope: str, result: dict[str, Any], evidence: EvidenceRef, arguments: dict[str, Any]) -> None:
-        """The run has this result now, of a call with these arguments, which it sent (`sends`).
+    def read(self, scope: str, result: dict[str, Any], evidence: EvidenceRef, sent: list[str] | None) -> None:
+        """The run has this result now, of the call for which `sends` returned `sent`.
 
-        A trusted result teaches nothing that the run sent; that of a call with many words, nothing at all: it may repeat
-        them in some other form.
+        A trusted result teaches nothing that the run sent; that of a call with many words, nothing at all.
         """
         memory = self.of(scope)
         memory.evidence[evidence.ref] = evidence
@@ -133,12 +155,11 @@ class Runs:
         before = memory.size
         if evidence.trust_level is not TrustLevel.TRUSTED:
             memory.untrusted.add(reading(texts_of(result)))
-        elif count_tokens(texts_of(arguments), MAX_ECHOED) <= MAX_ECHOED:
+        elif sent is not None and not memory.sent.full:
             own = Sent()
-            own.add(memory.unknown_texts(arguments), words=True)
-            repeated = [sent.repeated() for sent in (own, memory.sent)]
-            memory.trusted.add(reading(texts_of(result), repeated=[one for one in repeated if one is not None]))
-        self._chars += memory.size - before
+            own.add(sent, words=True)
+            memory.trusted.add(reading(texts_of(result), Repeated(own, memory.sent)))
+        self._bytes += memory.size - before
         self._bound()
 
     @contextmanager
@@ -156,6 +177,6 @@ class Runs:
                 self._pending.pop(scope, None)
 
     def _bound(self) -> None:
-        while len(self._runs) > MAX_RUNS or (self._chars > MAX_CHARS and len(self._runs) > 1):
+        while len(self._runs) > MAX_RUNS or (self._bytes > MAX_BYTES and len(self._runs) > 1):
             _, forgotten = self._runs.popitem(last=False)
-            self._chars -= forgotten.size
+            self._bytes -= forgotten.size

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.capability import TrustLevel
-from gateway.core.echo import MAX_SENT_CHARS
+from gateway.core.echo import INDEXED_CHARS, MAX_SENT_CHARS
 from gateway.core.evidence import EvidenceRef
 from gateway.core.intent import read_intent
 from gateway.core.occurrence import sought
@@ -17,9 +17,9 @@ EVIL = "attacker@evil.example"
 
 
 def call(runs: Runs, arguments: dict[str, Any], answer: str) -> None:
-    runs.sends("run", arguments)
+    sent = runs.sends("run", arguments)
     said = {"content": [{"type": "text", "text": answer}]}
-    runs.read("run", said, EvidenceRef("ref", TrustLevel.TRUSTED, "us", None), arguments)
+    runs.read("run", said, EvidenceRef("ref", TrustLevel.TRUSTED, "us", None), sent)
 
 
 def knows(runs: Runs, value: Any) -> bool:
@@ -93,6 +93,18 @@ def test_a_run_that_sent_more_than_is_remembered_learns_nothing_more() -> None:
     call(runs, {}, "second@x.example")
     assert knows(runs, "first@x.example")
     assert not knows(runs, "second@x.example")
+
+
+@pytest.mark.parametrize(("arguments", "answer", "value"), DRESSED)
+def test_nor_does_an_answer_after_much_else_was_sent(arguments: dict[str, Any], answer: str, value: Any) -> None:
+    runs = Runs()
+    call(runs, {"text": " ".join(f"w{number}" for number in range(800))}, "nothing")
+    call(runs, arguments, "nothing")
+    call(runs, {"text": " ".join(f"v{number}" for number in range(1600))}, "nothing")
+    assert len(runs.of("run").sent.joined) > 2 * INDEXED_CHARS
+    call(runs, {}, f"{answer} other@x.example")
+    assert not knows(runs, value)
+    assert knows(runs, "other@x.example")
 
 
 @given(st.text(min_size=4, max_size=20), st.text(max_size=5), st.text(max_size=5))

@@ -15,7 +15,7 @@ from gateway.core.fields import FieldRole
 from gateway.core.intent import read_intent
 from gateway.core.occurrence import sought
 from gateway.core.provenance import provenance
-from gateway.core.run_memory import MAX_CHARS, MAX_EVIDENCE, MAX_RUN_CHARS, MAX_RUNS, RunMemory, Runs
+from gateway.core.run_memory import BLOCK_CHARS, MAX_BYTES, MAX_EVIDENCE, MAX_RUN_CHARS, MAX_RUNS, RunMemory, Runs
 from tests.core.calls import Call, capability
 
 TRUSTED, UNTRUSTED = TrustLevel.TRUSTED, TrustLevel.UNTRUSTED
@@ -32,17 +32,32 @@ def said(text: str) -> dict[str, Any]:
 def test_a_run_keeps_its_newest_texts_within_its_bound() -> None:
     runs = Runs()
     for number in range(12):
-        runs.read("a", said(f"name-{number} " + "x " * 30_000), ref(str(number)), {})
+        runs.read("a", said(f"name-{number} " + "x " * 30_000), ref(str(number)), [])
     memory = runs.of("a")
-    assert memory.trusted.size <= MAX_RUN_CHARS
+    assert memory.trusted.chars <= MAX_RUN_CHARS
     assert not memory.trusted.holds(sought("name-0"))
     assert memory.trusted.holds(sought("name-11"))
 
 
+def test_many_short_texts_are_searched_together_and_no_value_reaches_over_two_of_them() -> None:
+    runs = Runs()
+    for number in range(5000):
+        runs.read("a", said(f"answer {number} is left{number}"), ref(str(number)), [])
+    trusted = runs.of("a").trusted
+    assert len(trusted.blocks) <= 2 * MAX_RUN_CHARS // BLOCK_CHARS
+    assert (trusted.chars, trusted.size) == (
+        sum(len(block.marked) for block in trusted.blocks),
+        sum(block.size for block in trusted.blocks),
+    )
+    assert trusted.holds(sought("answer 4998 is left4998"))
+    assert not trusted.holds(sought("left4998 answer"))
+    assert not trusted.holds(sought("answer 0 is"))
+
+
 def test_of_too_many_runs_the_one_used_longest_ago_is_forgotten() -> None:
     runs = Runs()
-    runs.read("first", said("alpha"), ref("1"), {})
-    runs.read("second", said("beta"), ref("2"), {})
+    runs.read("first", said("alpha"), ref("1"), [])
+    runs.read("second", said("beta"), ref("2"), [])
     for number in range(MAX_RUNS - 2):
         runs.of(f"more-{number}")
     runs.of("first")
@@ -54,15 +69,15 @@ def test_of_too_many_runs_the_one_used_longest_ago_is_forgotten() -> None:
 def test_all_runs_together_are_bounded() -> None:
     runs = Runs()
     for number in range(1000):
-        runs.read(f"run-{number}", said("y" * 60_000 + " z"), ref("x"), {})
+        runs.read(f"run-{number}", said("y" * 60_000 + " z"), ref("x"), [])
     kept = sum(bool(runs._runs[name].size) for name in list(runs._runs))
-    assert 0 < kept * 60_000 <= MAX_CHARS * 1.1
+    assert 0 < kept * 60_000 <= MAX_BYTES * 1.1
 
 
 def test_evidence_is_bounded_too() -> None:
     runs = Runs()
     for number in range(MAX_EVIDENCE + 1):
-        runs.read("a", said("x"), ref(f"ref-{number}"), {})
+        runs.read("a", said("x"), ref(f"ref-{number}"), [])
     assert len(runs.of("a").evidence) == MAX_EVIDENCE
     assert "ref-0" not in runs.of("a").evidence
 
@@ -81,7 +96,7 @@ def test_calls_that_come_at_once_are_each_told_another_number_until_they_are_beg
 def test_a_call_with_many_words_in_its_arguments_teaches_nothing() -> None:
     runs = Runs()
     words = {"text": " ".join(f"word{number}" for number in range(100))}
-    runs.read("a", said("bob@x.example"), ref("1"), words)
+    runs.read("a", said("bob@x.example"), ref("1"), runs.sends("a", words))
     assert not runs.of("a").trusted.holds(sought("bob@x.example"))
 
 
@@ -100,7 +115,7 @@ def test_whatever_is_read_no_leaf_is_vouched_for_by_what_is_not_trusted(
     arguments: dict[str, Any], result: dict[str, Any], trust: TrustLevel
 ) -> None:
     runs = Runs()
-    runs.read("run", {"structuredContent": result}, ref("1", trust), {})
+    runs.read("run", {"structuredContent": result}, ref("1", trust), [])
     leaves = provenance(arguments, capability(Call(declares=())), runs.of("run"), None)
     assert leaves is not None
     for leaf in leaves:
@@ -113,7 +128,7 @@ def test_a_value_that_a_trusted_result_holds_as_it_is_is_known(result: dict[str,
     leaf = data.draw(st.text(st.characters(whitelist_categories=("Ll", "Nd")), min_size=1, max_size=12))
     assume(unicodedata.normalize("NFKC", leaf) == leaf)
     runs = Runs()
-    runs.read("run", {"structuredContent": {**result, "leaf": leaf}}, ref("1"), {})
+    runs.read("run", {"structuredContent": {**result, "leaf": leaf}}, ref("1"), [])
     (found,) = provenance({"text": leaf}, capability(Call()), runs.of("run"), None) or []
     assert found.origins == {Origin.TRUSTED}
 

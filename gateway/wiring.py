@@ -152,7 +152,13 @@ async def assemble(
                 catalogue.pinned_definition,
                 {spec.name: spec.limits for spec in settings.upstream_specs()},
             ),
-            policies=PolicyDesk(policy.in_force, policy.deciding.shadow, journal),
+            policies=PolicyDesk(
+                settings.configuration.policy.engine,
+                settings.policy_path,
+                policy.in_force,
+                policy.deciding.shadow,
+                journal,
+            ),
             status=lambda: {
                 **_status(settings, keys, policy, catalogue, upstreams),
                 "webhooks": [hook.status() for hook in webhooks.hooks],

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import typer
 
 from gateway.adapters.daemon import DaemonClient
+from gateway.cli.approvals_rule import propose_rule
 from gateway.cli.approver_keys import KeyChoice
 from gateway.cli.render import print_json, print_json_line, print_table, say, stdout
 from gateway.cli.target import JsonOption, StateOption, daemon, state_folder
@@ -21,7 +22,7 @@ from gateway.core.secret_formats import without_secrets
 from gateway.core.shown import shown_request
 
 app = typer.Typer(
-    help="Calls that wait for a person: list, show, approve, reject, revoke, watch.",
+    help="Calls that wait for a person: list, show, approve, reject, revoke, watch; a rule in their place.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -156,6 +157,9 @@ def watch(
                 time.sleep(every_seconds)
             except KeyboardInterrupt:
                 return
+
+
+app.command("rule")(propose_rule)
 
 
 def _undone(request: dict[str, Any]) -> dict[str, str]:

@@ -38,6 +38,9 @@ from gateway.core.sshsig import SshKey
 OUT_OF_BAND = frozenset({Route.CLI, Route.WEBHOOK})
 """Routes by which an approver's own key signs. Elicitation is none: the client that answers may be the agent itself."""
 
+OWN_KEY = frozenset({ApprovalMode.DELEGATED, ApprovalMode.DESTRUCTIVE})
+"""Modes in which each call needs an approver's own signature."""
+
 
 class ApprovalState(StrEnum):
     PENDING = "pending"
@@ -152,7 +155,7 @@ class ApprovalRequest:
     def open_routes(self) -> frozenset[Route]:
         """The routes by which an answer counts. Where policy wants somebody by name or number, it must name elicitation
         itself: a client's word is a person's only to whoever says so."""
-        of_mode = OUT_OF_BAND if ApprovalMode(self.mode) in _OWN_KEY else frozenset(Route)
+        of_mode = OUT_OF_BAND if ApprovalMode(self.mode) in OWN_KEY else frozenset(Route)
         if self.routes:
             return of_mode & self.routes
         wants_people = self.required_approver is not None or self.quorum is not None
@@ -236,12 +239,9 @@ class NotGranted(RuntimeError):
     """Someone tried to make a Grant without the right to: a bug, so the call does not run."""
 
 
-_OWN_KEY = frozenset({ApprovalMode.DELEGATED, ApprovalMode.DESTRUCTIVE})
-
-
 def _reach(call: SealedCall, obligations: Obligations) -> ApproveFor:
     """How far a yes may reach: to the end of a run only where there is one, and never where an own key must sign."""
-    if call.run.run_id is None or call.capability.mode in _OWN_KEY:
+    if call.run.run_id is None or call.capability.mode in OWN_KEY:
         return ApproveFor.ONCE
     return obligations.approve_for
 

@@ -26,6 +26,11 @@ def shown_digest(document: Any) -> str:
     return "sha256:" + hashlib.sha256(canonical(document)).hexdigest()
 
 
+def shown_json(value: str | float) -> str:
+    """One text or number as JSON, in the same characters: it means the same, and is what it looks like."""
+    return _plain(json.dumps(value, ensure_ascii=True))
+
+
 def shown_word(text: str) -> str:
     """One word or name on one line, in the same characters, without the quotes."""
     return _plain(json.dumps(text, ensure_ascii=True)[1:-1])

@@ -93,3 +93,10 @@ def test_a_delegated_call_is_approved_by_that_principals_own_ssh_key(box: Box, o
 def test_without_a_delegation_that_covers_the_tool_it_is_denied(box: Box, token: str, why: str) -> None:
     assert outcome(act(box, token, why)) == {"outcome": "denied", "reasons": [why]}
     assert f"act {why}" not in box.lines("rows")
+
+
+def test_no_rule_takes_the_place_of_that_principals_own_yes(box: Box) -> None:
+    with ModernClient(box.gateway, token="delegated") as client:
+        approval_id = ask(client, "a rule", tool="box__act")
+    said = box.run("approvals", "rule", approval_id)
+    assert (said.code, said.stdout, "error[rule.bound]" in said.stderr) == (1, "", True)

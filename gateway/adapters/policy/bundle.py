@@ -84,15 +84,20 @@ def load_bundle(path: Path, key: VerificationKey | None = None) -> PolicyBundle:
                 f"{path}: is a folder, and policy.verification_key wants a signed bundle",
                 hint="Make one: sealgate policy build PATH --out FILE --key PRIVATE_PEM.",
             )
-        try:
-            return _bundle(_folder_files(path), path)
-        except (RecursionError, MemoryError) as error:
-            raise ConfigError(f"{path}: holds what is too deep or too large", hint="Policies must be small.") from error
+        return bundle_of(read_folder(path), path)
     if not path.is_file():
         raise ConfigError(
             f"{path}: there is no such folder or bundle", hint="Name the folder that holds your *.rego files, or a bundle."
         )
     return open_bundle(_bytes(path), path, key)
+
+
+def bundle_of(files: Mapping[str, bytes], path: Path) -> PolicyBundle:
+    """The policies in the files of the folder `path`, as `read_folder` gives them. Raises `ConfigError`."""
+    try:
+        return _bundle(files, path)
+    except (RecursionError, MemoryError) as error:
+        raise ConfigError(f"{path}: holds what is too deep or too large", hint="Policies must be small.") from error
 
 
 def open_bundle(packed: bytes, path: Path, key: VerificationKey | None = None) -> PolicyBundle:
@@ -150,7 +155,8 @@ def _bundle(
     return PolicyBundle(modules, tests, written, revision, manifest, archive, signed)
 
 
-def _folder_files(path: Path) -> dict[str, bytes]:
+def read_folder(path: Path) -> dict[str, bytes]:
+    """The files of a folder that are its policies, by their path within it. Raises `ConfigError`."""
     files: dict[str, bytes] = {}
     left = MAX_BYTES
     for file in sorted(path.rglob("*")):

@@ -49,6 +49,12 @@ def read_input(vault: VaultFile, db: apsw.Connection, envelope_id: str) -> dict[
     return Missing.NOT_KEPT if row is None else _opened(vault.keys(row[0]), envelope_id, row[1])
 
 
+def newest_inputs(db: apsw.Connection, most: int) -> list[str]:
+    """The envelope ids of calls whose input is kept, the newest first, at most so many."""
+    query = "SELECT envelope_id FROM decisions WHERE length(input) > 0 ORDER BY envelope_id DESC LIMIT ?"
+    return [str(row[0]) for row in db.execute(query, (most,))]
+
+
 def drop_inputs_before(db: apsw.Connection, oldest_id: str, most: int) -> int:
     """Delete rows of ids below `oldest_id`, at most so many; how many."""
     db.execute(

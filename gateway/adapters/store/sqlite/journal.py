@@ -9,7 +9,7 @@ calls hold (`claims.py`), the requests that people answer (`questions.py`), call
 others (`compensations.py`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,7 @@ import apsw
 from gateway.adapters.store.sqlite import rows
 from gateway.adapters.store.sqlite.claims import Claims
 from gateway.adapters.store.sqlite.compensations import begin_undoing, end_undoing
-from gateway.adapters.store.sqlite.decisions import drop_inputs_before, seal_input, stored_input
+from gateway.adapters.store.sqlite.decisions import drop_inputs_before, newest_inputs, seal_input, stored_input
 from gateway.adapters.store.sqlite.doubts import Doubts
 from gateway.adapters.store.sqlite.erasure import Erasures
 from gateway.adapters.store.sqlite.evidence import (
@@ -310,6 +310,13 @@ class SqliteJournal:
     async def policy_input(self, envelope_id: str) -> dict[str, Any] | Missing:
         """What policy saw of a call, secrets redacted. Raises `KeyFault`."""
         return await stored_input(self._vault, self._reader, envelope_id)
+
+    async def policy_inputs(self, most: int) -> AsyncIterator[dict[str, Any]]:
+        """What policy saw of the last calls, the newest first, at most so many. Raises `KeyFault`."""
+        for envelope_id in newest_inputs(self._reader, most):
+            found = await self.policy_input(envelope_id)
+            if not isinstance(found, Missing):
+                yield found
 
     async def values(self, envelope_id: str) -> KeptValues | None:
         """What is kept of a call's arguments and result, for an auditor; None where nothing is.

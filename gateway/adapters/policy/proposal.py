@@ -106,7 +106,7 @@ def _not_asked(before: Verdict, recorded: frozenset[str], *, redacted: bool) -> 
     """Where the folder does not ask about it, or what is kept of the call is not what policy decided on."""
     same = before.effect is Effect.ASK and recorded == {reason.code for reason in before.reasons}
     if redacted and not same:
-        why = "secrets were taken out of what is kept of this call, and policy decides otherwise without them"
+        why = "secrets were taken out of what is kept of this call, and without them this folder decides otherwise"
         return NoProposal("rule.secret", why, instead="A secret cannot stand in a setting. Answer each such call.")
     if before.effect is Effect.ASK:
         return None

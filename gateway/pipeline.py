@@ -183,9 +183,8 @@ class Gateway:
         with step("reserve"):
             reservation = await self.journal.reserve(call, decision, question)
         match reservation:
-            case Prior(of, result, note, resolved_by, redacted):
-                # What somebody else told of a lost call is not the tool's own word.
-                evidence = EvidenceRef.of_result(capability, of, None, doubted=resolved_by is not None)
+            case Prior(of, result, note, is_trusted, resolved_by, redacted):
+                evidence = EvidenceRef.of_result(capability, of, None, doubted=not is_trusted)
                 delivery = deliver(result, decision.obligations)
                 sent = self.runs.sends(call.scope, orjson.loads(call.arguments))
                 receipt = await self.journal.replay(Replay(call, decision, of, evidence))
@@ -296,6 +295,8 @@ class Gateway:
 
     def _turn(self, call: SealedCall, request: ToolRequest) -> "_Turn | Reason":
         """The call's place in its run: what it says the run is for may be registered, what it cites is there. Or why not."""
+        if not self.runs.remembers(call.scope) and not self.journal.flow(call).is_kept:
+            self.runs.start(call.scope)
         memory = self.runs.of(call.scope)
         if call.intent is not None:
             refusal = self.journal.flow(call).why_not(call.intent) if has_run(call.run) else NO_RUN

@@ -1,8 +1,8 @@
 """What a run sent to tools, so that a trusted tool which repeats it teaches nothing by that.
 
 Sent is what was not known when it was sent: who may make a tool say a value must not make it a known one. Forms are compared
-generously here (NFKC, case folded, percent codes opened), since a yes only ever keeps a token from being learned. A token of
-a result repeats what was sent where
+generously here (NFKC, case folded, percent codes and JSON's escapes opened), since a yes only ever keeps a token from being
+learned. A token of a result repeats what was sent where
 
 * it is, or is a part of, what one call sent, its texts put together in their order
 * it is a number, or holds nothing but one, whose digits were sent, with whatever sign
@@ -12,7 +12,7 @@ a result repeats what was sent where
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from urllib.parse import unquote
 
@@ -25,14 +25,25 @@ GRAM_BYTES = 100  # a short string and its place in a set
 _BETWEEN = "\x1e"
 _TRIMMED = re.compile(r"^\W+|\W+$")
 _PART = re.compile(r"[^\W_]+")
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})|\\(.)", re.DOTALL)
 _DIGITS = re.compile(r"[0-9]+(?:[.,][0-9]+)*")
+
+
+def _unescaped(text: str) -> str:
+    """With the escapes of JSON strings opened, wherever they stand."""
+    opened = _ESCAPE.sub(lambda escape: chr(int(escape[1], 16)) if escape[1] else _CONTROLS.get(escape[2], escape[2]), text)
+    return opened.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+_CONTROLS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+_CODES: tuple[tuple[str, Callable[[str], str]], ...] = (("%", unquote), ("\\", _unescaped))
 
 
 class Sent:
     """Texts that were sent. `full`: there were more than are kept, so any token may be one of them."""
 
-    def __init__(self) -> None:
-        self.full = False
+    def __init__(self, *, full: bool = False) -> None:
+        self.full = full
         self.joined = ""
         self.exact: set[str] = set()
         self.within: dict[str, set[str]] = {}  # by their first characters
@@ -47,22 +58,22 @@ class Sent:
 
     def add(self, texts: Iterable[str], *, words: bool = False) -> None:
         """One call's texts. `words`: plain words, too, are looked for within other tokens."""
-        found: list[str] = []
+        plain: list[str] = []
+        opened: list[str] = []
         for text in texts:
             if self._chars + len(text) > MAX_SENT_CHARS:
                 self._fill()
             if self.full:
                 return
             self._chars += len(text)
-            found.extend(_folded(text).split())
-            if "%" in text:
-                found.extend(_folded(unquote(text)).split())
-        if not found:
-            return
-        together = "".join(found)
-        self.joined += _BETWEEN + together
-        self.exact.update(_numbers(together))
-        for token in found:
+            plain.extend(_folded(text).split())
+            for marker, reveal in _CODES:
+                if marker in text:
+                    opened.extend(_folded(reveal(text)).split())
+        for together in filter(None, ("".join(plain), "".join(opened))):
+            self.joined += _BETWEEN + together
+            self.exact.update(_numbers(together))
+        for token in (*plain, *opened):
             core = _trimmed(token)
             self.exact.update((token, core, *_PART.findall(token), *_numbers(token)))
             if len(core) >= MIN_WITHIN_CHARS and (words or not core.isalpha()):

@@ -28,11 +28,15 @@ NO_RUN = Reason(
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """See the module. `intent` is a keyed commitment to what was registered; `effects` counts calls that were begun."""
+    """See the module. `intent` is a keyed commitment to what was registered; `effects` counts calls that were begun.
+
+    `is_kept`: the run was tainted, had an effect or registered an intent at some time, so it is not a new one.
+    """
 
     tainted: bool = False
     effects: int = 0
     intent: str | None = None
+    is_kept: bool = False
 
     def is_as_strict_as(self, now: "Flow") -> bool:
         """Whether a decision on this state still holds in the state of `now`."""

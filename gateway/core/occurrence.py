@@ -14,6 +14,7 @@ NFKC would change, or with white space around it, occurs nowhere.
 * of a text that is too long only whole tokens are kept: half a token would be another value
 """
 
+import json
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -21,8 +22,6 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from typing import Any
-
-import orjson
 
 from gateway.core.echo import Repeated
 
@@ -132,47 +131,53 @@ def count_tokens(texts: Iterator[str], most: int) -> int:
     return count
 
 
-def texts_of(document: Any) -> Iterator[str]:
-    """Each text, name and number in a JSON document, in order; of a text that is a JSON object or array, what is in it."""
-    waiting = [document]
+def texts_of(document: Any, *, raw: bool = False) -> Iterator[str]:
+    """Each text, name and number in a JSON document, in order; of a text that is a JSON object or array, what is in it.
+
+    `raw`: beside what is in it, such a text as it is.
+    """
+    waiting = [(document, True)]
     while waiting:
-        value = waiting.pop()
+        value, opens = waiting.pop()
         if isinstance(value, str):
-            inner = _as_json(value)
-            if inner is None:
+            inner = _as_json(value) if opens else None  # once: what is in it stays text
+            if inner is None or raw:
                 yield value
-            else:
-                waiting.append(inner)
+            if inner is not None:
+                waiting.append((inner, False))
         elif isinstance(value, dict):
             yield from value
-            waiting.extend(reversed(value.values()))
+            waiting.extend((member, opens) for member in reversed(value.values()))
         elif isinstance(value, list):
-            waiting.extend(reversed(value))
-        elif type(value) in (int, float):
-            number = _decimal(Decimal(repr(value)))
+            waiting.extend((element, opens) for element in reversed(value))
+        elif type(value) in (int, float, Decimal):
+            number = _decimal(Decimal(repr(value)) if isinstance(value, float) else Decimal(value))
             if number is not None:
                 yield number
 
 
 def _as_json(text: str) -> Any:
-    """What a text that is JSON of an object or array stands for. It is looked at once: what is in it stays text."""
-    if not text.startswith(("{", "[")):
+    """What a text that is JSON of an object or array stands for, its numbers as they are written; None where it is none, or
+    not one that every reader takes for the same."""
+    if not text.lstrip().startswith(("{", "[")):
         return None
     try:
-        return _unnested(orjson.loads(text))
+        return json.loads(
+            text, parse_int=Decimal, parse_float=Decimal, parse_constant=_no_number, object_pairs_hook=_each_name_once
+        )
     except (ValueError, RecursionError):
         return None
 
 
-def _unnested(value: Any) -> Any:
-    """`value` with its strings in a form that `_as_json` does not open again."""
-    if isinstance(value, str):
-        return f" {value}"
-    if isinstance(value, list):
-        return [_unnested(element) for element in value]
-    if isinstance(value, dict):
-        return {name: _unnested(member) for name, member in value.items()}
-    return value
+def _each_name_once(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(members)
+    if len(found) < len(members):
+        raise ValueError("a name occurs twice")
+    return found
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _beginning(text: str, most: int) -> str:

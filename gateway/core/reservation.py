@@ -5,7 +5,8 @@ transaction in which it has read and asked again: so the verdict that is written
 
 1. no row, a free key, or a derived key whose time is over: the call takes the key, or files its question
 2. other arguments under the key: a mismatch, unless the row waited for an answer that can no longer come
-3. completed: its result. Undone or being undone: told so. Started or in doubt: told so; neither ever runs again by itself
+3. completed: its result, but where it was read without a person and is asked about now. Undone or being undone: told so.
+   Started or in doubt: told so; neither ever runs again by itself
 4. waiting for a person: the same question where it is still the question, what came of it, or a new one
 
 A call that undoes another takes its key only where that one may be undone: it was completed, by the same caller.
@@ -56,13 +57,14 @@ class NotApproved:
 class Prior:
     """It was completed before. `note` tells where the key was derived.
 
-    `resolved_by`: the tool's answer was lost, and this result comes from an operator or a reconcile tool. `redacted`: what
-    was taken out of the result before it was stored.
+    `is_trusted`: it was believed when it came, as the tool's own word. `resolved_by`: the tool's answer was lost, and this
+    result comes from an operator or a reconcile tool. `redacted`: what was taken out of the result before it was stored.
     """
 
     envelope_id: str
     result: dict[str, Any]
     note: str | None
+    is_trusted: bool
     resolved_by: str | None = None
     redacted: tuple[str, ...] = ()
 
@@ -179,6 +181,8 @@ def meet(found: Found, asked: Asked) -> Verdict:
     if row.fingerprint != call.fingerprint:
         return Verdict(Mismatch())
     match row.state:
+        case State.COMPLETED if asked.ask is not None and row.approval_id is None and not call.capability.mode.has_effect:
+            return _fresh(found, asked, forgotten=True)  # what nobody was asked about is no answer to a question
         case State.COMPLETED:
             return Verdict(Done(row))
         case State.COMPENSATING | State.COMPENSATED:
@@ -215,7 +219,14 @@ def _meet_question(row: CallRow, approval: ApprovalRow, found: Found, asked: Ask
             return Verdict(NotApproved(_expired(request)), Change(released))
 
 
-def _fresh(found: Found, asked: Asked, released: CallRow | None = None, ends: ApprovalState | None = None) -> Verdict:
+def _fresh(
+    found: Found,
+    asked: Asked,
+    released: CallRow | None = None,
+    ends: ApprovalState | None = None,
+    *,
+    forgotten: bool = False,
+) -> Verdict:
     """The key is free, or becomes so by `released`: the call takes it, or asks."""
     refusal = not_compensable(asked.call, found.target)
     if refusal is not None or asked.ask is None:
@@ -229,7 +240,7 @@ def _fresh(found: Found, asked: Asked, released: CallRow | None = None, ends: Ap
         asked.call,
         State.AWAITING_APPROVAL,
         asked.now,
-        forgotten=found.row is not None and is_forgotten(found.row, asked.window_began),
+        forgotten=forgotten or (found.row is not None and is_forgotten(found.row, asked.window_began)),
         approval_id=asked.ask.approval_id,
     )
     return Verdict(Waiting(asked.ask), Change(row, ends=ends, files=asked.ask))

@@ -1,7 +1,8 @@
 """What the gateway remembers of runs, in memory only and bounded: what was read, what for, and which results can be cited.
 
-What is forgotten is no origin and no evidence, so forgetting only ever makes policy stricter. Whether a run is tainted is
-not kept here: that must survive a restart (`flow.py`).
+What is forgotten is no origin and no evidence; and of a run that may have been forgotten (`Runs.of`) everything counts as
+sent, so that no result teaches it anything. So forgetting only ever makes policy stricter. Whether a run is tainted is not
+kept here: that must survive a restart (`flow.py`).
 """
 
 from collections import OrderedDict, deque
@@ -79,7 +80,7 @@ class RunMemory:
 
     def unknown_texts(self, arguments: dict[str, Any]) -> list[str]:
         """The texts among arguments that neither the intent nor a trusted result of the run holds as they are."""
-        texts = list(texts_of(arguments))
+        texts = list(texts_of(arguments, raw=True))
         return texts if len(texts) > MAX_ECHOED else [text for text in texts if not self._vouches_for(text)]
 
     def _vouches_for(self, text: str) -> bool:
@@ -115,9 +116,19 @@ class Runs:
         self._bytes = 0
         self._pending: dict[str, list[Pending]] = {}
 
+    def remembers(self, scope: str) -> bool:
+        """Whether there is a memory of the run."""
+        return scope in self._runs
+
+    def start(self, scope: str) -> None:
+        """The run is a new one: nothing of it can have been forgotten."""
+        self._runs[scope] = RunMemory()
+
     def of(self, scope: str) -> RunMemory:
-        """The memory of a run, made where there is none."""
-        memory = self._runs.setdefault(scope, RunMemory())
+        """The memory of a run. One that is not there was forgotten, for all that is known: what it sent may be anything."""
+        memory = self._runs.get(scope)
+        if memory is None:
+            memory = self._runs[scope] = RunMemory(sent=Sent(full=True))
         self._runs.move_to_end(scope)
         self._bound()
         return memory

@@ -17,6 +17,8 @@ EVIL = "attacker@evil.example"
 
 
 def call(runs: Runs, arguments: dict[str, Any], answer: str) -> None:
+    if not runs.remembers("run"):
+        runs.start("run")
     sent = runs.sends("run", arguments)
     said = {"content": [{"type": "text", "text": answer}]}
     runs.read("run", said, EvidenceRef("ref", TrustLevel.TRUSTED, "us", None), sent)
@@ -43,6 +45,12 @@ DRESSED: list[tuple[dict[str, Any], str, Any]] = [
     ({"amount": 50}, "50% is too much", "50%"),
     ({"p": "900", "q": "0"}, "no entry 9000", 9000),
     ({"deep": {EVIL: [1]}}, f"unknown key {EVIL}", EVIL),
+    ({"text": f'{{"n": "{EVIL}", "n": 1}}'}, f'Noted: {{"n": "{EVIL}", "n": 1}}', EVIL),
+    ({"text": '{"n": 9000, "n": 1}'}, 'no file {"n": 9000, "n": 1}', 9000),
+    ({"text": "[61109010140000071219812874]"}, "no account [61109010140000071219812874]", "61109010140000071219812874"),
+    ({"text": "[12e3]"}, "no account [12e3]", "12e3"),
+    ({"text": ' {"n": "gb33\\u0065vil"}'}, '{"n": "gb33\\u0065vil"}', "gb33evil"),
+    ({"text": 'see: {"n": "gb33\\u0065vil"}'}, '{"n": "gb33\\u0065vil"}', "gb33evil"),
 ]
 
 
@@ -69,6 +77,7 @@ def test_nor_does_a_later_answer_to_another_call(arguments: dict[str, Any], answ
 
 def test_what_was_known_when_it_was_sent_stays_known_and_can_be_looked_up() -> None:
     runs = Runs()
+    runs.start("run")
     runs.register("run", read_intent({"task": "Write to alice."}))
     call(runs, {"name": "alice"}, "alice@corp.example and bob@corp.example")
     assert knows(runs, "alice@corp.example")

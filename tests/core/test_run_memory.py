@@ -21,6 +21,13 @@ from tests.core.calls import Call, capability
 TRUSTED, UNTRUSTED = TrustLevel.TRUSTED, TrustLevel.UNTRUSTED
 
 
+def new(*scopes: str) -> Runs:
+    runs = Runs()
+    for scope in scopes or ("a",):
+        runs.start(scope)
+    return runs
+
+
 def ref(name: str, trust: TrustLevel = TRUSTED) -> EvidenceRef:
     return EvidenceRef(name, trust, "us", None)
 
@@ -30,7 +37,7 @@ def said(text: str) -> dict[str, Any]:
 
 
 def test_a_run_keeps_its_newest_texts_within_its_bound() -> None:
-    runs = Runs()
+    runs = new()
     for number in range(12):
         runs.read("a", said(f"name-{number} " + "x " * 30_000), ref(str(number)), [])
     memory = runs.of("a")
@@ -40,7 +47,7 @@ def test_a_run_keeps_its_newest_texts_within_its_bound() -> None:
 
 
 def test_many_short_texts_are_searched_together_and_no_value_reaches_over_two_of_them() -> None:
-    runs = Runs()
+    runs = new()
     for number in range(5000):
         runs.read("a", said(f"answer {number} is left{number}"), ref(str(number)), [])
     trusted = runs.of("a").trusted
@@ -54,8 +61,20 @@ def test_many_short_texts_are_searched_together_and_no_value_reaches_over_two_of
     assert not trusted.holds(sought("answer 0 is"))
 
 
+def test_a_run_that_may_have_been_forgotten_learns_nothing() -> None:
+    runs = new("first")
+    runs.read("first", said("alpha"), ref("1"), [])
+    for number in range(MAX_RUNS):
+        runs.of(f"more-{number}")
+    assert not runs.remembers("first")
+    runs.read("first", said("alpha"), ref("1"), [])
+    runs.read("first", said("beta"), ref("2", UNTRUSTED), [])
+    assert not runs.of("first").trusted.holds(sought("alpha"))
+    assert runs.of("first").untrusted.holds(sought("beta"))
+
+
 def test_of_too_many_runs_the_one_used_longest_ago_is_forgotten() -> None:
-    runs = Runs()
+    runs = new("first", "second")
     runs.read("first", said("alpha"), ref("1"), [])
     runs.read("second", said("beta"), ref("2"), [])
     for number in range(MAX_RUNS - 2):
@@ -69,13 +88,14 @@ def test_of_too_many_runs_the_one_used_longest_ago_is_forgotten() -> None:
 def test_all_runs_together_are_bounded() -> None:
     runs = Runs()
     for number in range(1000):
+        runs.start(f"run-{number}")
         runs.read(f"run-{number}", said("y" * 60_000 + " z"), ref("x"), [])
     kept = sum(bool(runs._runs[name].size) for name in list(runs._runs))
     assert 0 < kept * 60_000 <= MAX_BYTES * 1.1
 
 
 def test_evidence_is_bounded_too() -> None:
-    runs = Runs()
+    runs = new()
     for number in range(MAX_EVIDENCE + 1):
         runs.read("a", said("x"), ref(f"ref-{number}"), [])
     assert len(runs.of("a").evidence) == MAX_EVIDENCE
@@ -94,7 +114,7 @@ def test_calls_that_come_at_once_are_each_told_another_number_until_they_are_beg
 
 
 def test_a_call_with_many_words_in_its_arguments_teaches_nothing() -> None:
-    runs = Runs()
+    runs = new()
     words = {"text": " ".join(f"word{number}" for number in range(100))}
     runs.read("a", said("bob@x.example"), ref("1"), runs.sends("a", words))
     assert not runs.of("a").trusted.holds(sought("bob@x.example"))
@@ -114,7 +134,7 @@ DOCUMENTS = st.dictionaries(st.text(max_size=6), st.recursive(VALUES, lambda inn
 def test_whatever_is_read_no_leaf_is_vouched_for_by_what_is_not_trusted(
     arguments: dict[str, Any], result: dict[str, Any], trust: TrustLevel
 ) -> None:
-    runs = Runs()
+    runs = new("run")
     runs.read("run", {"structuredContent": result}, ref("1", trust), [])
     leaves = provenance(arguments, capability(Call(declares=())), runs.of("run"), None)
     assert leaves is not None
@@ -127,7 +147,7 @@ def test_whatever_is_read_no_leaf_is_vouched_for_by_what_is_not_trusted(
 def test_a_value_that_a_trusted_result_holds_as_it_is_is_known(result: dict[str, Any], data: st.DataObject) -> None:
     leaf = data.draw(st.text(st.characters(whitelist_categories=("Ll", "Nd")), min_size=1, max_size=12))
     assume(unicodedata.normalize("NFKC", leaf) == leaf)
-    runs = Runs()
+    runs = new("run")
     runs.read("run", {"structuredContent": {**result, "leaf": leaf}}, ref("1"), [])
     (found,) = provenance({"text": leaf}, capability(Call()), runs.of("run"), None) or []
     assert found.origins == {Origin.TRUSTED}

@@ -96,7 +96,7 @@ def test_one_of_two_intents_that_come_at_once_is_the_runs(files: Mail) -> None:
 def test_the_result_of_a_tool_that_changed_during_the_call_is_not_believed_and_the_tool_is_gone(tmp_path: Path) -> None:
     with mailing(tmp_path) as mail, ThreadPoolExecutor(1) as threads:
         mail.write("contacts", "bob@x.example")
-        reading = threads.submit(mail.call, "slow_book", {"file": "contacts"}, "drift")
+        reading = threads.submit(mail.call, "slow_book", {"file": "contacts"}, "drift", key="shared")
         until(lambda: (mail.folder / "started").exists())
         (mail.folder / "drift").write_text("slow_book")
         assert call(mail, "wipe", {"to": "x"}, "another")["outcome"] == "completed"  # before which its server is listed
@@ -105,3 +105,10 @@ def test_the_result_of_a_tool_that_changed_during_the_call_is_not_believed_and_t
         told = mail.told({"to": "bob@x.example"}, "drift")
         assert (told["provenance"]["tainted"], told["provenance"]["leaves"][0]["origins"]) == (True, ["untrusted"])
         assert call(mail, "slow_book", {"file": "contacts"}, "drift")["reasons"] == ["tool.drifted"]
+        (mail.folder / "drift").unlink()  # it shows the definition that was approved again
+        assert call(mail, "wipe", {"to": "y"}, "one-more")["outcome"] == "completed"
+        replayed = mail.call("slow_book", {"file": "contacts"}, "fresh", key="shared")
+        assert outcome(replayed)["outcome"] == "replayed"
+        assert meta(replayed, "evidence")["trust_level"] == "untrusted"
+        told = mail.told({"to": "bob@x.example"}, "fresh")
+        assert (told["provenance"]["tainted"], told["provenance"]["leaves"][0]["origins"]) == (True, ["untrusted"])

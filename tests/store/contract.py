@@ -13,10 +13,10 @@ import pytest
 from gateway.core.answer import Answer, SignedAnswer
 from gateway.core.approval import ApprovalRequest, ApprovalState, Grant
 from gateway.core.call import SealedCall
-from gateway.core.capability import ApprovalMode, IdempotencyRule
+from gateway.core.capability import ApprovalMode, IdempotencyRule, TrustLevel
 from gateway.core.decision import Effect
 from gateway.core.entry import Kind
-from gateway.core.envelope import NotDone, Refusal, Replay, Unknown
+from gateway.core.envelope import Answered, NotDone, Refusal, Replay, Unknown
 from gateway.core.errors import ApprovalSpent
 from gateway.core.evidence import EvidenceRef
 from gateway.core.outcome import Reason, Receipt
@@ -134,7 +134,15 @@ class JournalContract:
         document = text("stored ✓ \U0001f600")
         await run(world, WRITE, lambda one: answered(one, document))
         met = await run(world, WRITE.but(envelope=2))
-        assert met == Prior(envelope_id(1), document, None)
+        assert met == Prior(envelope_id(1), document, None, is_trusted=False)
+
+    async def test_a_stored_result_is_believed_as_far_as_it_was_when_it_came(self, world: World) -> None:
+        def trusted(one: SealedCall) -> Answered:
+            ending = answered(one, text("ours"))
+            return replace(ending, evidence=replace(ending.evidence, trust_level=TrustLevel.TRUSTED))
+
+        await run(world, WRITE, trusted)
+        assert await run(world, WRITE.but(envelope=2)) == Prior(envelope_id(1), text("ours"), None, is_trusted=True)
 
     async def test_a_stored_result_survives_a_restart(self, world: World) -> None:
         await run(world, WRITE, lambda one: answered(one, text("kept")))

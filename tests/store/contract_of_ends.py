@@ -78,7 +78,7 @@ class EndsContract:
             world.reopen()
             assert await world.journal.recover() == 0
         met = await run(world, WRITE.but(envelope=2))
-        assert met == Prior(envelope, text("paid"), None, "operator")
+        assert met == Prior(envelope, text("paid"), None, False, "operator")
         assert world.journal.doubts.rows() == []
         assert world.verify().ok
 

@@ -12,11 +12,14 @@ import orjson
 
 from gateway.core.approval import ApprovalRequest
 from gateway.core.call import SealedCall
+from gateway.core.capability import TrustLevel
 from gateway.core.commitment import Disclosure, Kept, Missing, read_kept
 from gateway.core.envelope import Answered
 from gateway.core.errors import Erased
 from gateway.core.outcome import Reason
 from gateway.core.ports import OpeningKeys, SealingKey, Vault, VaultFile
+
+_TRUSTED = b"+"  # before a trusted result; what is kept of a value never begins with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +64,9 @@ def seal_arguments(key: SealingKey, call: SealedCall) -> bytes:
 
 
 def seal_result(key: SealingKey, call: SealedCall, answered: Answered) -> bytes:
-    """What is kept of the call's result."""
-    return key.seal(answered.disclosure.to_keep(), _context(call.envelope_id, "result"))
+    """What is kept of the call's result, and whether it is believed."""
+    mark = _TRUSTED if answered.evidence.trust_level is TrustLevel.TRUSTED else b""
+    return key.seal(mark + answered.disclosure.to_keep(), _context(call.envelope_id, "result"))
 
 
 def seal_question(key: SealingKey, call: SealedCall, request: ApprovalRequest) -> SealedQuestion:
@@ -98,7 +102,12 @@ class StoredValues:
     def result(self) -> Kept | Missing:
         """What is kept of a call's result; its value is an MCP document."""
         opened = self._opened("result")
-        return opened if isinstance(opened, Missing) else read_kept(opened)
+        return opened if isinstance(opened, Missing) else read_kept(opened.removeprefix(_TRUSTED))
+
+    def has_trusted_result(self) -> bool:
+        """Whether a result is kept that was believed when it came. None is that somebody else told."""
+        opened = self._opened("result")
+        return not isinstance(opened, Missing) and opened.startswith(_TRUSTED)
 
     def all(self) -> KeptValues | None:
         """All that is kept of a call; None where it has no row of values (any more)."""

@@ -17,7 +17,7 @@ def flow_row(db: apsw.Connection, call: SealedCall, clock: Clock) -> Flow:
         return Flow()
     tainted_at, effects, intent = row
     tainted = tainted_at is not None and (has_run(call.run) or str(tainted_at) > clock.later(-FADES_SECONDS))
-    return Flow(tainted, int(effects), None if intent is None else str(intent))
+    return Flow(tainted, int(effects), None if intent is None else str(intent), is_kept=True)
 
 
 def taint(db: apsw.Connection, call: SealedCall, clock: Clock) -> None:

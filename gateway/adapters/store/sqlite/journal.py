@@ -387,13 +387,14 @@ class SqliteJournal:
             self.questions.file(transaction, change.files, change.row, question)
 
     async def _with_result(self, row: CallRow, key: IdempotencyKey) -> Prior | Gone:
-        kept = (await stored_values(self._vault, self._reader, row.envelope_id)).result()
+        stored = await stored_values(self._vault, self._reader, row.envelope_id)
+        kept = stored.result()
         resolver = resolver_of(row)
         if isinstance(kept, Missing):
             unknown = resolver and kept is Missing.NOT_KEPT and evidence_row(self._reader, row.envelope_id) is not None
             return gone(row, None if unknown else kept)
         note = DERIVED_NOTE if key.window_seconds else None
-        return Prior(row.envelope_id, kept.value, note, resolver, kept.redacted)
+        return Prior(row.envelope_id, kept.value, note, stored.has_trusted_result(), resolver, kept.redacted)
 
     # --- inside: rows ---
 

@@ -340,10 +340,13 @@ async def _policy(
         engine: _Engine
         in_force: InForce | AtServer
         if configured.engine == "opa":
-            engine = opa = await stack.enter_async_context(
-                OpaEngine(configured.opa_url, clock, dev=dev, deadline_seconds=deadline)
-            )
-            in_force = AtServer(opa, record)
+
+            async def loaded(revision: str, by: str) -> None:
+                await record({"event": "loaded", "engine": "opa", "revision": revision, "by": by})
+
+            server = OpaEngine(configured.opa_url, clock, dev=dev, deadline_seconds=deadline, changed=loaded)
+            engine = opa = await stack.enter_async_context(server)
+            in_force = AtServer(opa)
         else:
             source = PolicySource(settings.policy_path or default_policies(), settings.policy_key)
             in_force = InForce(source, KeptPolicies(state.policies, keys.commitment), clock, record)

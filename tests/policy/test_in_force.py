@@ -338,3 +338,28 @@ def test_policies_of_an_opa_server_cannot_be_rolled_back_here(tmp_path: Path, se
         assert "loads its policies itself" in refused.stderr
         assert gateway.json("policy", "list")["terms"] == []
         assert gateway.cli("policy", "reload").stdout.strip() == gateway.json("status")["policy"]["revision"]
+
+
+@pytest.mark.opa
+def test_a_change_at_the_opa_server_is_in_the_log_before_any_call_that_it_decided(
+    tmp_path: Path, policies: Path, opa_binary: str
+) -> None:
+    server = OpaServer(opa_binary, policies, free_port(), ("--watch",))
+    server.start()
+    try:
+        with governed(tmp_path, f"engine: opa, opa_url: '{server.url}'") as (gateway, client):
+            assert read(client)["outcome"] == "completed"
+            first = gateway.json("status")["policy"]["revision"]
+            write_policy(policies, "deny", "v2")
+            until(lambda: gateway.json("status")["policy"]["revision"] != first, what="the background look")
+            assert read(client) == denied("v2")
+            gateway.stop()
+    finally:
+        server.stop()
+    said = list(predicates(gateway.state / "journal.db"))
+    (change,) = [one for one in said if one["kind"] == "policy"]
+    second = change["policy"]["revision"]
+    assert change["policy"] == {"event": "loaded", "engine": "opa", "revision": second, "by": "change"}
+    decided = [(one["index"], one["policy"]["bundle_revision"]) for one in said if one["kind"] in ("outcome", "denied")]
+    assert {revision for index, revision in decided if index < change["index"]} == {first}
+    assert {revision for index, revision in decided if index > change["index"]} == {second}

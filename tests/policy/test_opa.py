@@ -20,7 +20,7 @@ from gateway.core.call import Compensated
 from gateway.core.capability import ApprovalMode
 from gateway.core.circumstances import Circumstances
 from gateway.core.decision import POLICY_ERROR, Effect, PolicyDecision
-from gateway.core.errors import ConfigError
+from gateway.core.errors import ConfigError, StoreFault
 from gateway.core.obligations import Obligations
 from gateway.core.run_context import Delegation, PrincipalKind
 from tests.policy.calls import FAR_FUTURE, PAST, READ_ONLY, Case, sealed
@@ -315,3 +315,88 @@ async def test_other_policies_under_the_same_name_have_another_revision(
             revisions.append(decision.bundle_revision)
     assert all("@stable,sha256:" in revision for revision in revisions)
     assert revisions[0] != revisions[1]
+
+
+class Teller:
+    """Remembers what it was told of changes; refuses while `full`, and answers only once `free`."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []
+        self.full = False
+        self.free = asyncio.Event()
+        self.free.set()
+
+    async def __call__(self, revision: str, by: str) -> None:
+        await self.free.wait()
+        if self.full:
+            raise StoreFault("the disk is full")
+        self.told.append((revision, by))
+
+
+MORE = b"package sealgate.extra\n\nx := 1\n"
+
+
+@pytest.mark.opa
+async def test_a_change_that_nobody_asked_about_is_told_before_it_decides_and_only_once(
+    opa_server: OpaServer, policies_folder: Path
+) -> None:
+    teller = Teller()
+    async with OpaEngine(opa_server.url, SystemClock(), dev=False, deadline_seconds=2, changed=teller) as engine:
+        first = await engine.decide(sealed(Case()), Circumstances())
+        assert (first.bundle_revision, teller.told) == (engine.revision, [])
+        opa_server.stop()
+        (policies_folder / "extra.rego").write_bytes(MORE)
+        opa_server.start()
+        teller.free.clear()
+        early = await asyncio.gather(*(engine.decide(sealed(Case()), Circumstances()) for _ in range(3)))
+        assert all(is_denied(one) for one in early)  # the log has not taken it within their deadline
+        teller.free.set()
+        after = await until(lambda one: not is_denied(one), lambda: engine.decide(sealed(Case()), Circumstances()))
+        assert after.bundle_revision != first.bundle_revision
+        assert teller.told == [(after.bundle_revision, "change")]
+
+
+@pytest.mark.opa
+async def test_a_change_that_the_log_does_not_take_decides_nothing(opa_server: OpaServer) -> None:
+    teller = Teller()
+    async with OpaEngine(opa_server.url, SystemClock(), dev=False, deadline_seconds=2, changed=teller) as engine:
+        teller.full = True
+        await _put(opa_server, "/v1/policies/extra.rego", MORE)
+        with pytest.raises(StoreFault):
+            await engine.reload()
+        denied = await engine.decide(sealed(Case()), Circumstances())
+        assert is_denied(denied)
+        assert "store.failed" in str(denied.cause)
+        teller.full = False
+        assert said(await engine.decide(sealed(Case()), Circumstances()))[0] is Effect.ALLOW
+        await engine.reload("operator")
+        assert teller.told == [(engine.revision, "change")]
+
+
+@pytest.mark.opa
+@pytest.mark.parametrize("names", [(), ("--bundle",)], ids=["folder", "bundle"])
+async def test_a_change_is_told_where_no_call_comes_and_the_next_call_finds_the_same(
+    opa_binary: str, policies_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("gateway.adapters.policy.opa.REVISION_SECONDS", 0.05)
+    place = tmp_path / "bundle.tar.gz" if names else policies_folder
+    if names:
+        place.write_bytes(load_bundle(policies_folder).packed(Manifest("first")))
+    server = OpaServer(opa_binary, place, free_port(), (*names, "--watch"))
+    server.start()
+    teller = Teller()
+    try:
+        async with OpaEngine(server.url, SystemClock(), dev=False, deadline_seconds=5, changed=teller) as engine:
+            before = await engine.decide(sealed(Case()), Circumstances())
+            assert (before.bundle_revision, teller.told) == (engine.revision, [])
+            (policies_folder / "extra.rego").write_bytes(MORE)
+            if names:
+                place.write_bytes(load_bundle(policies_folder).packed(Manifest("second")))
+            async with asyncio.timeout(WAIT_SECONDS):
+                while not teller.told:  # noqa: ASYNC110 - a server outside sets no event here
+                    await asyncio.sleep(0.02)
+            after = await engine.decide(sealed(Case()), Circumstances())
+            assert teller.told == [(after.bundle_revision, "change")]
+            assert ("@second," in after.bundle_revision) == bool(names)
+    finally:
+        server.stop()

@@ -273,20 +273,15 @@ class InForce:
 
 
 class AtServer:
-    """For engine opa: the OPA server loads its policies itself."""
+    """For engine opa: the OPA server loads its policies itself, and the engine tells the log of each change it sees."""
 
-    def __init__(self, engine: OpaEngine, record: Record) -> None:
+    def __init__(self, engine: OpaEngine) -> None:
         self._engine = engine
-        self._record = record
 
     async def reload(self) -> str:
-        """Read again which policies the server has. They decide already, so the entry is late. Raises `ConfigError`."""
-        before = self._engine.revision
-        await self._engine.reload()
-        revision = self._engine.revision
-        if revision != before:
-            await self._record({"event": "loaded", "engine": "opa", "revision": revision, "by": "operator"})
-        return revision
+        """Read again which policies the server has. Raises `ConfigError`, `StoreFault`."""
+        await self._engine.reload("operator")
+        return self._engine.revision
 
     async def roll_back(self, which: str | None) -> str:
         """Not here. Raises `ConfigError`."""

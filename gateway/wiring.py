@@ -349,7 +349,8 @@ async def _policy(
             in_force = AtServer(opa)
         else:
             source = PolicySource(settings.policy_path or default_policies(), settings.policy_key)
-            in_force = InForce(source, KeptPolicies(state.policies, keys.commitment), clock, record)
+            told = journal.policy_told(load_trusted_keys(state.keys / "public.json").by_id())
+            in_force = InForce(source, KeptPolicies(state.policies, keys.commitment), clock, record, told)
             bundle = in_force.at_start()
             engine = embedded = await stack.enter_async_context(
                 EmbeddedEngine(bundle, clock, dev=dev, deadline_seconds=deadline)
@@ -415,9 +416,8 @@ def _boot(settings: Settings, keys: KeyRing, clock: SystemClock, policy: _Policy
         "policy_revision": policy.engine.revision,
         "catalog_revision": catalogue.current().revision,
         "entry_keyid": keys.entry.keyid,
+        **policy.in_force.told(),
     }
-    if policy.in_force.rolled_back_over is not None:
-        boot["policy_rolled_back_over"] = policy.in_force.rolled_back_over
     return Record(Kind.BOOT, clock.new_id(), clock.now(), {"boot": boot})
 
 

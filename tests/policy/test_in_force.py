@@ -19,6 +19,7 @@ from gateway.adapters.policy.manifest import Manifest
 from gateway.core.circumstances import Circumstances
 from gateway.core.commitment import CommitmentKey
 from gateway.core.errors import StoreFault
+from gateway.core.policy_told import PolicyTold
 from tests.policy.calls import Case, sealed
 from tests.policy.conftest import OpaServer
 from tests.policy.governed import config, governed, read, write_policy
@@ -151,13 +152,14 @@ def test_each_change_is_in_the_log_and_a_start_tells_a_roll_back(tmp_path: Path,
         said = list(predicates(gateway.state / "journal.db"))
         events = [one["policy"] for one in said if one["kind"] == "policy"]
         assert events == [
-            {"event": "reloaded", "engine": "embedded", "revision": second, "by": "change"},
-            {"event": "rolled_back", "engine": "embedded", "revision": first, "by": "operator"},
-            {"event": "reloaded", "engine": "embedded", "revision": second, "by": "operator"},
+            {"event": "reloaded", "engine": "embedded", "revision": second, "by": "change", "number": 2},
+            {"event": "rolled_back", "engine": "embedded", "revision": first, "by": "operator", "number": 3, "over": second},
+            {"event": "reloaded", "engine": "embedded", "revision": second, "by": "operator", "number": 5},
         ]
         boots = [one["boot"] for one in said if one["kind"] == "boot"]
         assert [boot["policy_revision"] for boot in boots] == [first, first]
         assert [boot.get("policy_rolled_back_over") for boot in boots] == [None, second]
+        assert [boot["policy_number"] for boot in boots] == [1, 4]
         assert "rolled_back" in listed
 
 
@@ -192,6 +194,60 @@ def test_a_roll_back_that_someone_wrote_into_the_state_folder_is_not_honoured(
         assert "policy_history_refused" in gateway.output
         assert gateway.json("status")["policy"]["rolled_back"] is None
         assert (index.parent / "index.json.refused").exists()
+
+
+def test_an_older_history_brings_back_no_roll_back_and_ends_none(tmp_path: Path, policies: Path) -> None:
+    with governed(tmp_path, "path: policies") as (gateway, client):
+        index = gateway.state / "policies" / "index.json"
+        write_policy(policies, "deny", "v2")
+        becomes(client, denied("v2"))
+        before = index.read_bytes()
+        second = gateway.json("status")["policy"]["revision"]
+        gateway.cli("policy", "rollback")
+        rolled_back = index.read_bytes()
+
+        for replayed in (before, None):  # the log says that a roll-back is in force
+            gateway.stop()
+            index.unlink()
+            if replayed is not None:
+                index.write_bytes(replayed)
+            gateway.launch()
+            assert gateway.process is not None
+            assert gateway.process.wait(timeout=30) == 2
+            assert "a roll-back over the configured policies is in force" in gateway.output
+        index.write_bytes(rolled_back)
+        gateway.start()
+        assert gateway.json("status")["policy"]["rolled_back"]["over"] == second
+        assert read(client)["outcome"] == "completed"
+
+        gateway.cli("policy", "reload")
+        gateway.stop()
+        index.write_bytes(rolled_back)  # the log says that it ended
+        gateway.start()
+        assert "an older one was put back" in gateway.output
+        assert read(client) == denied("v2")
+        assert gateway.json("status")["policy"]["rolled_back"] is None
+        assert (index.parent / "index.json.refused").read_bytes() == rolled_back
+        gateway.stop()
+        checked = gateway.cli("state", "check")
+        assert checked.returncode == 0
+
+
+def test_other_policies_start_where_the_history_of_a_roll_back_is_lost(tmp_path: Path, policies: Path) -> None:
+    with governed(tmp_path, "path: policies") as (gateway, client):
+        write_policy(policies, "deny", "v2")
+        becomes(client, denied("v2"))
+        gateway.cli("policy", "rollback")
+        gateway.stop()
+        (gateway.state / "policies" / "index.json").unlink()
+        write_policy(policies, "deny", "v3")
+        gateway.start()
+        assert read(client) == denied("v3")
+        assert "policy_history_gone" in gateway.output
+        number = gateway.json("policy", "list")["number"]
+        gateway.stop()
+        boots = [one["boot"] for one in predicates(gateway.state / "journal.db") if one["kind"] == "boot"]
+        assert boots[-1]["policy_number"] == number > boots[0]["policy_number"] + 2
 
 
 def test_a_roll_back_that_cannot_be_remembered_does_not_happen(tmp_path: Path, policies: Path) -> None:
@@ -229,6 +285,11 @@ async def test_a_change_that_the_log_does_not_take_does_not_happen(tmp_path: Pat
         assert engine.revision == in_force.status()["revision"] == bundle.revision
         assert [term.revision for term in kept.history().terms] == [bundle.revision]
         assert (await engine.decide(sealed(Case()), Circumstances())).reasons[0].code == "v1"
+    # The log may have taken it all the same, and must not make the history look old then.
+    again = InForce(PolicySource(policies), kept, SystemClock(), full, PolicyTold(2, "sha256:v2", None))
+    again.at_start()
+    assert again.history() == kept.history()
+    assert again.history().number > 2
 
 
 # --- signed ---

@@ -228,7 +228,19 @@ def undone_by_another_call(copy: Copy) -> str:
     return f"call {envelope}: stands as undone by another, and the log says None"
 
 
+def policies_told_by_an_older_entry(copy: Copy) -> str:
+    copy.db.execute("UPDATE meta SET value = 1 WHERE key = 'policy_told'")
+    return "meta: entry 1 is marked as what tells the policies last, and the log says [0-9]+"
+
+
+def policies_told_by_no_entry(copy: Copy) -> str:
+    copy.db.execute("DELETE FROM meta WHERE key = 'policy_told'")
+    return "meta: entry None is marked as what tells the policies last, and the log says [0-9]+"
+
+
 TAMPERS: list[Tamper] = [
+    policies_told_by_an_older_entry,
+    policies_told_by_no_entry,
     undone_by_another_call,
     undone_twice,
     effect_done_again,

@@ -36,7 +36,8 @@ async def every_kind(world: SqliteWorld, number: int) -> None:
 
     await world.journal.record(event(Kind.BOOT, "boot"))
     await world.journal.record(event(Kind.PIN, "pin"))
-    await world.journal.record(event(Kind.POLICY, "policy"))
+    said = {"policy": {"event": "reloaded", "number": number + 1, "revision": f"sha256:{number}"}}
+    await world.journal.record(Record(Kind.POLICY, world.clock.new_id(), world.clock.now(), said))
     failed = Reason("upstream.down", "Down.")
     for copy in range(3):
         await run(world, call(key=f"key-{number}-{copy}"))

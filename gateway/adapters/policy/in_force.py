@@ -5,7 +5,9 @@ kept policies in its place; they decide, also after a restart, until one of the 
 or cannot decide never replace any: the ones before them stay in force.
 
 A change is in the kept history and in the signed log before it decides anything; where one of them cannot be written, there
-is no change. The policies at a start are in the entry of that start.
+is no change. The policies at a start are in the entry of that start. Both state the number of the history, so that a start
+knows a history that is older than the log, and believes the log: it does not start with policies that a roll-back over them
+put out of force.
 """
 
 import asyncio
@@ -24,6 +26,7 @@ from gateway.adapters.policy.opa import OpaEngine
 from gateway.adapters.policy.reading import read_apart
 from gateway.adapters.policy.signature import load_verification_key
 from gateway.core.errors import ConfigError, GatewayError, StoreFault
+from gateway.core.policy_told import PolicyTold
 from gateway.core.ports import Clock
 
 LOOK_MS = 3000
@@ -89,13 +92,20 @@ class Engine(Protocol):
 
 
 class InForce:
-    """For the embedded engine. Make it with `at_start`, and call `begun` once the engine runs."""
+    """For the embedded engine. Make it with `at_start`, and call `begun` once the engine runs.
 
-    def __init__(self, source: PolicySource, kept: KeptPolicies, clock: Clock, record: Record) -> None:
+    `told`: what the log said last of the policies that decide.
+    """
+
+    def __init__(
+        self, source: PolicySource, kept: KeptPolicies, clock: Clock, record: Record, told: PolicyTold | None = None
+    ) -> None:
         self._source = source
         self._kept = kept
         self._clock = clock
         self._record = record
+        self._told = told
+        self._number = 0 if told is None else told.number  # the highest that any writing of the history had
         self._one = asyncio.Lock()
         self._engine: Engine
         self._configured = ""  # the revision at the source when it was last loaded
@@ -109,7 +119,8 @@ class InForce:
         self._looked = self._source.look()
         configured = self._source.load(running=False)
         self._configured = self._seen = configured.revision
-        self._history = self._believed()
+        self._history = self._believed(configured.revision)
+        self._number = max(self._number, self._history.number)
         rolled = self._history.rolled_back
         if rolled is None:
             return configured
@@ -122,7 +133,7 @@ class InForce:
         except ConfigError as error:
             raise ConfigError(
                 f"a roll-back is in force, and its policies cannot be loaded: {error.message}",
-                hint=f"Move {self._kept.folder} away: the configured policies decide then.",
+                hint="Configure other policies: that ends the roll-back.",
             ) from error
 
     async def begun(self, engine: Engine, bundle: PolicyBundle) -> None:
@@ -164,6 +175,11 @@ class InForce:
 
     def history(self) -> History:
         return self._history
+
+    def told(self) -> dict[str, Any]:
+        """What the boot entry says beside the revision."""
+        over = self.rolled_back_over
+        return {"policy_number": self._history.number, **({} if over is None else {"policy_rolled_back_over": over})}
 
     @property
     def rolled_back_over(self) -> str | None:
@@ -221,26 +237,52 @@ class InForce:
         self._configured = bundle.revision
         _log.info("policy_loaded", revision=bundle.revision, name=bundle.manifest.revision)
 
-    def _believed(self) -> History:
-        """The kept history, where it bears this gateway's seal. Raises `StoreFault`."""
+    def _believed(self, configured: str) -> History:
+        """The kept history, where it bears this gateway's seal and is as new as the log says; else an empty one.
+
+        Then the configured policies decide. Raises `StoreFault`; `ConfigError` where the log says that these do not.
+        """
+        why = ""
         try:
-            return self._kept.history()
+            history = self._kept.history()
+            if history.number >= self._number:
+                return history
+            if history.terms:
+                why = f"it is number {history.number}, and the log knows number {self._number}: an older one was put back"
         except ConfigError as error:
-            _log.error("policy_history_refused", cause=error.message, moved_to=str(self._kept.set_aside()))
-            return History()  # the configured policies decide
+            why = error.message
+        if self._told is not None and self._told.over == configured:
+            raise ConfigError(
+                f"by the log, a roll-back over the configured policies is in force, and {self._kept.folder} does not tell it"
+                f" {f'({why})' if why else '(it is gone)'}",
+                hint="Put the newest copy of that folder back, or configure other policies: that ends the roll-back.",
+                code="policy.history_refused",
+            )
+        if why:
+            _log.error("policy_history_refused", cause=why, moved_to=str(self._kept.set_aside()))
+        elif self._number:
+            _log.warning("policy_history_gone", folder=str(self._kept.folder))
+        return History()
 
     async def _put(self, bundle: PolicyBundle, how: str, rolled_back: RollBack | None, by: str) -> None:
         await asyncio.to_thread(self._kept.keep, bundle)
         history = self._with(bundle, how, rolled_back)
-        said = {"event": _EVENTS[how], "engine": "embedded", "revision": bundle.revision, "by": by}
+        said = {
+            "event": _EVENTS[how],
+            "engine": "embedded",
+            "revision": bundle.revision,
+            "by": by,
+            "number": history.number,
+            **({} if rolled_back is None else {"over": rolled_back.over}),
+        }
 
         async def agree() -> None:
             try:
                 await asyncio.to_thread(self._kept.write, history)
                 await self._record(said)
             except BaseException:
-                with suppress(StoreFault):
-                    await asyncio.to_thread(self._kept.write, self._history)
+                with suppress(StoreFault):  # newer than the one before, which the log may have taken all the same
+                    await asyncio.to_thread(self._kept.write, replace(self._history, number=self._next_number()))
                 raise
 
         try:
@@ -255,7 +297,11 @@ class InForce:
         terms = self._history.terms
         if not terms or terms[-1].revision != bundle.revision:
             terms = (*terms, Term(bundle.revision, bundle.manifest.revision, self._clock.now(), how))
-        return History(terms[-KEEP_TERMS:], rolled_back)
+        return History(terms[-KEEP_TERMS:], rolled_back, self._next_number())
+
+    def _next_number(self) -> int:
+        self._number += 1
+        return self._number
 
     def _chosen(self, which: str | None) -> str:
         others = [revision for revision in self._history.kept() if revision != self._engine.revision]
@@ -294,9 +340,9 @@ class AtServer:
     def history(self) -> History:
         return History()
 
-    @property
-    def rolled_back_over(self) -> str | None:
-        return None
+    def told(self) -> dict[str, Any]:
+        """Nothing: the boot entry's revision is all there is."""
+        return {}
 
     def status(self) -> dict[str, Any]:
         return {"revision": self._engine.revision, "name": "", "rolled_back": None}

@@ -1,14 +1,15 @@
 """The policies that were in force lately: `<state>/policies/`, one bundle file per revision, and when each was in force.
 
 The times stand in a file with a keyed digest over them, since they say which policies decide after a restart: what does not
-bear it is not believed. A bundle is on disk before its policies decide anything. Bundles are read back for a roll-back and
-to explain a decision, and count only if their content has the digest that names them.
+bear it is not believed, nor what is older than the log says. A bundle is on disk before its policies decide anything.
+Bundles are read back for a roll-back and to explain a decision, and count only if their content has the digest they are
+named by.
 """
 
 import hmac
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +49,15 @@ class RollBack:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Terms in order, the last one is now. `rolled_back` where a roll-back is in force."""
+    """Terms in order, the last one is now. `rolled_back` where a roll-back is in force.
+
+    `number` grows with each writing, and each entry of the log that tells of policies states it: an older history is so
+    known. 0: it was written before there were numbers.
+    """
 
     terms: tuple[Term, ...] = ()
     rolled_back: RollBack | None = None
+    number: int = 0
 
     def kept(self) -> tuple[str, ...]:
         """The revisions whose files are kept, newest first."""
@@ -66,6 +72,7 @@ class History:
             ],
             "kept": self.kept(),
             "rolled_back": rolled and {"over": rolled.over, "at": rolled.at},
+            **({"number": self.number} if self.number else {}),
         }
 
 
@@ -92,7 +99,7 @@ class KeptPolicies:
         except OSError as error:
             raise StoreFault(
                 f"{path}: the history of policies cannot be read: {error.strerror}",
-                hint=f"Move {self.folder} away: the configured policies decide then.",
+                hint=f"Let the gateway's user read it. Without {self.folder} the configured policies decide.",
             ) from error
         try:
             told = orjson.loads(text)
@@ -129,7 +136,7 @@ class KeptPolicies:
         """Replace the history, durably. Raises `StoreFault`."""
         if self._seal is None:
             raise StoreFault("the history of policies is written by a gateway with its keys only")
-        history = History(history.terms[-KEEP_TERMS:], history.rolled_back)
+        history = replace(history, terms=history.terms[-KEEP_TERMS:])
         try:
             _replace(self.folder / INDEX, orjson.dumps({**history.document(), "mac": _mac(self._seal, history)}))
         except OSError as error:
@@ -173,12 +180,14 @@ def _history(told: Mapping[str, Any]) -> History:
     if not isinstance(told["terms"], list):
         raise TypeError("its terms are no list")
     terms = tuple(Term(*(_text(term[name]) for name in ("revision", "name", "since", "how"))) for term in told["terms"])
-    rolled = told["rolled_back"]
+    rolled, number = told["rolled_back"], told.get("number", 0)
+    if type(number) is not int or number < 0:
+        raise TypeError("its number is none")
     if rolled is None:
-        return History(terms)
+        return History(terms, None, number)
     if not terms:
         raise ValueError("it has a roll-back to nothing")
-    return History(terms, RollBack(_text(rolled["over"]), _text(rolled["at"])))
+    return History(terms, RollBack(_text(rolled["over"]), _text(rolled["at"])), number)
 
 
 def _text(value: Any) -> str:

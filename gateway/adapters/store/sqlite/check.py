@@ -5,6 +5,7 @@ The log decides; everything else in the file is derived from it and must agree:
 * the file itself (SQLite's integrity_check), its tables, without triggers or views, then the log (`core.verify`)
 * every tile, the stored head and its frontier
 * every call's row and every approval's row (`core.standing`): a changed or missing one could let an effect run again
+* the mark at the entry that tells last which policies decide (`policies.py`): an older history of them could pass for new
 * every stored value opens and is the committed one; it is missing only by retention or erasure (`values.py`)
 """
 
@@ -19,6 +20,7 @@ import apsw
 import orjson
 
 from gateway.adapters.store.sqlite.database import open_for_reading, schema_problems
+from gateway.adapters.store.sqlite.policies import ToldPolicies
 from gateway.adapters.store.sqlite.reader import LogTables
 from gateway.adapters.store.sqlite.told import check_rows, keep_told
 from gateway.adapters.store.sqlite.values import check_values
@@ -164,17 +166,19 @@ def _check_rows(db: apsw.Connection, report: StateReport, means: _Means) -> None
     """Read the verified log once more, and hold the head's frontier and the rows against what it says."""
     size = report.log.size if report.log is not None else 0
     frontier = Frontier()
+    policies = ToldPolicies()
 
     def passed() -> Iterator[Entry]:
         for stored in means.watch(LogTables(db).entries(), size, "comparing the calls"):
             frontier.append(stored.leaf)
             yield read_entry(stored.entry)
 
-    with keep_told(db, passed()):
+    with keep_told(db, policies.watch(passed())):
         calls, approvals = (db.execute(f"SELECT count(*) FROM {table}").get for table in ("calls", "approvals"))  # noqa: S608
         report.problems.extend(islice(check_rows(db), MAX_PROBLEMS))
         if means.vault is not None:
             report.problems.extend(islice(check_values(db, means.vault), MAX_PROBLEMS))
+    report.problems.extend(policies.problems(db))
     head = db.execute("SELECT CAST(frontier AS BLOB) FROM head").get
     if size and head != frontier.to_bytes():
         report.problems.append("the stored head: its frontier is not that of the entries")

@@ -15,6 +15,7 @@ from typing import Any
 
 import anyio
 import apsw
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from gateway.adapters.store.sqlite import rows
 from gateway.adapters.store.sqlite.claims import Claims
@@ -35,6 +36,7 @@ from gateway.adapters.store.sqlite.evidence import (
     stored_values,
 )
 from gateway.adapters.store.sqlite.flows import count_effect, flow_row, put_intent, taint
+from gateway.adapters.store.sqlite.policies import last_told
 from gateway.adapters.store.sqlite.questions import Questions
 from gateway.adapters.store.sqlite.restored import append_boot
 from gateway.adapters.store.sqlite.writer import Transaction, Writer
@@ -74,6 +76,7 @@ from gateway.core.idempotency import (
     undid,
 )
 from gateway.core.outcome import Reason, Receipt
+from gateway.core.policy_told import PolicyTold
 from gateway.core.ports import Clock, Vault
 from gateway.core.reservation import (
     Asked,
@@ -306,6 +309,10 @@ class SqliteJournal:
                 found = await self._writer.submit(partial(_dropped, drop=drop, oldest_id=oldest_id))
                 dropped += found if counts else 0
         return dropped
+
+    def policy_told(self, keys: Mapping[str, Ed25519PublicKey]) -> PolicyTold | None:
+        """What the log said last of the policies that decide. Raises `StoreFault`."""
+        return last_told(self._reader, keys)
 
     async def policy_input(self, envelope_id: str) -> dict[str, Any] | Missing:
         """What policy saw of a call, secrets redacted. Raises `KeyFault`."""

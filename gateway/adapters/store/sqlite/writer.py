@@ -21,12 +21,14 @@ from typing import Any, TypeVar
 import apsw
 import structlog
 
+from gateway.adapters.store.sqlite.policies import mark_told
 from gateway.adapters.store.sqlite.tiles import put_tile, stored_edge
 from gateway.core.checkpoint import Checkpoint, LogSigner, sign_checkpoint
 from gateway.core.dsse import Signer
 from gateway.core.entry import Record, SealedEntry, seal_entry
 from gateway.core.errors import GatewayError, Overloaded, StoreFault
 from gateway.core.merkle import Frontier
+from gateway.core.policy_told import policy_told
 from gateway.core.tiles import TileEdge
 
 MAX_QUEUE = 4096
@@ -58,6 +60,8 @@ class Transaction:
         self.frontier.append(sealed.leaf)
         for tile in self.edge.append(sealed.leaf):
             put_tile(self.db, tile)
+        if policy_told(record.kind, record.body) is not None:
+            mark_told(self.db, sealed.index)
         return sealed
 
 

@@ -24,7 +24,7 @@ from gateway.core.secret_formats import redacted as redacted_as
 _REDACTED = redacted_as("").removesuffix("]")
 MISSING = {
     Missing.ERASED: "the values of its subject were erased",
-    Missing.NOT_KEPT: "it is older than values are kept, or was made before inputs were kept",
+    Missing.NOT_KEPT: "it is older than values are kept, or could not be kept (policy.input_kept in its entry)",
 }
 
 

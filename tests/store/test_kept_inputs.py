@@ -11,10 +11,13 @@ import pytest
 from gateway.adapters.store.sqlite.check import check_file
 from gateway.core.capability import ApprovalMode, IdempotencyRule
 from gateway.core.commitment import Missing
+from gateway.core.entry import Kind
 from gateway.core.envelope import Refusal, Replay
+from gateway.core.errors import KeyFault, Overloaded, StoreFault
 from gateway.core.evidence import EvidenceRef
 from gateway.core.outcome import Reason
 from tests.core.calls import ALLOW, DENY, Call, envelope_id, request_of, run_of, seal
+from tests.store.stalled import stalling
 from tests.store.world import SqliteWorld, run
 
 pytestmark = pytest.mark.anyio
@@ -52,6 +55,41 @@ async def test_the_input_of_a_refusal_and_of_a_replay_is_kept(world: SqliteWorld
         Replay(again, DECISION, envelope_id(1), EvidenceRef.of_result(again.capability, envelope_id(1), None))
     )
     assert await world.journal.policy_input(envelope_id(2)) == SEEN
+
+
+@pytest.mark.parametrize("vault", ["full", "damaged", "busy", "standing still"])
+async def test_a_refusal_is_recorded_and_says_so_where_its_input_cannot_be_kept(
+    tmp_path: Path, vault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.adapters.store.sqlite.journal.KEY_SECONDS", 0.2)
+    call = seal(WRITE, random=os.urandom)
+    with stalling("vault.db") as disk:
+        world = SqliteWorld(tmp_path)
+        other = apsw.Connection(str(tmp_path / "vault.db"))
+        if vault == "full":
+            other.execute("CREATE TRIGGER f BEFORE INSERT ON subject_keys BEGIN SELECT raise(FAIL, 'the disk is full'); END")
+        elif vault == "damaged":
+            other.execute("INSERT INTO subject_keys VALUES (?, 0, zeroblob(60))", (call.subject,))
+        elif vault == "busy":
+            world.vault_thread._max_waiting = 0
+        else:
+            disk.stall()
+        denied = replace(DENY, input=DECISION.input)
+        refusal = Refusal(run_of(WRITE), request_of(WRITE), (Reason("no", "No."),), call.capability, call, denied)
+        receipt = await world.journal.refuse(refusal)
+        effects: list[str] = []
+        if vault != "standing still":
+            with pytest.raises((StoreFault, KeyFault, Overloaded)):
+                await run(world, WRITE.but(envelope=2), decision=DECISION, effect=lambda: effects.append("done"))
+        (entry,) = world.entries()
+        assert (entry.id, entry.kind, effects) == (receipt.envelope_id, Kind.DENIED, [])
+        assert entry.predicate["policy"]["input_kept"] is False
+        assert entry.predicate["reasons"] == ["no"]
+        assert await world.journal.policy_input(envelope_id(1)) is Missing.NOT_KEPT
+        disk.go_on()
+        other.close()
+        world.close()
+    assert check_file(world.path, world.keys.trusted()).ok
 
 
 async def test_a_call_that_was_not_decided_has_none(world: SqliteWorld) -> None:

@@ -9,18 +9,27 @@ calls hold (`claims.py`), the requests that people answer (`questions.py`), call
 others (`compensations.py`).
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import anyio
 import apsw
+import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from gateway.adapters.store.sqlite import rows
 from gateway.adapters.store.sqlite.claims import Claims
 from gateway.adapters.store.sqlite.compensations import begin_undoing, end_undoing
-from gateway.adapters.store.sqlite.decisions import drop_inputs_before, newest_inputs, seal_input, stored_input
+from gateway.adapters.store.sqlite.decisions import (
+    SealedInput,
+    drop_inputs_before,
+    newest_inputs,
+    seal_input,
+    stored_input,
+)
 from gateway.adapters.store.sqlite.doubts import Doubts
 from gateway.adapters.store.sqlite.erasure import Erasures
 from gateway.adapters.store.sqlite.evidence import (
@@ -59,7 +68,7 @@ from gateway.core.envelope import (
     replay_fields,
     result_fields,
 )
-from gateway.core.errors import FlowChanged, GatewayError, StoreFault
+from gateway.core.errors import FlowChanged, GatewayError, KeyFault, Overloaded, StoreFault
 from gateway.core.evidence import EvidenceRef
 from gateway.core.flow import Flow
 from gateway.core.idempotency import (
@@ -101,6 +110,10 @@ DERIVED_NOTE = (
     ' _meta["dev.sealgate/idempotency-key"] with a key of your own.'
 )
 DROP_AT_ONCE = 256
+KEY_SECONDS = 2.0
+"""How long a refusal waits for the key that what policy saw is sealed with."""
+
+_log = structlog.get_logger("sealgate.journal")
 
 
 class SqliteJournal:
@@ -243,14 +256,22 @@ class SqliteJournal:
 
     async def refuse(self, refusal: Refusal) -> Receipt:
         record = Record(Kind.DENIED, refusal.request.envelope_id, self._clock.now(), refusal_envelope(refusal))
-        if refusal.call is None or refusal.decision is None:  # not decided
+        call, decision = refusal.call, refusal.decision
+        if call is None or decision is None or not decision.input:  # policy was not asked, or tells not what it saw
             return await self.record(record)
-        return await self._record_decided(record, refusal.call, refusal.decision)
+        try:
+            async with asyncio.timeout(KEY_SECONDS):
+                key = await self._vault.sealing_key(call.subject)
+        except (StoreFault, KeyFault, Overloaded, TimeoutError) as error:  # no reason to leave the refusal untold
+            _log.error("policy_input_not_kept", envelope_id=call.envelope_id, cause=str(error) or type(error).__name__)
+            return await self.record(_without_input(record))
+        return await self._record_decided(record, call, seal_input(key, call, decision))
 
     async def replay(self, replay: Replay) -> Receipt:
         body = {**call_envelope(replay.call, replay.decision), **replay_fields(replay)}
         record = Record(Kind.OUTCOME, replay.call.envelope_id, self._clock.now(), body)
-        return await self._record_decided(record, replay.call, replay.decision, read=replay.evidence)
+        seen = seal_input(await self._vault.sealing_key(replay.call.subject), replay.call, replay.decision)
+        return await self._record_decided(record, replay.call, seen, read=replay.evidence)
 
     def release(self, call: SealedCall) -> None:
         self._claims.release(call)
@@ -263,10 +284,9 @@ class SqliteJournal:
         return Receipt.of(record, entry, self._origin)
 
     async def _record_decided(
-        self, record: Record, call: SealedCall, decision: PolicyDecision, *, read: EvidenceRef | None = None
+        self, record: Record, call: SealedCall, seen: SealedInput | None, *, read: EvidenceRef | None = None
     ) -> Receipt:
         """The only entry of a call that did not run, with what policy saw of it. `read`: the stored result it is given."""
-        seen = seal_input(await self._vault.sealing_key(call.subject), call, decision)
 
         def work(transaction: Transaction) -> SealedEntry:
             if seen is not None:
@@ -431,6 +451,11 @@ class SqliteJournal:
 
     def _granted(self, grant: Grant) -> dict[str, Any]:
         return call_envelope(grant.call, grant.decision, grant.approved)
+
+
+def _without_input(record: Record) -> Record:
+    """The record of a refusal that says that nobody can look up what policy saw."""
+    return replace(record, body={**record.body, "policy": {**record.body["policy"], "input_kept": False}})
 
 
 def _lost(row: CallRow) -> dict[str, Any]:

@@ -105,6 +105,7 @@ def call_envelope(call: SealedCall, decision: PolicyDecision, approved: Approved
         },
         **({} if call.compensates is None else {"compensates": call.compensates}),
         **({} if call.modified_from is None else {"modified_from": call.modified_from}),
+        "flow": call.scope,
         **({} if call.intent is None else {"intent": call.intent}),
         **({"evidence_refs": evidence_in(call)} if call.cited else {}),
         "policy": _policy(decision),

@@ -1,4 +1,4 @@
-"""What an entry says of a call or an approval: the state that its row in the journal must be in.
+"""What an entry says of a call, an approval or a run: the state that its row in the journal must be in.
 
 The journal's tables decide whether an effect may run. They are no evidence, and someone with the file can change them; the
 log cannot be changed unseen. `state check` reads the log through this and holds the tables against it.
@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from gateway.core.approval import ApprovalState
+from gateway.core.capability import ApprovalMode, TrustLevel
 from gateway.core.entry import Entry, Kind
 from gateway.core.envelope import Status
 from gateway.core.idempotency import State
@@ -87,7 +88,21 @@ class ErasureTold:
     subject: str
 
 
-Told = CallTold | RefusalTold | ApprovalTold | ErasureTold
+@dataclass(frozen=True, slots=True)
+class FlowTold:
+    """What the run of this scope (`flow.py`) had by this entry: an untrusted result, the beginning of an effect, an intent.
+
+    `fades`: it is a caller without a run, whose taint ends some day.
+    """
+
+    scope: str
+    fades: bool
+    tainted: bool
+    effect: bool
+    intent: str | None
+
+
+Told = CallTold | RefusalTold | ApprovalTold | ErasureTold | FlowTold
 
 _APPROVALS = {
     "requested": ApprovalState.PENDING,
@@ -104,6 +119,8 @@ def told(entry: Entry) -> Iterator[Told]:
     """What a verified entry says of rows. Parts of another form than ours say nothing."""
     said = entry.predicate
     key = _key(said)
+    if entry.kind in (Kind.INTENT, Kind.OUTCOME, Kind.IN_DOUBT):  # a call that was denied changed no run, for all it says
+        yield from _flow(entry)
     match entry.kind:
         case Kind.INTENT:
             yield _call(entry, State.STARTED, key)
@@ -137,6 +154,22 @@ def told(entry: Entry) -> Iterator[Told]:
             yield ErasureTold(str(_part(said, "erasure").get("subject")))
         case _:
             pass
+
+
+def _flow(entry: Entry) -> Iterator[FlowTold]:
+    said = entry.predicate
+    scope = _text(said, "flow")
+    if scope is not None:
+        begun = entry.kind is Kind.INTENT and _text(said, "approval_mode_effective") != ApprovalMode.READ_ONLY
+        refs = said.get("evidence_refs")
+        read = entry.kind is Kind.OUTCOME and isinstance(refs, list) and any(map(_is_untrusted, refs))
+        declared = _text(_part(said, "run"), "run_id") is not None
+        yield FlowTold(scope, not declared, read, begun, _text(said, "intent"))
+
+
+def _is_untrusted(ref: Any) -> bool:
+    """Whether it is a result that the call brought in, and not to be believed."""
+    return isinstance(ref, Mapping) and ref.get("use") != "in" and ref.get("trust_level") != TrustLevel.TRUSTED
 
 
 def asked_digest(request: Mapping[str, Any]) -> str:

@@ -238,7 +238,37 @@ def policies_told_by_no_entry(copy: Copy) -> str:
     return "meta: entry None is marked as what tells the policies last, and the log says [0-9]+"
 
 
+def run_made_clean(copy: Copy) -> str:
+    copy.db.execute("UPDATE flows SET tainted_at = NULL")
+    return "run hmac-sha256:[0-9a-f]+: stands as clean, and the log says that it has an untrusted result"
+
+
+def taint_made_older(copy: Copy) -> str:
+    copy.db.execute("UPDATE flows SET tainted_at = '2000-01-01T00:00:00.000Z'")
+    return "run hmac-sha256:[0-9a-f]+: stands as tainted at 2000.*: its taint ends too soon"
+
+
+def run_forgotten(copy: Copy) -> str:
+    copy.db.execute("DELETE FROM flows")
+    return "run hmac-sha256:[0-9a-f]+: the log tells what it read, did or is for, and its row is gone"
+
+
+def effect_taken_back(copy: Copy) -> str:
+    copy.db.execute("UPDATE flows SET effects = effects - 1")
+    return "run hmac-sha256:[0-9a-f]+: stands with [0-9]+ effects, and the log says [0-9]+"
+
+
+def effects_made_no_number(copy: Copy) -> str:
+    copy.db.execute("UPDATE flows SET effects = 'many'")
+    return "run hmac-sha256:[0-9a-f]+: stands with many effects"
+
+
 TAMPERS: list[Tamper] = [
+    run_made_clean,
+    taint_made_older,
+    run_forgotten,
+    effect_taken_back,
+    effects_made_no_number,
     policies_told_by_an_older_entry,
     policies_told_by_no_entry,
     undone_by_another_call,

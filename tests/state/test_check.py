@@ -4,20 +4,24 @@ import asyncio
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import apsw
 import pytest
 
+from gateway.adapters.keys import load_keys
 from gateway.adapters.store.sqlite.check import StateReport, check_file
 from gateway.adapters.vault import FileVault
 from gateway.core.call import Sealer
+from gateway.core.capability import ApprovalMode, IdempotencyRule
 from gateway.core.commitment import CommitmentKey
-from gateway.core.envelope import Unknown
+from gateway.core.envelope import Replay, Unknown
+from gateway.core.evidence import EvidenceRef
 from gateway.core.idempotency import State
 from gateway.core.outcome import Reason, Receipt
 from gateway.core.resolution import Method, Resolution
-from tests.core.calls import KEY, Call, capability, envelope_id
+from tests.core.calls import ALLOW, KEY, Call, capability, envelope_id, seal
 from tests.state.row_tampering import TAMPERS, Tamper
 from tests.state.states import sealgate, state_of
 from tests.store.full_log import Copy, Original
@@ -47,6 +51,59 @@ def test_what_was_done_to_a_row_is_named(copy: Copy, tamper: Tamper) -> None:
     begins = tamper(copy)
     report = checked(copy)
     assert any(re.match(begins, problem) for problem in report.problems), report.problems
+
+
+@pytest.mark.parametrize(
+    "change", ["UPDATE flows SET effects = effects + 1", "UPDATE flows SET intent = 'hmac-sha256:00'", "SELECT 1"]
+)
+def test_a_run_that_stands_stricter_than_the_log_says_is_no_problem(copy: Copy, change: str) -> None:
+    copy.db.execute(change)
+    assert checked(copy).ok
+
+
+RUN = Call(run_id="job", mode=ApprovalMode.READ_ONLY, rule=IdempotencyRule.NONE, key=None)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ("UPDATE flows SET intent = NULL", "stands with another intent than the log says"),
+        ("UPDATE flows SET intent = 'hmac-sha256:00'", "stands with another intent than the log says"),
+        ("UPDATE flows SET tainted_at = NULL", "stands as clean, and the log says that it has an untrusted result"),
+        ("UPDATE flows SET tainted_at = '2000-01-01T00:00:00.000Z'", None),  # of a declared run, a taint never ends
+        ("DELETE FROM flows", "the log tells what it read, did or is for, and its row is gone: it would look clean"),
+        ("SELECT 1", None),
+    ],
+)
+def test_what_a_declared_run_forgot_is_named(tmp_path: Path, change: str, problem: str | None) -> None:
+    async def read() -> str:
+        world = SqliteWorld(tmp_path)
+        call = replace(seal(RUN, random=os.urandom), intent="hmac-sha256:11")
+        assert await world.journal.register_intent(call) is None
+        assert isinstance(await run(world, call), Receipt)
+        world.close()
+        return call.scope
+
+    scope = asyncio.run(read())
+    with apsw.Connection(str(tmp_path / "journal.db")) as db:
+        db.execute(change)
+    report = check_file(tmp_path / "journal.db", load_keys(tmp_path / "keys").trusted())
+    assert report.problems == ([] if problem is None else [f"run {scope}: {problem}"])
+
+
+def test_a_stored_result_that_is_read_again_taints_its_reader_in_the_log_too(tmp_path: Path) -> None:
+    async def replayed() -> None:
+        world = SqliteWorld(tmp_path)
+        call = seal(RUN, random=os.urandom)
+        await world.journal.replay(Replay(call, ALLOW, envelope_id(9), EvidenceRef.of_result(call.capability, "9", None)))
+        world.close()
+
+    asyncio.run(replayed())
+    path, keys = tmp_path / "journal.db", load_keys(tmp_path / "keys").trusted()
+    assert check_file(path, keys).ok
+    with apsw.Connection(str(path)) as db:
+        db.execute("UPDATE flows SET tainted_at = NULL")
+    assert ["stands as clean" in problem for problem in check_file(path, keys).problems] == [True]
 
 
 @pytest.mark.parametrize(

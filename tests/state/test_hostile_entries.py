@@ -36,7 +36,8 @@ WORDS = {
     "key": ["event", "role", "old_keyid", "new_public_key", "since", "keyid"],
 }
 PARTS = {name: ANY | st.fixed_dictionaries({}, optional=dict.fromkeys(words, ANY)) for name, words in WORDS.items()}
-BODIES = st.fixed_dictionaries({}, optional={**PARTS, "event": ANY, "approval_mode_effective": ANY, "reasons": ANY})
+LOOSE = ("event", "approval_mode_effective", "reasons", "flow", "intent", "evidence_refs")
+BODIES = st.fixed_dictionaries({}, optional={**PARTS, **dict.fromkeys(LOOSE, ANY)})
 RECORDS = st.builds(
     Record,
     st.sampled_from(list(Kind)),

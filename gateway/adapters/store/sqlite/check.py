@@ -6,6 +6,7 @@ The log decides; everything else in the file is derived from it and must agree:
 * every tile, the stored head and its frontier
 * every call's row and every approval's row (`core.standing`): a changed or missing one could let an effect run again
 * the mark at the entry that tells last which policies decide (`policies.py`): an older history of them could pass for new
+* every run's row (`told_flows.py`): one that forgot what its run read would let effects run unasked
 * every stored value opens and is the committed one; it is missing only by retention or erasure (`values.py`)
 """
 
@@ -174,7 +175,8 @@ def _check_rows(db: apsw.Connection, report: StateReport, means: _Means) -> None
             yield read_entry(stored.entry)
 
     with keep_told(db, policies.watch(passed())):
-        calls, approvals = (db.execute(f"SELECT count(*) FROM {table}").get for table in ("calls", "approvals"))  # noqa: S608
+        tables = ("calls", "approvals", "flows")
+        calls, approvals, runs = (db.execute(f"SELECT count(*) FROM {table}").get for table in tables)  # noqa: S608
         report.problems.extend(islice(check_rows(db), MAX_PROBLEMS))
         if means.vault is not None:
             report.problems.extend(islice(check_values(db, means.vault), MAX_PROBLEMS))
@@ -186,7 +188,7 @@ def _check_rows(db: apsw.Connection, report: StateReport, means: _Means) -> None
         f"anchors: there is one for {size}, and no checkpoint"
         for (size,) in db.execute("SELECT DISTINCT size FROM anchors WHERE size NOT IN (SELECT size FROM checkpoints)")
     )
-    report.checked.append(f"{calls} calls and {approvals} approvals stand as the log says")
+    report.checked.append(f"{calls} calls, {approvals} approvals and {runs} runs stand as the log says")
     if means.vault is not None:
         values = db.execute("SELECT count(*) FROM evidence").get
         report.checked.append(f"the values of {values} calls and questions open")

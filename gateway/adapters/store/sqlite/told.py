@@ -1,4 +1,4 @@
-"""What the log says of calls and approvals, kept in temporary tables beside the journal's own and compared with them.
+"""What the log says of calls, approvals and runs, kept in temporary tables beside the journal's own and compared with them.
 
 Temporary tables, since a log has millions of calls and `state check` must not need memory for them. They are this
 connection's alone, also where it reads a journal that it must not change.
@@ -11,10 +11,21 @@ from datetime import datetime, timedelta
 import apsw
 import orjson
 
+from gateway.adapters.store.sqlite import told_flows
 from gateway.core.approval import ApprovalState
 from gateway.core.entry import Entry
 from gateway.core.idempotency import TRANSITIONS, State
-from gateway.core.standing import ApprovalTold, CallTold, ErasureTold, KeyTold, RefusalTold, Told, asked_digest, told
+from gateway.core.standing import (
+    ApprovalTold,
+    CallTold,
+    ErasureTold,
+    FlowTold,
+    KeyTold,
+    RefusalTold,
+    Told,
+    asked_digest,
+    told,
+)
 
 CLOCK_SLACK = timedelta(seconds=5)
 """A row's time is taken a moment after its entry's; a clock may be set back a little between them."""
@@ -29,13 +40,13 @@ CREATE TEMP TABLE told_approvals (approval_id TEXT PRIMARY KEY, state TEXT, aske
 CREATE TEMP TABLE told_wrong (problem TEXT);
 CREATE TEMP TABLE told_erasures (subject TEXT PRIMARY KEY) WITHOUT ROWID;
 """
-_NAMES = ("told_calls", "told_keys", "told_refusals", "told_approvals", "told_wrong", "told_erasures")
+_NAMES = ("told_calls", "told_keys", "told_refusals", "told_approvals", "told_wrong", "told_erasures", told_flows.NAME)
 
 
 @contextmanager
 def keep_told(db: apsw.Connection, entries: Iterable[Entry]) -> Iterator[None]:
     """Fill the temporary tables from a verified log; they are gone afterwards."""
-    db.execute(_TABLES)
+    db.execute(_TABLES + told_flows.TABLE)
     try:
         for entry in entries:
             for one in told(entry):
@@ -74,6 +85,8 @@ def _keep(db: apsw.Connection, one: Told, at: str) -> None:
                 " SET state = excluded.state, asked = coalesce(excluded.asked, asked)",
                 (one.approval_id, one.state.value, one.asked),
             )
+        case FlowTold():
+            told_flows.keep_flow(db, one, at)
         case ErasureTold():
             db.execute("INSERT OR IGNORE INTO told_erasures VALUES (?)", (one.subject,))
 
@@ -100,13 +113,17 @@ def _may_be_free(state: str, derived: object) -> bool:
 
 
 def check_rows(db: apsw.Connection) -> Iterator[str]:
-    """Each row of `calls` and `approvals` that is not as the log says, each that is missing, and each effect done twice."""
+    """Each row of `calls` and `approvals` that is not as the log says, each that is missing, and each effect done twice.
+
+    Each row of `flows` that is less strict than the log.
+    """
     for (problem,) in db.execute("SELECT problem FROM told_wrong"):
         yield str(problem)
     yield from _changed_calls(db)
     yield from _free_calls(db)
     yield from _missing_calls(db)
     yield from _approvals(db)
+    yield from told_flows.check_flows(db, CLOCK_SLACK)
 
 
 def _changed_calls(db: apsw.Connection) -> Iterator[str]:

@@ -228,7 +228,7 @@ class InForce:
                     raise ConfigError(found)
                 await self._configure(bundle, "change")
             except GatewayError as error:  # the old policies stay
-                _log.error("policy_reload_refused", kept=self._engine.revision, cause=error.message)
+                _log.error("policy_reload_refused", kept=self._engine.revision, cause=error.message[:MAX_CAUSE_CHARS])
                 if isinstance(error, StoreFault):  # nothing is wrong with the new ones: try again
                     self._looked, self._seen = None, self._configured
 

@@ -3,6 +3,9 @@
 Unpacking, parsing and hashing hold Python's lock for as long as they take, and what they meet is hostile until it was
 verified. So a running gateway reads nothing of it. The process writes one line of JSON, what was read or why it was not, and
 after it the policy data and the bundle file as they are.
+
+It has so much memory and so many seconds of a processor, set by itself before it opens a file. Where it cannot set them, it
+reads nothing. macOS bounds no process's memory; there, only the size of what is read does.
 """
 
 import os
@@ -26,9 +29,10 @@ NICENESS = 10
 _SOURCE = Path(__file__).resolve().parents[3]
 
 
-def read_apart(path: Path, key_path: Path | None = None) -> PolicyBundle:
+def read_apart(path: Path, key_path: Path | None = None, *, memory_bytes: int = MEMORY_BYTES) -> PolicyBundle:
     """As `load_bundle`, from another thread than the loop's. Raises `ConfigError`, whatever the files hold."""
-    command = [sys.executable, "-P", "-m", __name__, str(path), *([] if key_path is None else [str(key_path)])]
+    command = [sys.executable, "-P", "-m", __name__, str(memory_bytes), str(path)]
+    command += [] if key_path is None else [str(key_path)]
     environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
     environment["PYTHONPATH"] = os.pathsep.join((str(_SOURCE), *filter(None, (environment.get("PYTHONPATH"),))))
     try:
@@ -81,14 +85,19 @@ def _read(path: Path, key_path: Path | None) -> bytes:
     return orjson.dumps(told) + b"\n" + bundle.written_data + (bundle.archive or b"")
 
 
-def _main(path: str, key_path: str | None = None) -> None:
+def _bound(what: int, most: int) -> None:
+    """At most so much, and never more than was permitted already. Raises `OSError`, `ValueError`."""
+    _, hard = resource.getrlimit(what)
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(what, (most, most))
+
+
+def _main(memory_bytes: str, path: str, key_path: str | None = None) -> None:
     os.nice(NICENESS)
-    try:
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-        resource.setrlimit(resource.RLIMIT_CPU, (READ_SECONDS, READ_SECONDS))  # also when the gateway is gone
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    except (ValueError, OSError):
-        pass  # not every system has these limits; the gateway's own still holds
+    if sys.platform != "darwin":
+        _bound(resource.RLIMIT_AS, int(memory_bytes))
+    _bound(resource.RLIMIT_CPU, READ_SECONDS)  # also when the gateway is gone
+    _bound(resource.RLIMIT_CORE, 0)
     sys.stdout.buffer.write(_read(Path(path), None if key_path is None else Path(key_path)))
 
 

@@ -333,7 +333,7 @@ class Gateway:
         return Circumstances(
             recent_calls=turn.recent_calls,
             compensated=compensated,
-            run_calls=turn.run_calls,
+            run_calls=max(turn.run_calls, flow.effects),  # what is forgotten in memory: at least so many were made
             run_effects=flow.effects + effects_ahead,
             provenance=sources,
             intent=told,

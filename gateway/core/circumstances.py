@@ -70,7 +70,8 @@ class Circumstances:
     Attributes:
         recent_calls: the principal's calls of the last minute
         compensated: the call that this one undoes, if it undoes one
-        run_calls: earlier calls of the run, or of the caller where there is no run; counted in memory: a restart begins anew
+        run_calls: earlier calls of the run, or of the caller where there is no run; counted in memory, so that after a
+            restart only those with an effect are known
         run_effects: how many effects it had, or may have had; counted in the journal
         cited: the trust levels of the evidence that the call cites, one for each citation of this run's own results
     """

@@ -1,11 +1,12 @@
 """Where the arguments of an effect come from, as policy is told of it through a real gateway."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from tests.edge.clients import HandshakeClient
-from tests.flow.mail import Mail, meta, reasons
+from tests.flow.mail import Mail, mailing, meta, reasons
 from tests.running import outcome, text
 
 
@@ -136,6 +137,19 @@ def test_effects_and_calls_of_a_run_are_counted(mail: Mail) -> None:
     mail.read("x", "counted", "book")
     run = mail.told({"to": "a"}, "counted")["run"]
     assert (run["calls"], run["effects"]) == (4, 3)
+
+
+def test_after_a_restart_a_run_has_made_at_least_as_many_calls_as_it_had_effects(tmp_path: Path) -> None:
+    with mailing(tmp_path) as mail:
+        mail.write("x", "x")
+        for number in range(3):
+            mail.call("send", {"to": "a", "text": str(number)}, "job")
+            mail.read("x", "job", "book")
+        mail.gateway.stop()
+        mail.gateway.start()
+        counts = [mail.told({"to": "a"}, "job")["run"] for _ in range(5)]
+        assert [run["effects"] for run in counts] == [3] * 5
+        assert [run["calls"] for run in counts] == [3, 3, 3, 3, 4]
 
 
 def test_each_result_says_what_it_is_worth_and_can_be_cited_by_its_run_only(mail: Mail) -> None:

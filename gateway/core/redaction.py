@@ -2,9 +2,12 @@
 
 Secret is what the tool's schema marks (`sensitive.py`) and what has a known secret format (`secret_formats.py`). Only the
 copy is redacted: what runs, what policy sees and what the live caller gets is the value itself. A result may repeat a
-sensitive argument, so such values are taken out of the stored result, wherever they stand in it.
+sensitive argument, so such values are taken out of the stored result, wherever they stand in it. One of fewer than four
+characters stands in any text, so it is taken out only where it is a whole value: a string or number of the result, or of
+what looks like JSON within a text.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +19,7 @@ from gateway.core.sensitive import SensitiveFields, Spot, sensitive_fields
 
 SENSITIVE = "sensitive"
 MARK = redacted(SENSITIVE)
-MIN_REPEATED_CHARS = 4  # shorter ones stand in any text
+MIN_REPEATED_CHARS = 4  # shorter ones stand in any text: only a whole value counts
 MAX_REPEATED = 64
 _HOLE = "\udfff"  # in no JSON text, so no value to take out is found in what stands for another
 
@@ -53,7 +56,7 @@ class Redaction:
         """The sensitive values among the arguments that a result may repeat, as texts, the longest first."""
         if self.arguments is None:
             return ()
-        found = {text for text in _sensitive_texts(arguments, self.arguments.top) if len(text) >= MIN_REPEATED_CHARS}
+        found = {text for text in _sensitive_texts(arguments, self.arguments.top) if text.strip()}
         return tuple(sorted(found, key=len, reverse=True))
 
     def of_result(self, result: dict[str, Any], data: bytes, repeated: tuple[str, ...]) -> Redacted | None:
@@ -104,14 +107,18 @@ class _Walk:
 
     def __init__(self, repeated: Iterable[str]) -> None:
         self.kinds: set[str] = set()
-        self._repeated = dict.fromkeys(spelled for text in repeated for spelled in _spellings(text))
+        texts = tuple(repeated)
+        long = (text for text in texts if len(text) >= MIN_REPEATED_CHARS)
+        self._repeated = dict.fromkeys(spelled for text in long for spelled in _spellings(text))
+        self._short = frozenset(text for text in texts if len(text) < MIN_REPEATED_CHARS)
+        self._in_json = _whole_in_json(self._short) if self._short else None
 
     def copy(self, value: Any, spot: Spot | None) -> Any:
         if spot is not None and spot.sensitive:
             self.kinds.add(SENSITIVE)
             return MARK
         if isinstance(value, str):
-            return self._text(value)
+            return self._whole() if value in self._short or value.strip() in self._short else self._text(value)
         if isinstance(value, dict):
             members: dict[str, Any] = {}
             for name, member in value.items():
@@ -119,10 +126,15 @@ class _Walk:
             return members
         if isinstance(value, list):
             return [self.copy(element, spot and spot.element(index)) for index, element in enumerate(value)]
-        if self._repeated and type(value) in (int, float) and orjson.dumps(value).decode() in self._repeated:
-            self.kinds.add(SENSITIVE)
-            return MARK
+        if type(value) in (int, float) and (self._repeated or self._short):
+            written = orjson.dumps(value).decode()
+            if written in self._repeated or written in self._short:
+                return self._whole()
         return value
+
+    def _whole(self) -> str:
+        self.kinds.add(SENSITIVE)
+        return MARK
 
     def _text(self, text: str) -> str:
         if self._repeated and len(text) >= MIN_REPEATED_CHARS:
@@ -131,6 +143,10 @@ class _Walk:
                     self.kinds.add(SENSITIVE)
                     text = text.replace(secret, _HOLE)
             text = text.replace(_HOLE, MARK)
+        if self._in_json is not None:
+            text, found = self._in_json.subn(_marked, text)
+            if found:
+                self.kinds.add(SENSITIVE)
         text, kinds = without_secrets(text)
         self.kinds.update(kinds)
         return text
@@ -154,6 +170,19 @@ def _spellings(text: str) -> Iterable[str]:
     """As it is, and as it stands in JSON within a text."""
     yield text
     yield orjson.dumps(text).decode()[1:-1]
+
+
+def _whole_in_json(texts: frozenset[str]) -> re.Pattern[str]:
+    """Finds these as whole values of JSON within a text: as strings, which may be escaped, and as numbers; not as names."""
+    any_of = "|".join(sorted({re.escape(spelled) for text in texts for spelled in _spellings(text)}))
+    quoted = rf"""(?P<quote>\\*")(?:{any_of})(?P<end>\\*")(?!\s*:)"""
+    return re.compile(rf"""{quoted}|(?P<before>[:\[,]\s*)(?:{any_of})(?=\s*[,\]}}])""")
+
+
+def _marked(found: re.Match[str]) -> str:
+    if found["quote"] is not None:
+        return f"{found['quote']}{MARK}{found['end']}"
+    return f'{found["before"]}"{MARK}"'
 
 
 def free_name(name: str, taken: dict[str, Any]) -> str:

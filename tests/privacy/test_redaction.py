@@ -126,6 +126,29 @@ def test_a_result_that_repeats_sensitive_arguments_is_stored_without_them() -> N
     assert stored.redacted == ("sensitive",)
 
 
+def test_a_short_sensitive_value_is_taken_out_where_it_is_a_whole_value_and_nowhere_else() -> None:
+    call = sealed({"user": "alice", "password": 'n"o', "more": {"pin": 42}})
+    inner = {"pin": 42, "pins": [42, 420], "said": "42", "text": 'room 42, n"o', "42": 'n"o'}
+    hidden = {"pin": MARK, "pins": [MARK, 420], "said": MARK, "text": 'room 42, n"o', "42": MARK}
+    for written in (json.dumps(inner), json.dumps(inner, separators=(",", ":")), json.dumps(inner, indent=2)):
+        stored = stored_result(call, {**text(written), "structuredContent": {"inner": inner, "n": 4.2, "ok": True}})
+        assert stored.value["structuredContent"] == {"inner": hidden, "n": 4.2, "ok": True}
+        assert json.loads(stored.value["content"][0]["text"]) == hidden
+        assert stored.redacted == ("sensitive",)
+    escaped = stored_result(call, text(json.dumps({"body": json.dumps({"said": "42"})})))
+    assert json.loads(json.loads(escaped.value["content"][0]["text"])["body"]) == {"said": MARK}
+    assert stored_result(call, text(" 42\n")).value == text(MARK)
+    for nothing in ("there are 42 rooms at 10:42", "a42b", "", "42nd", "say no"):
+        assert stored_result(call, text(nothing)).redacted == ()
+    assert stored_result(sealed({"password": ""}), text("")).redacted == ()
+
+
+def test_a_policys_sentence_that_quotes_a_short_sensitive_value_is_shown_without_it() -> None:
+    call = sealed({"more": {"pin": 42}})
+    assert call.told('{"pin": 42, "of": 420}') == f'{{"pin": "{MARK}", "of": 420}}'
+    assert call.told("42 is refused") == "42 is refused"
+
+
 def test_a_sensitive_value_that_stands_in_the_mark_itself_is_replaced_once() -> None:
     """Else each value would be found again in what stands for the one before, and the text would double every time."""
     parts = sorted({MARK[start:end] for start in range(len(MARK)) for end in range(start + 4, len(MARK) + 1)}, key=len)

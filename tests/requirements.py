@@ -111,6 +111,8 @@ TIED: dict[str, tuple[str, ...]] = {
         "tests/docs/test_opa_page.py::test_a_gateway_with_engine_opa_is_decided_by_the_server_and_denies_without_it",
         "tests/crash/test_full_disk.py::test_no_effect_is_lost_or_happens_twice_when_the_disk_is_full",
         "tests/store/test_stalled_vault.py::test_a_call_whose_key_cannot_be_made_does_not_run",
+        "tests/flow/test_dead_vault.py::test_a_denial_is_told_and_recorded_and_nothing_is_sent",
+        "tests/policy/test_opa.py::test_a_change_that_the_log_does_not_take_decides_nothing",
     ),
     "GW-05": ("tests/edge/test_changes.py::test_a_right_that_was_taken_away_hides_the_stored_result",),
     "GW-06": (
@@ -235,6 +237,7 @@ TIED: dict[str, tuple[str, ...]] = {
         "tests/privacy/test_canaries.py::test_whoever_has_all_keys_reads_ordinary_values_and_no_secret",
         "tests/privacy/test_canaries.py::test_the_search_finds_a_planted_canary",
         "tests/privacy/test_policy_quotes.py::test_what_was_quoted_is_in_no_store_log_or_answer",
+        "tests/privacy/test_redaction.py::test_a_short_sensitive_value_is_taken_out_where_it_is_a_whole_value_and_nowhere_else",
     ),
     "GW-27": (
         "tests/edge/test_in_doubt.py::test_a_call_in_doubt_is_not_run_again",
@@ -259,6 +262,7 @@ TIED: dict[str, tuple[str, ...]] = {
         "tests/state/test_backup.py::test_a_backup_taken_under_load_restores_verifies_and_replays",
         "tests/state/test_check.py::test_the_command_says_what_it_checked_and_exits_6_where_something_is_wrong",
         "tests/cli/test_revoked.py::test_a_backup_is_made_and_restored_by_who_accepts_it_and_by_nobody_else",
+        "tests/state/test_check.py::test_what_a_declared_run_forgot_is_named",
     ),
     "GW-31": (
         "tests/faults/test_campaign.py::test_a_few_cuts_lose_nothing_and_are_saved_with_their_seed",
@@ -320,6 +324,7 @@ TIED: dict[str, tuple[str, ...]] = {
         "tests/policy/test_signed_bundles.py::test_a_bundle_that_is_not_what_was_signed_is_refused",
         "tests/policy/test_in_force.py::test_a_roll_back_decides_also_after_a_restart_until_the_configured_policies_change",
         "tests/policy/test_in_force.py::test_a_signed_bundle_decides_and_an_unsigned_one_never_takes_its_place",
+        "tests/policy/test_in_force.py::test_an_older_history_brings_back_no_roll_back_and_ends_none",
         "tests/policy/test_shadow.py::test_a_candidate_is_compared_and_never_enforced",
         "tests/policy/test_decision_log.py::test_the_fields_are_those_of_opas_own_decision_log",
     ),

@@ -143,6 +143,8 @@ def _policy_lines(policy: dict[str, Any]) -> Iterator[str]:
         yield f"  called {policy['name']}"
     for line in rollback_lines(policy["rolled_back"]):
         yield f"  {line}"
+    if policy["refused"] is not None:
+        yield f"  what is configured now is refused, and does not decide: {one_line(policy['refused'])}"
     if policy["shadow"] is not None:
         yield f"  {shadow_line(policy['shadow'])}"
     log = policy["decision_log"]

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from gateway.adapters.clock import SystemClock
 from gateway.adapters.policy import in_force as module
 from gateway.adapters.policy.archive import MAX_BYTES
+from gateway.adapters.policy.bundle import PolicyBundle
 from gateway.adapters.policy.embedded import EmbeddedEngine
 from gateway.adapters.policy.in_force import MAX_CAUSE_CHARS, InForce, PolicySource
 from gateway.adapters.policy.kept import KeptPolicies
@@ -87,6 +88,37 @@ async def test_a_change_that_is_refused_is_told_once_and_not_at_any_length(in_fo
     (one,) = told
     assert (one["event"], one["kept"]) == ("policy_reload_refused", in_force.status()["revision"])
     assert len(one["cause"]) == MAX_CAUSE_CHARS
+
+
+async def test_a_change_that_could_not_be_read_is_tried_again_and_status_tells_of_it_meanwhile(
+    in_force: InForce, folder: Path, recorded: list[Mapping[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = in_force.status()["revision"]
+    readings = 0
+
+    def interrupted(*arguments: Any) -> PolicyBundle:
+        nonlocal readings
+        readings += 1
+        if readings < 4:
+            raise ConfigError("the process that read it ended with -9")
+        return read_apart(*arguments)
+
+    monkeypatch.setattr(module, "read_apart", interrupted)
+    with capture_logs() as told:
+        write_policy(folder, "deny", "v2")
+        await in_force._look(at_once=True)
+        assert in_force.status()["refused"] == "the process that read it ended with -9"
+        assert in_force.status()["revision"] == first
+        for _ in range(3):  # at once is too early
+            await in_force._look(at_once=False)
+        assert readings == 1
+        watching = asyncio.create_task(in_force.watch())
+        await until(lambda: in_force.status()["refused"] is None, seconds=30)
+        watching.cancel()
+    assert readings == 4
+    assert in_force.status()["revision"] != first
+    assert [one["event"] for one in told] == ["policy_reload_refused", "policy_loaded"]
+    assert [(one["event"], one["by"]) for one in recorded] == [("reloaded", "change")]
 
 
 async def test_a_work_that_ends_is_told_and_the_others_go_on_until_they_are_left() -> None:

@@ -2,7 +2,8 @@
 
 What was configured decides from the start, after `reload`, and whenever the content at its path changes. A roll-back puts
 kept policies in its place; they decide, also after a restart, until one of the two happens. Policies that cannot be loaded
-or cannot decide never replace any: the ones before them stay in force.
+or cannot decide never replace any: the ones before them stay in force. They are tried again, ever more seldom, since what
+was wrong may have been the machine.
 
 A change is in the kept history and in the signed log before it decides anything; where one of them cannot be written, there
 is no change. The policies at a start are in the entry of that start. Both state the number of the history, so that a start
@@ -32,6 +33,7 @@ from gateway.core.ports import Clock
 LOOK_MS = 3000
 MIN_PREFIX_CHARS = 6
 MAX_CAUSE_CHARS = 300
+MAX_WAIT_SECONDS = 300.0
 _EVENTS = {"reload": "reloaded", "rollback": "rolled_back"}
 
 Record = Callable[[Mapping[str, Any]], Awaitable[object]]
@@ -82,6 +84,15 @@ class PolicySource:
         return bundle
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why what is configured was not put in force, and when (monotonic seconds) it is tried again, having waited so long."""
+
+    cause: str
+    wait_seconds: float
+    again_at: float
+
+
 class Engine(Protocol):
     """What is put in force."""
 
@@ -110,7 +121,7 @@ class InForce:
         self._engine: Engine
         self._configured = ""  # the revision at the source when it was last loaded
         self._looked: Look | None = None
-        self._seen = ""  # what was there when it was last looked at: a revision, or why it cannot be loaded
+        self._refusal: Refusal | None = None
         self._name = ""
         self._history = History()
 
@@ -118,7 +129,7 @@ class InForce:
         """The policies to start with. Raises `ConfigError`, `StoreFault`."""
         self._looked = self._source.look()
         configured = self._source.load(running=False)
-        self._configured = self._seen = configured.revision
+        self._configured = configured.revision
         self._history = self._believed(configured.revision)
         self._number = max(self._number, self._history.number)
         rolled = self._history.rolled_back
@@ -153,7 +164,7 @@ class InForce:
             looked = await asyncio.to_thread(self._source.look)
             bundle = await asyncio.to_thread(self._source.load)
             await self._configure(bundle, "operator")
-            self._looked, self._seen = looked, bundle.revision
+            self._looked, self._refusal = looked, None
         return bundle.revision
 
     async def roll_back(self, which: str | None) -> str:
@@ -189,7 +200,8 @@ class InForce:
     def status(self) -> dict[str, Any]:
         """As `sealgate status` tells it."""
         rolled = self._history.document()["rolled_back"]
-        return {"revision": self._engine.revision, "name": self._name, "rolled_back": rolled}
+        refused = None if self._refusal is None else self._refusal.cause
+        return {"revision": self._engine.revision, "name": self._name, "rolled_back": rolled, "refused": refused}
 
     async def watch(self) -> None:
         """Reload when what is configured changes. Looked at every few seconds as well: what was replaced tells nothing.
@@ -210,27 +222,27 @@ class InForce:
         """Put in force what is configured, if it changed. `at_once`: even where it looks as it did."""
         async with self._one:
             looked = await asyncio.to_thread(self._source.look)
-            if looked == self._looked and not at_once:
+            refusal = self._refusal
+            again = refusal is not None and self._clock.monotonic() >= refusal.again_at
+            if looked == self._looked and not at_once and not again:
                 return
             self._looked = looked
-            bundle: PolicyBundle | None = None
             try:
                 bundle = await asyncio.to_thread(self._source.load)
-                found = bundle.revision
-            except ConfigError as error:
-                found = error.message
-            known = found in (self._seen, self._configured)
-            self._seen = found
-            if known:
-                return
-            try:
-                if bundle is None:
-                    raise ConfigError(found)
-                await self._configure(bundle, "change")
+                if bundle.revision != self._configured:
+                    await self._configure(bundle, "change")
             except GatewayError as error:  # the old policies stay
-                _log.error("policy_reload_refused", kept=self._engine.revision, cause=error.message[:MAX_CAUSE_CHARS])
-                if isinstance(error, StoreFault):  # nothing is wrong with the new ones: try again
-                    self._looked, self._seen = None, self._configured
+                self._refuse(error.message[:MAX_CAUSE_CHARS])
+            else:
+                self._refusal = None
+
+    def _refuse(self, cause: str) -> None:
+        """What is configured is not put in force, and tried again: who knows whether that is what was wrong."""
+        before = self._refusal
+        if before is None or before.cause != cause:
+            _log.error("policy_reload_refused", kept=self._engine.revision, cause=cause)
+        wait = LOOK_MS / 1000 if before is None else min(2 * before.wait_seconds, MAX_WAIT_SECONDS)
+        self._refusal = Refusal(cause, wait, self._clock.monotonic() + wait)
 
     async def _configure(self, bundle: PolicyBundle, by: str) -> None:
         await self._put(bundle, "reload", None, by)
@@ -345,7 +357,7 @@ class AtServer:
         return {}
 
     def status(self) -> dict[str, Any]:
-        return {"revision": self._engine.revision, "name": "", "rolled_back": None}
+        return {"revision": self._engine.revision, "name": "", "rolled_back": None, "refused": None}
 
     async def watch(self) -> None:
         """The engine watches the server itself: there is nothing to do here, for as long as the gateway runs."""

@@ -129,6 +129,8 @@ async def audit_folder(
         await _audit_copy(tally, where, copy, made, promises, after, again)
     except (GatewayError, apsw.Error) as error:
         tally.find(Finding.UNVERIFIABLE, f"{where}: {error}")
+    except Exception as error:  # noqa: BLE001 what a broken gateway left can be anything
+        tally.find(Finding.OTHER, f"{where}: {error!r}, which is no GatewayError")
     shutil.rmtree(copy)
 
 

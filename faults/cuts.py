@@ -2,11 +2,14 @@
 
 A *life* is one state folder that loses power up to six times, also while it opens and recovers. After each cut a copy of
 what is left is opened by the ordinary code, recovered, verified, held against what was promised, and asked everything again;
-the life itself goes on from what was left, not from the recovered copy.
+the life itself goes on from what was left, not from the recovered copy. While it has power nothing may fail. A life where
+something was found ends there, and the next one starts.
 """
 
 import asyncio
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -17,7 +20,7 @@ from faults.audit import Promises, audit_folder, call_and_approve
 from faults.disk import Disk
 from faults.inside import Deployment, InsideGateway, Options, deployment
 from faults.power import PowerSupply
-from faults.tally import Tally
+from faults.tally import Finding, Tally
 from faults.world import DESTROY, MUTE, READ, UNSENT, WRITE, World
 from gateway.core.errors import GatewayError
 
@@ -58,57 +61,65 @@ class _Life:
         self._world = World()
         self._promises = Promises()
         self._segment = 0
+        self._where = ""
+        self._failed = False
         folder.mkdir()
 
     async def segment(self) -> bool:
         """Open, call, lose power, and look at what is left; whether it was as it should be."""
         self._segment += 1
+        self._where = f"{self.folder.name}, cut {self._segment} (again: --only cuts --seed {self._seed})"
         self._tally.did["cuts"] += 1
         # A third of the cuts fall early: into opening, recovery and the first calls.
         most = self._dice.choice(MOST_CHANGES)
         supply = PowerSupply(Random(self._dice.random()), self._dice.randrange(1, most))
         before = set(self._promises.tools)
+        found = self._tally.found.total()
         with Disk(supply):
             await self._live(supply)
             self._tally.did["cuts under way" if supply.off() else "cuts after a clean stop"] += 1
             supply.cut()
         supply.leave(self.folder)
         self._tally.did["changes seen"] += supply.changes
-        where = f"{self.folder.name}, cut {self._segment} (again: --only cuts --seed {self._seed})"
         new, old = sorted(set(self._promises.tools) - before), sorted(before)
         again = [*new, *self._dice.sample(old, min(OLD_KEYS, len(old)))]
-        found = self._tally.found.total()
-        await audit_folder(self._tally, where, self.folder, self._made, self._promises, self._world, again)
+        await audit_folder(self._tally, self._where, self.folder, self._made, self._promises, self._world, again)
         return self._tally.found.total() == found
 
     async def _live(self, supply: PowerSupply) -> None:
-        try:
+        with self._only_by(supply, "cuts while it opened"):
             gateway = InsideGateway(self.folder, self._made, self._world, self._options)
-        except (GatewayError, apsw.Error):
-            self._tally.did["cuts while it opened"] += 1
-            return
-        try:
-            await gateway.journal.recover()
-            await asyncio.gather(*(self._caller(gateway, supply, Random(self._dice.random()), n) for n in range(CALLERS)))
-        except GatewayError:
-            self._tally.did["cuts while it recovered"] += 1
-        finally:
-            gateway.close()
+            try:
+                with self._only_by(supply, "cuts while it recovered"):
+                    await gateway.journal.recover()
+                    await asyncio.gather(
+                        *(self._caller(gateway, supply, Random(self._dice.random()), n) for n in range(CALLERS))
+                    )
+            finally:
+                gateway.close()
 
     async def _caller(self, gateway: InsideGateway, supply: PowerSupply, dice: Random, number: int) -> None:
         for turn in range(CALLS_EACH):
-            if supply.off():
+            if supply.off() or self._failed:
                 return
             key, tool = self._next(dice, f"{self._segment}-{number}-{turn}")
-            try:
+            with self._only_by(supply, "calls cut off"):
                 await call_and_approve(gateway, self._promises, tool, key)
                 self._tally.did["calls acknowledged"] += 1
                 if dice.random() < 0.1:
                     self._promises.kept = [note for note in [read_newest(gateway)] if note] or self._promises.kept
-            except (GatewayError, apsw.Error):
-                if not supply.off():
-                    raise
-                self._tally.did["calls cut off"] += 1
+
+    @contextmanager
+    def _only_by(self, supply: PowerSupply, what: str) -> Iterator[None]:
+        """What fails within, fails because the power is off, and is counted as `what`; else it is a violation."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 on a broken disk a broken gateway can fail in any way
+            if supply.off() and isinstance(error, (GatewayError, apsw.Error)):
+                self._tally.did[what] += 1
+            else:
+                self._failed = True
+                self._tally.find(Finding.OTHER, f"{self._where}: with the power on, {error!r}")
 
     def _next(self, dice: Random, fresh: str) -> tuple[str, str]:
         if self._promises.tools and dice.random() < 0.15:

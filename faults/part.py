@@ -80,8 +80,8 @@ def main(given: list[str]) -> None:
         running = part.run(tally, options.folder, amounts)
         if inspect.isawaitable(running):
             asyncio.run(_finish(running))
-    except Exception:  # noqa: BLE001 a part that cannot go on has found something
-        tally.find(Finding.OTHER, f"it could not go on: {traceback.format_exc()[-3000:]}")
+    except Exception:  # noqa: BLE001 whatever it was, it is told, and the part has not passed
+        tally.stopped = traceback.format_exc()[-3000:]
     tally.seconds = time.monotonic() - started
     options.out.write_text(json.dumps(tally.document()))
 

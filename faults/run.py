@@ -1,7 +1,7 @@
 """`make faults`: break everything under the gateway and count what was lost. See docs/reference/fault-campaign.md.
 
-A table goes to stdout, progress to stderr; the exit code is 1 where anything was found, or where a part about teeth found
-nothing.
+A table goes to stdout, progress to stderr; the exit code is 1 where anything was found, where a part about teeth did not
+find what it must, or where a part could not go on.
 """
 
 import argparse
@@ -76,7 +76,7 @@ async def _part(name: str, seed: int, options: argparse.Namespace, slots: asynci
             tally = Tally.from_document(json.loads(out.read_text()))
         else:
             tally = Tally(name, seed, PARTS[name].must_find)
-            tally.find(Finding.OTHER, f"its process ended with {code} and left no result")
+            tally.stopped = f"its process ended with {code} and left no result"
         if tally.passed:
             shutil.rmtree(folder, ignore_errors=True)
         else:
@@ -95,6 +95,8 @@ def table(tallies: Sequence[Tally]) -> str:
         lines.append(f"| {' | '.join([tally.part, did, *found, verdict(tally), f'{tally.seconds:.0f}'])} |")
     for tally in tallies:
         lines += [f"\n{tally.part}: {note}" for note in tally.notes]
+        if tally.stopped:
+            lines.append(f"\n{tally.part} could not go on: {tally.stopped}")
         if not (tally.passed and tally.must_find):
             lines += [f"\n{tally.part}: {example}" for example in tally.examples]
     return "\n".join(lines)
@@ -102,6 +104,8 @@ def table(tallies: Sequence[Tally]) -> str:
 
 def verdict(tally: Tally) -> str:
     """In a word or two."""
+    if tally.stopped:
+        return "COULD NOT GO ON"
     if tally.must_find:
         return "found out" if tally.passed else "NOT FOUND OUT"
     return "ok" if tally.passed else "VIOLATED"

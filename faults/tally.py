@@ -1,4 +1,7 @@
-"""What one part of the campaign did, and what it found. A part without findings passed; one about teeth must have some."""
+"""What one part of the campaign did, and what it found.
+
+A part without findings passed; one about teeth must have some. None passed that could not be carried out to its end.
+"""
 
 import sys
 import time
@@ -7,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
-MAX_EXAMPLES = 20
+MAX_EXAMPLES = 10  # of each finding
 PROGRESS_SECONDS = 10.0
 
 
@@ -32,7 +35,10 @@ HEADINGS: dict[Finding, str] = {
 
 @dataclass(slots=True)
 class Tally:
-    """`did` counts what the part did, in its own words. `examples` tell of the first findings, each with its place."""
+    """`did` counts what the part did, in its own words. `examples` tell of the first findings, each with its place.
+
+    `stopped` tells why the part could not go on, where it could not.
+    """
 
     part: str
     seed: int
@@ -42,12 +48,13 @@ class Tally:
     found: Counter[str] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    stopped: str = ""
     _said: float = field(default_factory=time.monotonic)
 
     def find(self, finding: Finding, what: str) -> None:
         """Count a finding."""
         self.found[finding.value] += 1
-        if len(self.examples) < MAX_EXAMPLES:
+        if self.found[finding.value] <= MAX_EXAMPLES:
             self.examples.append(f"{HEADINGS[finding]}: {what}")
 
     def check(self, condition: object, what: str) -> None:
@@ -64,9 +71,11 @@ class Tally:
 
     @property
     def passed(self) -> bool:
-        """Nothing was found; where there must be findings, something of each was, and nothing went wrong otherwise."""
+        """It was carried out, and found nothing; where it must find something, something of each that it must."""
+        if self.stopped:
+            return False
         if self.must_find:
-            return all(self.found[finding.value] for finding in self.must_find) and not self.found[Finding.OTHER.value]
+            return all(self.found[finding.value] for finding in self.must_find)
         return not self.found.total()
 
     def document(self) -> dict[str, Any]:

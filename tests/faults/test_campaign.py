@@ -5,11 +5,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import apsw
 import httpx2
+import pytest
 
+from faults.cuts import run as cut
+from faults.inside import Options
 from faults.proxy import Proxy, Way
 from faults.run import table, verdict
 from faults.tally import HEADINGS, Finding, Tally
+from gateway.adapters.store.sqlite.journal import SqliteJournal
+from gateway.core.errors import StoreFault
 from tests.running import REPOSITORY, free_port
 
 
@@ -60,8 +66,35 @@ def test_teeth_that_find_nothing_are_a_violation_too() -> None:
     assert verdict(tally) == "NOT FOUND OUT"
     tally.find(Finding.DUPLICATE, "another")
     assert verdict(tally) == "found out"
-    tally.find(Finding.OTHER, "it could not go on")
-    assert verdict(tally) == "NOT FOUND OUT"
+    tally.find(Finding.OTHER, "a broken gateway breaks more than one promise")
+    assert verdict(tally) == "found out"
+
+
+@pytest.mark.parametrize("must_find", [(), (Finding.LOST,)])
+def test_a_part_that_could_not_go_on_has_not_passed_whatever_it_found(must_find: tuple[Finding, ...]) -> None:
+    tally = Tally("cuts", 1, must_find)
+    tally.find(Finding.LOST, "one")
+    tally.stopped = "Traceback: no space left"
+    assert not tally.passed
+    assert verdict(tally) == "COULD NOT GO ON"
+    assert "cuts could not go on: Traceback: no space left" in table([tally])
+    assert not Tally.from_document(json.loads(json.dumps(tally.document()))).passed
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("error", [apsw.CorruptError("malformed"), StoreFault("it cannot be read"), TypeError("no bytes")])
+async def test_a_gateway_that_fails_with_the_power_on_is_a_finding_and_the_campaign_goes_on(
+    tmp_path: Path, error: Exception
+) -> None:
+    class FailingJournal(SqliteJournal):
+        async def recover(self) -> int:
+            raise error
+
+    tally = Tally("cuts", 1)
+    await cut(tally, 4, tmp_path, Options(journal=FailingJournal))
+    assert tally.did["cuts"] == 4
+    assert tally.found[Finding.OTHER] > 0
+    assert f"with the power on, {error!r}" in tally.examples[0]
 
 
 def test_a_tally_is_the_same_after_its_way_through_json() -> None:

@@ -242,6 +242,12 @@ async def filled(world: SqliteWorld) -> apsw.Connection:
         "UPDATE head SET frontier = zeroblob(65)",
         "UPDATE head SET frontier = x''",
         "UPDATE head SET root = zeroblob(32)",
+        "UPDATE head SET size = 'ten'",
+        "UPDATE head SET frontier = hex(zeroblob(32))",
+        "UPDATE head SET root = CAST(x'ff' AS TEXT)",
+        "PRAGMA writable_schema = ON;"
+        " UPDATE sqlite_schema SET sql = replace(sql, 'frontier BLOB NOT NULL', 'frontier BLOB');"
+        " PRAGMA writable_schema = RESET; UPDATE head SET frontier = NULL",
         "INSERT INTO entries SELECT 10, entry, leaf FROM entries WHERE idx = 9",
         "DELETE FROM entries; DELETE FROM head",
         "DROP TABLE head",

@@ -267,9 +267,12 @@ def _fault(error: BaseException) -> StoreFault:
 
 
 def _stored_frontier(db: apsw.Connection) -> Frontier:
-    row: tuple[int, bytes, bytes] | None = db.execute("SELECT size, frontier, root FROM head").get
-    size, subtrees, root = row or (0, b"", Frontier().root())
+    # The types of a damaged row are not counted on: SQLite keeps any type in any column.
     try:
+        row: tuple[Any, Any, Any] | None = db.execute("SELECT size, frontier, root FROM head").get
+        size, subtrees, root = row or (0, b"", Frontier().root())
+        if not isinstance(size, int) or not isinstance(subtrees, bytes):
+            raise ValueError("it is no number and bytes")
         frontier = Frontier.from_bytes(size, subtrees)
     except ValueError as error:
         raise StoreFault(f"the log's stored head is damaged: {error}", hint="sealgate log verify names what is.") from error

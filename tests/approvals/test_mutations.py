@@ -1,7 +1,7 @@
 """10,000 changed forms of approved calls: none runs. And the campaign would see it if one did."""
 
+import asyncio
 import os
-import random
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,8 @@ from gateway.core.capability import Capability
 from gateway.core.commitment import CommitmentKey
 from gateway.core.outcome import Reason
 from gateway.core.run_context import RunContext
-from tests.approvals.campaign import Arena, campaign, report
+from tests.approvals.arena import Arena
+from tests.approvals.campaign import campaign, one_case, report
 from tests.core.calls import KEY
 from tests.store.clock import SetClock
 from tests.store.world import SqliteWorld
@@ -30,7 +31,7 @@ MANY = int(os.environ.get("MUTATIONS", "10000"))
 @pytest.fixture
 def arena(tmp_path: Path) -> Iterator[Arena]:
     world = SqliteWorld(tmp_path)
-    yield Arena(world, random.Random(SEED))
+    yield Arena(world, SEED)
     world.close()
 
 
@@ -42,6 +43,25 @@ async def test_no_changed_call_runs(arena: Arena) -> None:
     await campaign(arena, 600)
     assert none_ran(arena), report(arena)
     assert arena.world.verify().ok
+
+
+async def test_a_case_is_the_same_alone_as_among_others(tmp_path: Path) -> None:
+    told = []
+    for alone in (False, True):
+        folder = tmp_path / str(alone)
+        folder.mkdir()
+        world = SqliteWorld(folder)
+        arena = Arena(world, SEED)
+        places = [f"0.{number}" for number in range(6)]
+        if alone:
+            for place in reversed(places):
+                await one_case(arena, place)
+        else:
+            await asyncio.gather(*(one_case(arena, place) for place in places))
+        told.append((arena.tried, arena.controls))
+        world.close()
+    assert told[0] == told[1]
+    assert told[0][0].total() > 6 * 4
 
 
 @pytest.mark.long
@@ -105,7 +125,7 @@ async def test_a_digest_that_leaves_out_the_arguments_is_seen(arena: Arena) -> N
 
 async def test_a_clock_that_stands_still_is_seen(tmp_path: Path) -> None:
     world = SqliteWorld(tmp_path, clock=Forgetful())
-    arena = Arena(world, random.Random(SEED))
+    arena = Arena(world, SEED)
     await campaign(arena, 200)
     assert arena.ran["expiry"] > 0, report(arena)
     world.close()

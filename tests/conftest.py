@@ -1,9 +1,16 @@
-"""Shared by all tests: async tests run on asyncio, the loop the gateway runs on. Programs that not every machine has."""
+"""Shared by all tests: async tests run on asyncio, the loop the gateway runs on. Programs that not every machine has.
+
+Property tests have no time limit for one example, and none for making it: on a busy machine that would be left to chance.
+"""
 
 import os
 import shutil
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

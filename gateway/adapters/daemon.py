@@ -1,5 +1,6 @@
 """The daemon as the CLI sees it: `/api/v1` over the Unix socket in the state folder."""
 
+import ssl
 from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,9 +24,9 @@ class DaemonClient:
 
     def __init__(self, socket: Path) -> None:
         self._socket = socket
-        self._client = httpx2.Client(
-            transport=httpx2.HTTPTransport(uds=str(socket)), base_url="http://sealgate", timeout=ANSWER_SECONDS
-        )
+        # No TLS on a Unix socket: an empty context spares each command the 20 ms of loading the authorities.
+        transport = httpx2.HTTPTransport(uds=str(socket), verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        self._client = httpx2.Client(transport=transport, base_url="http://sealgate", timeout=ANSWER_SECONDS)
 
     def __enter__(self) -> "DaemonClient":
         return self

@@ -34,7 +34,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, openssl: str) -> Iterator[An
 
 
 def verify(world: Anchored, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return world.gateway.cli("log", "verify", *arguments, check=False)
+    return world.gateway.run("log", "verify", *arguments, check=False)
 
 
 def test_a_running_gateways_log_has_quorum_and_stamp(world: Anchored) -> None:
@@ -53,7 +53,7 @@ def test_the_anchors_are_listed_newest_first(world: Anchored) -> None:
     sizes = [one["size"] for one in found]
     assert sizes == sorted(sizes, reverse=True)
     assert {one["kind"] for one in found} == {"cosignature", "rfc3161"}
-    assert world.witnesses[0].key.id in world.gateway.cli("log", "anchors").stdout
+    assert world.witnesses[0].key.id in world.gateway.run("log", "anchors").stdout
 
 
 def test_the_page_shows_how_openssl_checks_the_stamp(world: Anchored, tmp_path: Path) -> None:
@@ -61,20 +61,20 @@ def test_the_page_shows_how_openssl_checks_the_stamp(world: Anchored, tmp_path: 
     export, check = block.text.strip().splitlines()
     assert export.startswith("sealgate ")
     shutil.copy2(world.folder / "authority" / "ca.pem", tmp_path / "tsa-ca.pem")
-    world.gateway.cli(*export.split()[1:-1], str(tmp_path / "anchors"))
+    world.gateway.run(*export.split()[1:-1], str(tmp_path / "anchors"))
     subprocess.run(["bash", "-euc", check], cwd=tmp_path, check=True, capture_output=True)
     (tmp_path / "anchors" / "stamped").write_text("log\n1\nAAAA\n")
     assert subprocess.run(["bash", "-euc", check], cwd=tmp_path, check=False, capture_output=True).returncode != 0
 
 
 def test_the_exported_checkpoint_carries_the_cosignature(world: Anchored, tmp_path: Path) -> None:
-    world.gateway.cli("log", "anchors", "--out", str(tmp_path / "anchors"))
+    world.gateway.run("log", "anchors", "--out", str(tmp_path / "anchors"))
     note = (tmp_path / "anchors" / "cosigned").read_text()
     assert load_log_policy(world.policy).open(note).cosignatures[0].key == world.witnesses[0].key
 
 
 def test_status_tells_what_is_anchored(world: Anchored) -> None:
-    assert "anchors the first" in world.gateway.cli("status").stderr
+    assert "anchors the first" in world.gateway.run("status").stderr
 
 
 def test_another_witness_or_another_authority_is_not_found(world: Anchored, tmp_path: Path, openssl: str) -> None:
@@ -102,7 +102,7 @@ def test_a_policy_that_asks_for_no_witness_is_not_told_as_a_cosignature(world: A
 
 def test_a_proof_is_held_against_the_policy(world: Anchored, tmp_path: Path) -> None:
     proof = tmp_path / "proof"
-    world.gateway.cli("log", "prove", "0", "--out", str(proof))
+    world.gateway.run("log", "prove", "0", "--out", str(proof))
     assert verify(world, "--proof", str(proof), "--policy", str(world.policy)).returncode == 0
     lines = proof.read_text().splitlines(keepends=True)
     proof.write_text("".join(line for line in lines if not line.startswith("— witness.example")))
@@ -113,7 +113,7 @@ def test_a_proof_is_held_against_the_policy(world: Anchored, tmp_path: Path) -> 
 
 def test_an_export_brings_the_cosigned_checkpoint_along(world: Anchored, tmp_path: Path) -> None:
     export = tmp_path / "log"
-    world.gateway.cli("log", "export", str(export))
+    world.gateway.run("log", "export", str(export))
     assert verify(world, "--dir", str(export), "--policy", str(world.policy)).returncode == 0
     (export / "cosigned").unlink()
     (export / "checkpoint").write_text(

@@ -15,7 +15,7 @@ from gateway.core.merkle import Frontier, leaf_hash, node_hash
 from gateway.core.proof import consistency_proof
 from gateway.core.verifier_key import SignatureType, VerifierKey, parse_verifier_key
 from gateway.core.witness import submission
-from tests.running import REPOSITORY, free_port, until
+from tests.running import NO_AUTHORITIES, REPOSITORY, free_port, status_of, until
 
 
 @dataclass
@@ -105,7 +105,7 @@ class RunningWitness:
 
     def add(self, body: bytes) -> httpx2.Response:
         """POST /add-checkpoint."""
-        return httpx2.post(f"{self.url}/add-checkpoint", content=body, timeout=20)
+        return httpx2.post(f"{self.url}/add-checkpoint", content=body, timeout=20, verify=NO_AUTHORITIES)
 
     def stop(self) -> int:
         assert self.process is not None
@@ -121,10 +121,7 @@ class RunningWitness:
         assert self.process is not None
         if self.process.poll() is not None:
             raise AssertionError(f"the witness ended with {self.process.returncode}:\n{self.output}")
-        try:
-            return httpx2.get(f"{self.url}/none/checkpoint", timeout=2).status_code == 404
-        except httpx2.TransportError:
-            return False
+        return status_of(self.port, "/none/checkpoint") == 404
 
     def __enter__(self) -> "RunningWitness":
         return self.start()

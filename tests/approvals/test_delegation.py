@@ -58,8 +58,7 @@ def box(own_key: KeyFile, alice: Person, tmp_path_factory: pytest.TempPathFactor
         running = Box(gateway, folder / "box")
         assert running.run("tools", "approve", "--all", "--yes").code == 0
         yield running
-        assert running.faults() == []
-        assert running.verified().problems == []
+        running.assert_sound()
 
 
 def act(box: Box, token: str, said: str) -> dict[str, Any]:

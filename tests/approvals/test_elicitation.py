@@ -54,8 +54,7 @@ def box(alice: Person, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box
     more = f"approvals: {{elicitation: true}}\npolicy: {{path: {folder / 'policies'}}}\napprovers:\n{alice.listed()}"
     with boxed(folder, more) as running:
         yield running
-        assert running.faults() == []
-        assert running.verified().problems == []
+        running.assert_sound()
 
 
 @asynccontextmanager
@@ -187,12 +186,6 @@ def asked(client: ModernClient, said: str, **more: Any) -> dict[str, Any]:
 def accepted(state: Any) -> dict[str, Any]:
     """What a client sends with the call when its person said yes."""
     return {"requestState": state, "inputResponses": {"approval": {"action": "accept", "content": {"approve": True}}}}
-
-
-@pytest.fixture
-def client(box: Box) -> Iterator[ModernClient]:
-    with ModernClient(box.gateway) as client:
-        yield client
 
 
 def test_the_state_is_good_for_one_use(box: Box, client: ModernClient) -> None:

@@ -22,15 +22,7 @@ def box(alice: Person, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box
     more = f"policy: {{path: {write_policy(folder)}}}\napprovers:\n{alice.listed()}"
     with boxed(folder, more) as running:
         yield running
-        assert running.faults() == []
-        assert running.verified().problems == []
-        assert running.run("state", "check").code == 0
-
-
-@pytest.fixture
-def client(box: Box) -> Iterator[ModernClient]:
-    with ModernClient(box.gateway) as client:
-        yield client
+        running.assert_sound()
 
 
 def wide(name: str, **more: Any) -> str:

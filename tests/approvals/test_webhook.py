@@ -109,15 +109,8 @@ def box(receiver: Receiver, alice: Person, actor: Person, tmp_path_factory: pyte
     more = f'approvals: {{webhooks: [{{url: "{receiver.url}", secret_file: hook.secret}}]}}\napprovers:\n'
     with boxed(folder, more + alice.listed() + actor.listed()) as running:
         yield running
-        assert running.faults() == []
+        running.assert_sound()
         assert "hunter" not in running.gateway.output
-        assert running.verified().problems == []
-
-
-@pytest.fixture
-def client(box: Box) -> Iterator[ModernClient]:
-    with ModernClient(box.gateway) as client:
-        yield client
 
 
 def test_a_receiver_answers_in_its_response(box: Box, client: ModernClient, receiver: Receiver, alice: Person) -> None:
@@ -322,8 +315,7 @@ def desk(alice: Person, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bo
         running = Box(gateway, folder / "box")
         assert running.run("tools", "approve", "--all", "--yes").code == 0
         yield running
-        assert running.faults() == []
-        assert running.verified().problems == []
+        running.assert_sound()
 
 
 def over_http(box: Box, method: str, path: str, body: Any = None, token: str = APPROVER_TOKEN) -> httpx2.Response:

@@ -302,6 +302,6 @@ def test_a_call_that_just_ended_is_proved_as_soon_as_a_checkpoint_covers_it(gate
     with ModernClient(gateway) as client:
         refused = client.call("no__such_tool", {})["error"]["data"]
     envelope = refused["dev.sealgate/receipt"]["envelope_id"]
-    gateway.cli("log", "prove", envelope, "--out", str(out))
+    gateway.run("log", "prove", envelope, "--out", str(out))
     told = orjson.loads(check(out, str(gateway.state / "keys" / "public.json"), json=True).stdout)
     assert (told["kind"], told["id"], told["dev"]) == ("denied", envelope, True)

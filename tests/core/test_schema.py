@@ -26,10 +26,10 @@ def of_draft(draft: str | None, **members: Any) -> dict[str, Any]:
 
 def unusable(schema: dict[str, Any]) -> str:
     """Why `schema` is refused, which takes no time."""
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(UnusableSchema) as caught:
         ArgumentSchema(schema)
-    assert time.monotonic() - started < 1
+    assert time.process_time() - started < 1
     return str(caught.value)
 
 
@@ -123,9 +123,9 @@ def test_a_reference_to_itself_makes_it_unusable(keyword: str) -> None:
 @pytest.mark.parametrize("pattern", ["^(a+)+$", "^(a|a)*$", "(.*a){20}", "^([a-z]+)*[0-9]$", "(x+x+)+y"])
 def test_a_catastrophic_pattern_ends_at_once(pattern: str) -> None:
     schema = ArgumentSchema(of_draft(None, properties={"a": {"pattern": pattern}}, patternProperties={pattern: {}}))
-    started = time.monotonic()
+    started = time.process_time()
     schema.problems({"a": "a" * 100_000 + "!", "a" * 1000 + "!": 1})
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
 
 
 @pytest.mark.parametrize("pattern", ["(?=a)b", "(?!a)b", "(?<=a)b", "(?<!a)b", r"(a)\1", "(", "((a{1,100}){1,100}){1,100}"])

@@ -121,9 +121,9 @@ def test_depth_64_is_taken_and_65_is_refused() -> None:
 
 @pytest.mark.parametrize("depth", [100, 1_000, 200_000])
 def test_any_depth_is_refused_at_once_with_the_id_where_it_can_be_read(depth: int) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     error = refused(nested(depth))
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
     assert error.code in (INVALID_REQUEST, PARSE_ERROR)
     assert error.request_id in (5, None)
     assert depth > 100 or error.request_id == 5

@@ -5,10 +5,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx2
 import pytest
 
-from tests.running import free_port, until
+from tests.running import free_port, status_of, until
 
 
 @pytest.fixture
@@ -24,8 +23,4 @@ def effects(tmp_path: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _answers(port: int) -> bool:
-    try:
-        httpx2.get(f"http://127.0.0.1:{port}/mcp", timeout=2)
-    except httpx2.TransportError:
-        return False
-    return True
+    return status_of(port, "/mcp") is not None

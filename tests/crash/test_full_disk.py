@@ -63,5 +63,5 @@ def test_no_effect_is_lost_or_happens_twice_when_the_disk_is_full(tmp_path: Path
         told = outcome(client.call("count__effect", {"key": refused}, key=refused))["outcome"]
     assert told == ("in_doubt" if ids["in_doubt"] else "replayed" if refused in happened else "completed")
     assert set(Counter(counted.read_text().split()).values()) == {1}
-    assert gateway.cli("log", "verify").stdout.startswith("OK: ")
+    assert gateway.run("log", "verify").stdout.startswith("OK: ")
     assert gateway.stop() == 0

@@ -97,7 +97,7 @@ def test_after_twenty_kills_no_acknowledged_call_is_missing_and_no_effect_happen
     assert again == {"replayed": len(told)}
     assert max(Counter(counted.read_text().split()).values()) == 1, "a retry made an effect happen twice"
 
-    verified = gateway.cli("log", "verify")
+    verified = gateway.run("log", "verify")
     assert verified.stdout.startswith("OK: ")
     assert gateway.stop() == 0
     print(f"{KILLS} kills: {len(acknowledged)} acknowledged, {len(unanswered)} cut off: {dict(retried)}")

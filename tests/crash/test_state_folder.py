@@ -49,7 +49,7 @@ def test_a_second_gateway_on_the_same_state_folder_is_refused_and_the_first_goes
     assert f"error[state.locked]: another Sealgate owns {gateway.state}" in gateway.output
     with ModernClient(gateway) as client:
         assert outcome(client.call("notes__read_note", {"name": "welcome"}))["outcome"] == "completed"
-    assert gateway.cli("log", "verify").returncode == 0
+    assert gateway.run("log", "verify").returncode == 0
 
 
 def test_somebody_who_only_looks_stops_no_start(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_a_full_disk_stops_the_gateway_and_what_was_acknowledged_is_there_after_
     gateway.start()
     entries = gateway.json("log", "list", "--limit", "1000000")["entries"]
     assert set(acknowledged) <= {entry["id"] for entry in entries if entry["kind"] == "outcome"}
-    assert gateway.cli("log", "verify").stdout.startswith("OK: ")
+    assert gateway.run("log", "verify").stdout.startswith("OK: ")
     with ModernClient(gateway) as client:
         assert outcome(client.call("notes__read_note", {"name": "welcome"}))["outcome"] == "completed"
     gateway.stop()

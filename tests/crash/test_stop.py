@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.running import ModernClient, RunningGateway, outcome, until
+from tests.running import ModernClient, RunningGateway, outcome, status_of, until
 
 pytestmark = pytest.mark.long
 
@@ -63,11 +63,7 @@ def terminated_in_an_effect(
 
 
 def _accepts(gateway: RunningGateway) -> bool:
-    try:
-        httpx2.get(f"http://127.0.0.1:{gateway.port}/livez", timeout=2)
-    except httpx2.TransportError:
-        return False
-    return True
+    return status_of(gateway.port, "/livez") is not None
 
 
 def ends(gateway: RunningGateway) -> dict[str, list[str]]:
@@ -89,7 +85,7 @@ def test_an_effect_that_is_answered_during_the_stop_is_recorded(tmp_path: Path, 
     assert list(with_outcome.values()) == [["intent", "outcome"]]
     assert retried(gateway) == "replayed"
     assert effects[1].read_text() == "slow\n"
-    assert gateway.cli("log", "verify").returncode == 0
+    assert gateway.run("log", "verify").returncode == 0
     assert gateway.stop() == 0
 
 
@@ -102,5 +98,5 @@ def test_an_effect_that_is_not_answered_before_the_end_is_in_doubt(
     assert slow.answer is None or outcome(slow.answer)["outcome"] == "in_doubt"
     assert retried(gateway) == "in_doubt"
     assert effects[1].read_text() == "slow\n"
-    assert gateway.cli("log", "verify").returncode == 0
+    assert gateway.run("log", "verify").returncode == 0
     assert gateway.stop() == 0

@@ -35,7 +35,7 @@ class Alice:
 
     def approve(self, gateway: RunningGateway, approval_id: str) -> None:
         files = ("--key", str(self.key), "--passphrase-file", str(self.passphrase))
-        gateway.cli("approvals", "approve", approval_id, *files, "--yes")
+        gateway.run("approvals", "approve", approval_id, *files, "--yes")
 
 
 def hand_over(folder: Path) -> Path:
@@ -59,21 +59,21 @@ def hand_over(folder: Path) -> Path:
             asked = outcome(client.call("notes__delete_note", {"name": "demo"}))
             alice.approve(gateway, asked["approval_id"])
             assert outcome(client.call("notes__delete_note", {"name": "demo"}))["outcome"] == "completed"
-    gateway.cli("log", "export", str(handed / "early"))
-    (handed / "kept.txt").write_text(gateway.cli("log", "checkpoint").stdout)
+    gateway.run("log", "export", str(handed / "early"))
+    (handed / "kept.txt").write_text(gateway.run("log", "checkpoint").stdout)
     shutil.copy(gateway.state / "keys" / "log.pem", folder / "copied.pem")
-    gateway.cli("keys", "rotate", "entry")
-    gateway.cli("keys", "rotate", "log")
+    gateway.run("keys", "rotate", "entry")
+    gateway.run("keys", "rotate", "log")
     with gateway:
         with ModernClient(gateway) as client:
             for _ in range(READS):
                 client.call("notes__read_note", {"name": "welcome"})
         entries = gateway.json("log", "list", "--limit", "1000")["entries"]
         until(lambda: _covered(gateway) == len(entries), what="a checkpoint of all entries")
-        gateway.cli("log", "export", str(handed / "log"))
-        gateway.cli("log", "prove", str(OUTCOME), "--out", str(handed / "call.tlog-proof"))
-        gateway.cli("log", "disclose", entries[OUTCOME]["id"], "--out", str(handed / "disclosed.json"))
-        (handed / "public.json").write_text(gateway.cli("keys", "public").stdout)
+        gateway.run("log", "export", str(handed / "log"))
+        gateway.run("log", "prove", str(OUTCOME), "--out", str(handed / "call.tlog-proof"))
+        gateway.run("log", "disclose", entries[OUTCOME]["id"], "--out", str(handed / "disclosed.json"))
+        (handed / "public.json").write_text(gateway.run("keys", "public").stdout)
     told = {place: (entries[place]["kind"], entries[place]["end"]) for place in (OUTCOME, APPROVED, ROTATED)}
     assert told == {OUTCOME: ("outcome", "completed"), APPROVED: ("approval", "approved"), ROTATED: ("key", "rotated")}
     shutil.copy(alice.key.with_name("alice.pem.json"), handed / "approver.json")
@@ -82,4 +82,4 @@ def hand_over(folder: Path) -> Path:
 
 
 def _covered(gateway: RunningGateway) -> int:
-    return int(gateway.cli("log", "checkpoint").stdout.split("\n")[1])
+    return int(gateway.run("log", "checkpoint").stdout.split("\n")[1])

@@ -68,7 +68,7 @@ def test_the_page_has_every_field_of_entries_of_every_kind_there_is(gateway: Run
             client.request("tools/call", note, meta)
         client.call("notes__nothing", {})
         asked = outcome(client.call("notes__delete_note", {"name": "demo"}))
-        gateway.cli("approvals", "approve", asked["approval_id"], "--yes")
+        gateway.run("approvals", "approve", asked["approval_id"], "--yes")
         assert outcome(client.call("notes__delete_note", {"name": "demo"}))["outcome"] == "completed"
     fields, found = documented(), predicates(gateway)
     assert {entry["kind"] for entry in found} == {"boot", "pin", "outcome", "intent", "denied", "approval"}

@@ -3,12 +3,11 @@
 import re
 import sys
 
-import httpx2
 import pytest
 
 from tests.docs.pages import ROOT, blocks
 from tests.policy.conftest import OpaServer, opa_binary
-from tests.running import ModernClient, free_port, outcome, running, until
+from tests.running import ModernClient, free_port, outcome, running, status_of, until
 
 __all__ = ["opa_binary"]
 
@@ -27,16 +26,15 @@ def test_a_gateway_with_engine_opa_is_decided_by_the_server_and_denies_without_i
             "tools: [{match: notes__read_note, mode: read_only}, {match: notes__delete_note, mode: destructive}]\n"
         )
         with running(folder, config) as gateway, ModernClient(gateway) as client:
-            ready = f"http://127.0.0.1:{gateway.port}/readyz"
             assert outcome(client.call("notes__read_note", {"name": "welcome"}))["outcome"] == "completed"
             assert outcome(client.call("notes__delete_note", {"name": "welcome"}))["outcome"] == "awaiting_approval"
             assert gateway.json("status")["policy"]["engine"] == "opa"
             server.stop()
             refused = client.call("notes__read_note", {"name": "welcome"})
             assert outcome(refused) == {"outcome": "denied", "reasons": ["policy.error"]}
-            until(lambda: httpx2.get(ready).status_code == 503, what="readiness without OPA")
+            until(lambda: status_of(gateway.port, "/readyz") == 503, what="readiness without OPA")
             server.start()
-            until(lambda: httpx2.get(ready).status_code == 200, what="readiness with OPA")
+            until(lambda: status_of(gateway.port, "/readyz") == 200, what="readiness with OPA")
             assert outcome(client.call("notes__read_note", {"name": "welcome"}))["outcome"] == "completed"
     finally:
         server.stop()

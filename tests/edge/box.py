@@ -1,23 +1,20 @@
 """A gateway in front of `upstream.py`, and what can be seen of both from outside."""
 
-import contextlib
-import io
 import json
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 from gateway.adapters.daemon import DaemonClient, DaemonLog
 from gateway.adapters.keys import load_trusted_keys
-from gateway.cli import main
 from gateway.core.entry import Entry, open_entry
 from gateway.core.verify import Report, StoredEntry, verify_log
 from tests.running import RunningGateway
+from tests.running import Said as Said
+from tests.running import run_cli as run_cli
 
 UPSTREAM = Path(__file__).with_name("upstream.py")
 
@@ -36,15 +33,6 @@ tools:
   - {{match: [box__drop, box__drop_all], mode: destructive, trust: trusted}}
 {more}
 """
-
-
-@dataclass(frozen=True)
-class Said:
-    """How a command ended."""
-
-    code: int
-    stdout: str
-    stderr: str
 
 
 @dataclass
@@ -102,6 +90,13 @@ class Box:
         assert said.code == 0, said
         return json.loads(said.stdout)
 
+    def assert_sound(self) -> None:
+        """The gateway never stumbled, its log verifies and its state is whole."""
+        assert self.faults() == []
+        assert self.verified().problems == []
+        checked = self.run("state", "check")
+        assert checked.code == 0, checked
+
     def faults(self) -> list[str]:
         """What the gateway said on stderr that it should never have to say."""
         return [
@@ -109,24 +104,6 @@ class Box:
             for line in self.gateway.output.splitlines()
             if "Traceback" in line or '"level": "error"' in line or '"level": "critical"' in line
         ]
-
-
-def run_cli(*arguments: str, state: Path, stdin: str = "") -> Said:
-    """`sealgate …` by its entry point, in this process."""
-    out, err = io.StringIO(), io.StringIO()
-    code: Any = 0
-    with (
-        mock.patch.dict(os.environ, {"SEALGATE_STATE": str(state), "NO_COLOR": "1"}),
-        mock.patch.object(sys, "argv", ["sealgate", *arguments]),
-        mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()))),
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-    ):
-        try:
-            main()
-        except SystemExit as ended:
-            code = ended.code
-    return Said(code if isinstance(code, int) else 0 if code is None else 1, out.getvalue(), err.getvalue())
 
 
 def configured(folder: Path, more: str = "") -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx2
 
-from tests.running import REPOSITORY, RunningGateway
+from tests.running import NO_AUTHORITIES, REPOSITORY, RunningGateway
 
 HANDSHAKE = "2025-11-25"
 MODERN = "2026-07-28"
@@ -81,7 +81,7 @@ class HandshakeClient:
     """Speaks the handshake era over HTTP: initialize, a session id, responses as server-sent events."""
 
     def __init__(self, gateway: RunningGateway, *, token: str | None = None, version: str = HANDSHAKE) -> None:
-        self._http = httpx2.Client(timeout=30)
+        self._http = httpx2.Client(timeout=30, verify=NO_AUTHORITIES)
         self._url = gateway.url
         self._headers = {
             "Authorization": f"Bearer {gateway.token if token is None else token}",

@@ -9,7 +9,7 @@ from tests.edge.box import Box
 from tests.edge.clients import HandshakeClient, LineClient, on_socket, send
 from tests.edge.frames import DENIED, ERRORS, INVALID_REQUEST, MALFORMED, PARSE_ERROR, Frame, call
 
-AT_ONCE_SECONDS = 1.0
+AT_ONCE_SECONDS = 5.0
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from gateway.core.merkle import leaf_hash
 from gateway.core.proof import consistency_proof, inclusion_proof, tree_root, verify_consistency, verify_inclusion
 from gateway.core.tiles import TileName, tile_names, tile_nodes, unbundle
 from gateway.edge.auth import MAX_FAILURES_PER_MINUTE
-from tests.running import RunningGateway, until
+from tests.running import NO_AUTHORITIES, RunningGateway, until
 from tests.store.filled import fill
 
 SIZE = 600
@@ -30,13 +30,13 @@ class Auditor:
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
 
     def get(self, path: str, **headers: str) -> httpx2.Response:
-        return httpx2.get(self._url + path, headers={**self._headers, **headers}, timeout=20)
+        return httpx2.get(self._url + path, headers={**self._headers, **headers}, timeout=20, verify=NO_AUTHORITIES)
 
     def head(self, path: str) -> httpx2.Response:
-        return httpx2.head(self._url + path, headers=self._headers, timeout=20)
+        return httpx2.head(self._url + path, headers=self._headers, timeout=20, verify=NO_AUTHORITIES)
 
     def post(self, path: str) -> httpx2.Response:
-        return httpx2.post(self._url + path, headers=self._headers, json={}, timeout=20)
+        return httpx2.post(self._url + path, headers=self._headers, json={}, timeout=20, verify=NO_AUTHORITIES)
 
     def tile(self, name: TileName) -> bytes:
         response = self.get(name.path)

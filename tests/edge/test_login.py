@@ -47,8 +47,7 @@ def served(box: Box, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
     with gateway:
         running = Box(gateway, folder / "box")
         yield running
-        assert running.faults() == []
-        assert running.verified().problems == []
+        running.assert_sound()
 
 
 def test_a_page_of_another_origin_is_refused(box: Box) -> None:

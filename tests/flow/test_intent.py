@@ -162,7 +162,7 @@ def test_after_a_kill_a_run_is_still_tainted_and_its_intent_must_be_told_again(t
         }
         again = mail.told({"to": "bob@x.example"}, "clean", intent=TASK)
         assert again["provenance"]["tainted"] is False
-        assert mail.gateway.cli("log", "verify").returncode == 0
+        assert mail.gateway.run("log", "verify").returncode == 0
 
 
 def test_what_is_kept_of_a_run_names_neither_it_nor_its_intent(mail: Mail) -> None:

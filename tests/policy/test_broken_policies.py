@@ -13,7 +13,7 @@ import pytest
 
 from tests.policy.conftest import OpaServer
 from tests.policy.governed import config, governed, read, write_policy
-from tests.running import ModernClient, RunningGateway, free_port, until
+from tests.running import ModernClient, RunningGateway, free_port, status_of, until
 
 pytestmark = pytest.mark.long
 
@@ -70,7 +70,7 @@ def pid(gateway: RunningGateway) -> int:
 
 
 def ready(gateway: RunningGateway) -> bool:
-    return httpx2.get(f"http://127.0.0.1:{gateway.port}/readyz", timeout=5).status_code == 200
+    return status_of(gateway.port, "/readyz") == 200
 
 
 # --- embedded ---
@@ -84,7 +84,7 @@ def troubled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running
         before = pid(running[0])
         yield running
         assert pid(running[0]) == before
-        verified = running[0].cli("log", "verify")
+        verified = running[0].run("log", "verify")
         assert verified.returncode == 0
 
 
@@ -156,11 +156,11 @@ def test_policies_that_go_missing_or_bad_never_replace_those_in_force(tmp_path: 
         shutil.rmtree(folder)
         until(lambda: "there is no such folder" in gateway.output, what="the refusal of nothing")
         assert read(client)["outcome"] == "completed"
-        assert "there is no such folder" in gateway.cli("policy", "reload", check=False).stderr
+        assert "there is no such folder" in gateway.run("policy", "reload", check=False).stderr
         for text in ("package sealgate.authz\n", "package sealgate.authz\n\ndecision := 1\n", "not rego"):
             folder.mkdir(exist_ok=True)
             (folder / "authz.rego").write_text(text)
-            assert gateway.cli("policy", "reload", check=False).returncode == 2
+            assert gateway.run("policy", "reload", check=False).returncode == 2
             assert read(client)["outcome"] == "completed"
         assert ready(gateway)
         write_policy(folder, "deny", "v2")

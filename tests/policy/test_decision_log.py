@@ -117,7 +117,7 @@ def test_a_failing_decision_log_is_told_once_and_stops_no_call(tmp_path: Path) -
             assert read(client)["outcome"] == "completed"
         until(lambda: gateway.json("status")["policy"]["decision_log"]["failed"] == 3, what="the count of failures")
         assert gateway.output.count("decision_log_failed") == 1
-        assert "3 lines could not be written" in gateway.cli("status").stderr
+        assert "3 lines could not be written" in gateway.run("status").stderr
 
 
 def test_a_gateway_writes_its_decisions_beside_its_log(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_gateway_writes_its_decisions_beside_its_log(tmp_path: Path) -> None:
         assert read(client, CANARY) == {"outcome": "denied", "reasons": ["v1"]}
         (told,) = until(lambda: lines(path), what="the line")
         envelope = told["custom"]["envelope_id"]
-        assert told["decision_id"] in gateway.cli("log", "show", envelope).stdout
+        assert told["decision_id"] in gateway.run("log", "show", envelope).stdout
     assert CANARY not in path.read_text()
 
 

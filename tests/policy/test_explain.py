@@ -226,14 +226,14 @@ def test_a_recorded_decision_is_explained_by_the_policies_that_made_it(desk: tup
     allowed = entry(gateway, client.call("notes__read_note", {"name": "welcome"}))
     written = entry(gateway, client.call("notes__write_note", {"name": "a", "text": "b"}))
     write_policy(gateway.folder / "policies", "deny", "v2")
-    gateway.cli("policy", "reload")
+    gateway.run("policy", "reload")
     told = gateway.json("policy", "explain", denied)
     assert (told["then"]["effect"], told["now"]["effect"], told["same"], told["redacted"]) == ("deny", "deny", True, False)
     assert told["now"]["reasons"] == [{"code": "house.secret", "message": "Not that one.", "places": ["authz.rego:3"]}]
     assert [(change["if"], change["effect"]) for change in told["changes"]] == [("the argument /name were welcome", "allow")]
     by_decision = gateway.json("policy", "explain", told["decision_id"])
     assert by_decision == told
-    shown = gateway.cli("policy", "explain", denied).stdout
+    shown = gateway.run("policy", "explain", denied).stdout
     assert "house.secret  authz.rego:3" in shown
     assert "allow if the argument /name were welcome" in shown
     for envelope in (allowed, written):
@@ -247,11 +247,11 @@ def test_what_cannot_be_explained_says_why(desk: tuple[RunningGateway, ModernCli
     gateway, client = desk
     envelope = entry(gateway, client.call("notes__read_note", {"name": "secret"}))
     undecided = entry(gateway, client.call("notes__read_note", {"nom": "secret"}))
-    assert "no decision" in gateway.cli("policy", "explain", undecided, check=False).stderr
-    assert "no decision" in gateway.cli("policy", "explain", "nobody", check=False).stderr
+    assert "no decision" in gateway.run("policy", "explain", undecided, check=False).stderr
+    assert "no decision" in gateway.run("policy", "explain", "nobody", check=False).stderr
     assert gateway.json("policy", "explain", envelope)["same"]
-    gateway.cli("log", "erase", "--subject", f"default/user:{login_name()}", "--reason", "asked", "--yes")
-    gone = gateway.cli("policy", "explain", envelope, check=False)
+    gateway.run("log", "erase", "--subject", f"default/user:{login_name()}", "--reason", "asked", "--yes")
+    gone = gateway.run("policy", "explain", envelope, check=False)
     assert gone.returncode == 1
     assert "were erased" in gone.stderr
 
@@ -276,7 +276,7 @@ def test_a_decision_of_an_opa_server_is_explained_with_policies_that_are_named(o
         with governed(tmp_path, f"engine: opa, opa_url: '{server.url}'") as (gateway, client):
             assert read(client) == {"outcome": "denied", "reasons": ["v1"]}
             envelope = entry(gateway, client.call("notes__read_note", {"name": "welcome"}))
-            refused = gateway.cli("policy", "explain", envelope, check=False)
+            refused = gateway.run("policy", "explain", envelope, check=False)
             assert refused.returncode == 2
             assert "an OPA server decided this" in refused.stderr
             told = gateway.json("policy", "explain", envelope, "--policies", str(folder))

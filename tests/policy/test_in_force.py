@@ -51,7 +51,7 @@ def test_a_changed_folder_decides_at_once_and_a_broken_one_never(tmp_path: Path,
         (policies / "authz.rego").write_text("package sealgate.authz\n\ndecision := := 1\n")
         until(lambda: "policy_reload_refused" in gateway.output, what="the refusal")
         assert read(client) == denied("v2")
-        assert "authz.rego:3" in gateway.cli("policy", "reload", check=False).stderr
+        assert "authz.rego:3" in gateway.run("policy", "reload", check=False).stderr
         terms = gateway.json("policy", "list")["terms"]
         assert [term["how"] for term in terms] == ["start", "reload"]
 
@@ -64,15 +64,15 @@ def test_a_roll_back_decides_also_after_a_restart_until_the_configured_policies_
         write_policy(policies, "deny", "v2")
         becomes(client, denied("v2"))
         second = gateway.json("status")["policy"]["revision"]
-        told = gateway.cli("policy", "rollback")
+        told = gateway.run("policy", "rollback")
         assert told.stdout.strip() == first
         assert "do not decide" in told.stderr
         assert read(client)["outcome"] == "completed"
         status = gateway.json("status")["policy"]
         assert (status["revision"], status["rolled_back"]["over"]) == (first, second)
-        assert f"rolled back at {status['rolled_back']['at']}" in gateway.cli("status").stderr
+        assert f"rolled back at {status['rolled_back']['at']}" in gateway.run("status").stderr
         gateway.stop()
-        assert "do not decide" in gateway.cli("policy", "list").stderr  # without a daemon
+        assert "do not decide" in gateway.run("policy", "list").stderr  # without a daemon
         gateway.start()
         assert read(client)["outcome"] == "completed"
         assert gateway.json("status")["policy"]["rolled_back"]["over"] == second
@@ -88,11 +88,11 @@ def test_a_roll_back_ends_with_a_reload_and_with_a_change_while_nothing_ran(tmp_
     with governed(tmp_path, "path: policies") as (gateway, client):
         write_policy(policies, "deny", "v2")
         becomes(client, denied("v2"))
-        gateway.cli("policy", "rollback")
-        gateway.cli("policy", "reload")
+        gateway.run("policy", "rollback")
+        gateway.run("policy", "reload")
         assert read(client) == denied("v2")
         assert gateway.json("status")["policy"]["rolled_back"] is None
-        gateway.cli("policy", "rollback")
+        gateway.run("policy", "rollback")
         gateway.stop()
         write_policy(policies, "deny", "v3")
         gateway.start()
@@ -103,20 +103,20 @@ def test_a_roll_back_ends_with_a_reload_and_with_a_change_while_nothing_ran(tmp_
 def test_a_roll_back_goes_to_what_was_named_and_only_to_what_is_kept(tmp_path: Path, policies: Path) -> None:
     first = load_bundle(policies).revision
     with governed(tmp_path, "path: policies") as (gateway, client):
-        assert "no earlier policies" in gateway.cli("policy", "rollback", check=False).stderr
+        assert "no earlier policies" in gateway.run("policy", "rollback", check=False).stderr
         for number in range(2, KEEP_BUNDLES + 2):
             write_policy(policies, "deny", f"v{number}")
-            gateway.cli("policy", "reload")
+            gateway.run("policy", "reload")
         kept = gateway.json("policy", "list")["kept"]
         assert len(kept) == KEEP_BUNDLES
         assert first not in kept
         files = list((gateway.state / "policies").glob("*.tar.gz"))
         assert {f"sha256:{file.name.removesuffix('.tar.gz')}" for file in files} == set(kept)
         assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
-        gone = gateway.cli("policy", "rollback", first, check=False)
+        gone = gateway.run("policy", "rollback", first, check=False)
         assert gone.returncode == 2
         assert "no other kept policies" in gone.stderr
-        gateway.cli("policy", "rollback", kept[-1][7:17])
+        gateway.run("policy", "rollback", kept[-1][7:17])
         assert read(client) == denied("v2")
 
 
@@ -128,7 +128,7 @@ def test_kept_policies_that_someone_changed_do_not_decide(tmp_path: Path, polici
         names = [gateway.state / "policies" / f"{revision[7:]}.tar.gz" for revision in (now, before)]
         forged = write_policy(tmp_path / "forged", "allow", "forged")
         names[1].write_bytes(load_bundle(forged).packed())
-        refused = gateway.cli("policy", "rollback", check=False)
+        refused = gateway.run("policy", "rollback", check=False)
         assert refused.returncode == 2
         assert "was changed" in refused.stderr
         assert read(client) == denied("v2")
@@ -143,11 +143,11 @@ def test_each_change_is_in_the_log_and_a_start_tells_a_roll_back(tmp_path: Path,
         write_policy(policies, "deny", "v2")
         becomes(client, denied("v2"))
         second = gateway.json("status")["policy"]["revision"]
-        gateway.cli("policy", "rollback")
+        gateway.run("policy", "rollback")
         gateway.stop()
         gateway.start()
-        gateway.cli("policy", "reload")
-        listed = gateway.cli("log", "list").stdout
+        gateway.run("policy", "reload")
+        listed = gateway.run("log", "list").stdout
         gateway.stop()
         said = list(predicates(gateway.state / "journal.db"))
         events = [one["policy"] for one in said if one["kind"] == "policy"]
@@ -203,7 +203,7 @@ def test_an_older_history_brings_back_no_roll_back_and_ends_none(tmp_path: Path,
         becomes(client, denied("v2"))
         before = index.read_bytes()
         second = gateway.json("status")["policy"]["revision"]
-        gateway.cli("policy", "rollback")
+        gateway.run("policy", "rollback")
         rolled_back = index.read_bytes()
 
         for replayed in (before, None):  # the log says that a roll-back is in force
@@ -220,7 +220,7 @@ def test_an_older_history_brings_back_no_roll_back_and_ends_none(tmp_path: Path,
         assert gateway.json("status")["policy"]["rolled_back"]["over"] == second
         assert read(client)["outcome"] == "completed"
 
-        gateway.cli("policy", "reload")
+        gateway.run("policy", "reload")
         gateway.stop()
         index.write_bytes(rolled_back)  # the log says that it ended
         gateway.start()
@@ -229,7 +229,7 @@ def test_an_older_history_brings_back_no_roll_back_and_ends_none(tmp_path: Path,
         assert gateway.json("status")["policy"]["rolled_back"] is None
         assert (index.parent / "index.json.refused").read_bytes() == rolled_back
         gateway.stop()
-        checked = gateway.cli("state", "check")
+        checked = gateway.run("state", "check")
         assert checked.returncode == 0
 
 
@@ -237,7 +237,7 @@ def test_other_policies_start_where_the_history_of_a_roll_back_is_lost(tmp_path:
     with governed(tmp_path, "path: policies") as (gateway, client):
         write_policy(policies, "deny", "v2")
         becomes(client, denied("v2"))
-        gateway.cli("policy", "rollback")
+        gateway.run("policy", "rollback")
         gateway.stop()
         (gateway.state / "policies" / "index.json").unlink()
         write_policy(policies, "deny", "v3")
@@ -257,7 +257,7 @@ def test_a_roll_back_that_cannot_be_remembered_does_not_happen(tmp_path: Path, p
         second = gateway.json("status")["policy"]["revision"]
         in_the_way = gateway.state / "policies" / "index.json.new"
         in_the_way.mkdir()
-        refused = gateway.cli("policy", "rollback", check=False)
+        refused = gateway.run("policy", "rollback", check=False)
         assert refused.returncode != 0
         assert "cannot be written" in refused.stderr
         assert read(client) == denied("v2")
@@ -324,15 +324,15 @@ def test_a_signed_bundle_decides_and_an_unsigned_one_never_takes_its_place(
         assert read(client)["outcome"] == "completed"
         status = gateway.json("status")["policy"]
         assert (status["name"], status["revision"]) == ("first", load_bundle(policies).revision)
-        assert "called first" in gateway.cli("status").stderr
+        assert "called first" in gateway.run("status").stderr
         write_policy(policies, "deny", "v2")
         put(bundle, policies, "second", None)
         until(lambda: "is not signed" in gateway.output, what="the refusal")
         assert read(client)["outcome"] == "completed"
-        assert "is not signed" in gateway.cli("policy", "reload", check=False).stderr
+        assert "is not signed" in gateway.run("policy", "reload", check=False).stderr
         put(bundle, policies, "second", key)
         becomes(client, denied("v2"))
-        gateway.cli("policy", "rollback", "first")
+        gateway.run("policy", "rollback", "first")
         assert read(client)["outcome"] == "completed"
         assert gateway.json("status")["policy"]["name"] == "first"
 
@@ -394,11 +394,11 @@ def server(opa_binary: str, tmp_path: Path, policies: Path) -> Iterator[OpaServe
 def test_policies_of_an_opa_server_cannot_be_rolled_back_here(tmp_path: Path, server: OpaServer) -> None:
     with governed(tmp_path, f"engine: opa, opa_url: '{server.url}'") as (gateway, client):
         assert read(client)["outcome"] == "completed"
-        refused = gateway.cli("policy", "rollback", check=False)
+        refused = gateway.run("policy", "rollback", check=False)
         assert refused.returncode == 2
         assert "loads its policies itself" in refused.stderr
         assert gateway.json("policy", "list")["terms"] == []
-        assert gateway.cli("policy", "reload").stdout.strip() == gateway.json("status")["policy"]["revision"]
+        assert gateway.run("policy", "reload").stdout.strip() == gateway.json("status")["policy"]["revision"]
 
 
 @pytest.mark.opa

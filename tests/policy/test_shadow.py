@@ -68,9 +68,9 @@ def test_a_candidate_is_compared_and_never_enforced(tmp_path: Path) -> None:
         ]
         assert {one["capability_id"] for one in differences} == {"notes__read_note"}
         assert "welcome" not in str(differences)
-        shown = gateway.cli("log", "show", differences[0]["envelope_id"]).stdout
+        shown = gateway.run("log", "show", differences[0]["envelope_id"]).stdout
         assert "notes__read_note" in shown
-        assert "1 stricter" in gateway.cli("status").stderr
+        assert "1 stricter" in gateway.run("status").stderr
 
 
 def test_a_looser_candidate_lets_nothing_through(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_candidate_that_cannot_be_loaded_is_told_and_one_that_can_takes_over(t
         told = gateway.json("policy", "shadow")
         assert told["revision"] is None
         assert "authz.rego:3" in told["trouble"]
-        assert "authz.rego:3" in gateway.cli("status").stderr
+        assert "authz.rego:3" in gateway.run("status").stderr
         candidate(tmp_path / "candidate", policy_text("ask", "c"))
         until(lambda: gateway.json("policy", "shadow")["trouble"] is None, what="the mended candidate")
         assert read(client)["outcome"] == "completed"
@@ -111,7 +111,7 @@ def test_a_candidate_that_cannot_be_loaded_is_told_and_one_that_can_takes_over(t
 def test_a_gateway_without_a_candidate_says_so(tmp_path: Path) -> None:
     write_policy(tmp_path / "policies", "allow", "v1")
     with governed(tmp_path, "path: policies") as (gateway, _):
-        told = gateway.cli("policy", "shadow", check=False)
+        told = gateway.run("policy", "shadow", check=False)
         assert told.returncode == 1
         assert "policy.shadow" in told.stderr
 

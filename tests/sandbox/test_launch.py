@@ -87,7 +87,7 @@ async def test_it_is_gone_when_the_gateway_was_killed(machine: Machine, tmp_path
     try:
         until(lambda: _status(gateway)["state"] == "up", what="the server")
         assert _status(gateway)["sandbox"] == "bubblewrap"
-        assert "bubblewrap" in gateway.cli("status").stdout
+        assert "bubblewrap" in gateway.run("status").stdout
         mine = set(_running(machine))
         assert mine
     finally:

@@ -84,7 +84,7 @@ def test_each_denial_is_in_the_log_without_the_value(
 ) -> None:
     response = client.call("probes__read_file", {"path": f"{machine.outside}/file"})
     envelope_id = response["result"]["_meta"]["dev.sealgate/receipt"]["envelope_id"]
-    shown = gateway.cli("log", "show", envelope_id).stdout
+    shown = gateway.run("log", "show", envelope_id).stdout
     assert "path.outside" in shown
     assert str(machine.outside) not in shown
 

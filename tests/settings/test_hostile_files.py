@@ -70,19 +70,19 @@ def load_bytes(data: bytes, suffix: str) -> None:
             assert error.hint  # noqa: PT017
 
 
-@settings(max_examples=300, deadline=1000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, deadline=10_000, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=200) | SOUP.map(lambda text: text.encode(errors="replace")), st.sampled_from([".yaml", ".json"]))
 def test_no_bytes_raise_anything_but_a_config_error(data: bytes, suffix: str) -> None:
     load_bytes(data, suffix)
 
 
-@settings(max_examples=200, deadline=1000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=10_000, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(DOCUMENTS)
 def test_no_document_raises_anything_but_a_config_error(document: Any) -> None:
     load_bytes(json.dumps(document).encode(), ".json")
 
 
-@settings(max_examples=200, deadline=1000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=10_000, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.text(max_size=5).filter(lambda key: key != "<<"), DOCUMENTS), st.sampled_from([None, "\t"]))
 def test_json_is_read_as_json_means_it(document: dict[str, Any], indent: str | None) -> None:
     text = json.dumps(document, indent=indent, allow_nan=False) if _finite(document) else "{}"

@@ -61,7 +61,7 @@ def test_a_backup_taken_under_load_restores_verifies_and_replays(effects: tuple[
         callers = Callers(gateway)
         until(lambda: len(callers.done) > 40, what="some calls", seconds=60)
         before = list(callers.done)
-        gateway.cli("state", "backup", str(copy), "--with-keys", "--config", str(tmp_path / "gateway.yaml"))
+        gateway.run("state", "backup", str(copy), "--with-keys", "--config", str(tmp_path / "gateway.yaml"))
         until(lambda: len(callers.done) > len(before) + 10, what="calls after the backup", seconds=60)
         callers.stop()
         with ModernClient(gateway) as client:
@@ -69,17 +69,17 @@ def test_a_backup_taken_under_load_restores_verifies_and_replays(effects: tuple[
     size = json.loads((copy / "manifest.json").read_text())["log_size"]
     assert (copy / "gateway.lock").exists()
     gateway.state.rename(tmp_path / "lost")
-    gateway.cli("state", "restore", str(copy), *RESTORE)
-    gateway.cli("log", "verify")
-    gateway.cli("state", "check")
+    gateway.run("state", "restore", str(copy), *RESTORE)
+    gateway.run("log", "verify")
+    gateway.run("state", "check")
     ran = effect_file.read_text().split()
     with gateway, ModernClient(gateway) as client:
         for key in before:
             again = client.call("count__effect", {"key": key}, key=key)
             assert outcome(again)["outcome"] == "replayed", key
             assert key not in told or text(again) == told[key]
-        gateway.cli("log", "verify")
-        gateway.cli("state", "check")
+        gateway.run("log", "verify")
+        gateway.run("state", "check")
     assert effect_file.read_text().split() == ran, "what the backup knows is not run again"
     boots = [said["boot"] for said in predicates(gateway.state / "journal.db") if said["kind"] == Kind.BOOT]
     restored = [boot["restored_from"] for boot in boots if "restored_from" in boot]
@@ -92,9 +92,9 @@ def test_only_the_first_start_after_a_restore_says_so(effects: tuple[str, Path],
     gateway.configure(CONFIG.format(url=url))
     with gateway:
         pass
-    gateway.cli("state", "backup", str(tmp_path / "copy"), "--with-keys")
+    gateway.run("state", "backup", str(tmp_path / "copy"), "--with-keys")
     gateway.state.rename(tmp_path / "lost")
-    gateway.cli("state", "restore", str(tmp_path / "copy"), *RESTORE)
+    gateway.run("state", "restore", str(tmp_path / "copy"), *RESTORE)
     for _ in range(2):
         with gateway:
             pass

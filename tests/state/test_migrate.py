@@ -216,12 +216,12 @@ def test_a_gateway_refuses_an_old_state_and_replays_from_it_once_migrated(effect
     assert gateway.process is not None
     assert gateway.process.wait(timeout=30) == 1
     assert "sealgate state migrate" in gateway.output
-    gateway.cli("state", "migrate")
+    gateway.run("state", "migrate")
     with gateway, ModernClient(gateway) as client:
         again = client.call("count__effect", {"key": "one"}, key="one")
         assert outcome(again)["outcome"] == "replayed"
         assert text(again) == first
         client.call("count__effect", {"key": "two"}, key="two")
-        assert gateway.cli("state", "migrate", check=False).returncode == 1, "a running gateway owns its state"
-        gateway.cli("state", "check")
+        assert gateway.run("state", "migrate", check=False).returncode == 1, "a running gateway owns its state"
+        gateway.run("state", "check")
     assert done.read_text().split() == ["one", "two"]

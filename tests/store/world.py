@@ -153,7 +153,7 @@ def verify_file(path: Path, keys: KeyRing, kept: list[str]) -> Report:
         log.close()
 
 
-async def until(condition: Callable[[], Any], *, seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], Any], *, seconds: float = 30.0) -> None:
     """Wait for `condition` on the event loop; fail after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():

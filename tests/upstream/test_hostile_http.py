@@ -184,7 +184,7 @@ async def test_a_flood_on_the_listening_stream_is_cut_and_costs_no_memory(
             await eventually(functools.partial(flood_told, caplog))
             began = time.monotonic()
             assert "tools/call" in await world.text("web", "echo")
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < 5
             assert peak_bytes() - before < 60 * MEBIBYTE
     assert flood_told(caplog)
     assert len(caplog.records) < 1_000

@@ -28,9 +28,9 @@ from gateway.core.run_context import Principal, PrincipalKind, RunContext
 
 SERVERS = Path(__file__).parent / "servers"
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-PATIENCE_SECONDS = 15.0
-QUICK = Limits(deadline_seconds=5.0, max_result_bytes=1 << 20)
-IMPATIENT = Limits(deadline_seconds=0.4)
+PATIENCE_SECONDS = 30.0
+QUICK = Limits(deadline_seconds=15.0, max_result_bytes=1 << 20)
+IMPATIENT = Limits(deadline_seconds=1.0)
 
 
 def raw_stdio(*flags: str, name: str = "raw", limits: Limits = QUICK, **env: str) -> StdioSpec:

@@ -1,18 +1,14 @@
 """Sealgate as the benchmark runs it: the default policies in the embedded engine, signatures, a durable log."""
 
-import os
 import shutil
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 from bench.calls import Door
-from bench.processes import REPOSITORY, Process
+from bench.command import sealgate, wait_until_up
+from bench.processes import Process
 
 READ, WRITE = "up__look", "up__put"
 START_SECONDS = 30
-CLI_SECONDS = 60
 _CONFIG = """\
 state: state
 tenant: bench
@@ -46,16 +42,11 @@ class Sealgate:
 
     def wait(self) -> None:
         """Until it is up. Raises `RuntimeError`."""
-        deadline = time.monotonic() + START_SECONDS
-        while not (self._state / "control.sock").exists():
-            self.process.check()
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"the gateway was not up after {START_SECONDS} s")
-            time.sleep(0.05)
+        wait_until_up(self._state, self.process.check, START_SECONDS)
 
     def approve_tools(self) -> None:
         """Pin its tools as an operator does. Raises `RuntimeError`."""
-        self._cli("tools", "approve", "--all", "--yes")
+        sealgate(self._state, "tools", "approve", "--all", "--yes")
 
     def doors(self) -> tuple[Door, Door]:
         """Where the read and the write are called; each write brings a key."""
@@ -64,18 +55,4 @@ class Sealgate:
 
     def verify_log(self) -> str:
         """What `sealgate log verify` says of the log that the benchmark wrote. Raises `RuntimeError` where it is wrong."""
-        return self._cli("log", "verify")
-
-    def _cli(self, *arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "gateway", *arguments],
-            cwd=REPOSITORY,
-            env={**os.environ, "SEALGATE_STATE": str(self._state), "NO_COLOR": "1"},
-            capture_output=True,
-            text=True,
-            timeout=CLI_SECONDS,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise RuntimeError(f"sealgate {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
-        return done.stdout.strip()
+        return sealgate(self._state, "log", "verify")

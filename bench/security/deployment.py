@@ -2,12 +2,10 @@
 
 import hashlib
 import json
-import os
 import secrets
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,6 +16,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from bench.command import sealgate, wait_until_up
 from bench.processes import REPOSITORY, free_port
 from gateway.adapters.keys import make_approver_key, make_keys, write_private_text
 
@@ -25,7 +24,6 @@ HERE = Path(__file__).resolve().parent
 TENANT = "bench"
 START_SECONDS = 60
 STOP_SECONDS = 20
-CLI_SECONDS = 60
 
 
 class Setting(StrEnum):
@@ -107,8 +105,8 @@ class Deployment:
 
     def __enter__(self) -> "Deployment":
         try:
-            self._wait()
-            self._cli("tools", "approve", "--all", "--yes")
+            wait_until_up(self.state, self._check, START_SECONDS)
+            sealgate(self.state, "tools", "approve", "--all", "--yes")
         except BaseException:
             self._stop()
             raise
@@ -119,14 +117,11 @@ class Deployment:
 
     def verify_log(self) -> str:
         """What `sealgate log verify` says. Raises `RuntimeError` where the log is wrong."""
-        return self._cli("log", "verify")
+        return sealgate(self.state, "log", "verify")
 
-    def _wait(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while not (self.state / "control.sock").exists():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"the gateway is not up:\n{self._log.read_text()[-2000:]}")
-            time.sleep(0.05)
+    def _check(self) -> None:
+        if self._process.poll() is not None:
+            raise RuntimeError(f"the gateway is not up:\n{self._log.read_text()[-2000:]}")
 
     def _stop(self) -> None:
         self._process.terminate()
@@ -135,20 +130,6 @@ class Deployment:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-
-    def _cli(self, *arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "gateway", *arguments],
-            cwd=REPOSITORY,
-            env={**os.environ, "SEALGATE_STATE": str(self.state), "NO_COLOR": "1"},
-            capture_output=True,
-            text=True,
-            timeout=CLI_SECONDS,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise RuntimeError(f"sealgate {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
-        return done.stdout.strip()
 
 
 def _policies(folder: Path, setting: Setting) -> Path:

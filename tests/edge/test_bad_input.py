@@ -6,10 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.edge.box import Box
-from tests.edge.clients import HandshakeClient, LineClient, on_socket, send
+from tests.edge.clients import AT_ONCE_SECONDS, HandshakeClient, LineClient, on_socket, send
 from tests.edge.frames import DENIED, ERRORS, INVALID_REQUEST, MALFORMED, PARSE_ERROR, Frame, call
-
-AT_ONCE_SECONDS = 5.0
 
 
 @pytest.fixture(autouse=True)

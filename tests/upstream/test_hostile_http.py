@@ -27,7 +27,7 @@ def is_down(world: World) -> bool:
 @pytest.fixture(scope="module")
 async def world() -> AsyncIterator[World]:
     with serving("raw_http.py") as port:
-        async with running(at(port, "web", Limits(deadline_seconds=3.0), Authorization="Bearer gateway")) as world:
+        async with running(at(port, "web", Limits(deadline_seconds=20.0), Authorization="Bearer gateway")) as world:
             yield world
 
 
@@ -68,7 +68,7 @@ async def test_a_flood_is_no_answer_and_costs_no_memory(world: World, tool: str)
     assert isinstance(reply, NoAnswer)
     assert reply.reason.code == "upstream.flood"
     assert peak_bytes() - before < 50 * MEBIBYTE
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 15
     assert "tools/call" in await world.text("web", "echo")
 
 

@@ -13,26 +13,23 @@ from types import TracebackType
 from typing import Any, Self
 
 import orjson
-import structlog
 
 from gateway.adapters.policy.bundle import PolicyBundle
+from gateway.adapters.policy.decided import decided
 from gateway.adapters.policy.process import Fault, PolicyProcess
 from gateway.adapters.policy.settings_names import check_settings
 from gateway.adapters.policy.smoke import smoke
 from gateway.core.call import SealedCall
 from gateway.core.circumstances import Circumstances
-from gateway.core.decision import PolicyDecision, Verdict, failed_verdict, policy_input, read_verdict, shown_input
+from gateway.core.decision import PolicyDecision, Verdict, failed_verdict, policy_input, read_verdict
 from gateway.core.errors import ConfigError
 from gateway.core.ports import Clock
 
 ENGINE = "embedded"
-MAX_CAUSE_CHARS = 300
 LOAD_SECONDS = 10.0
 SMOKE_SECONDS = 1.0
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 5.0
-
-_log = structlog.get_logger("sealgate.policy")
 
 
 class EmbeddedEngine:
@@ -84,19 +81,7 @@ class EmbeddedEngine:
         """See `ports.PolicyEngine`."""
         document = policy_input(call, around, dev=self._dev, now=self._clock.now())
         revision, verdict = await self.judge(document, call)
-        decision_id = self._clock.new_id()
-        if verdict.cause is not None:
-            _log.warning("policy_failed", engine=ENGINE, cause=verdict.cause[:MAX_CAUSE_CHARS], decision_id=decision_id)
-        return PolicyDecision(
-            decision_id,
-            ENGINE,
-            revision,
-            verdict.effect,
-            verdict.reasons,
-            verdict.obligations,
-            verdict.cause,
-            shown_input(call, document),
-        )
+        return decided(verdict, call, document, engine=ENGINE, revision=revision, decision_id=self._clock.new_id())
 
     async def judge(self, document: bytes, call: SealedCall) -> tuple[str, Verdict]:
         """What the policies say to an input document about `call`, and their revision. Never raises, as `decide`."""

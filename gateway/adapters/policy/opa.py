@@ -25,6 +25,7 @@ import orjson
 import structlog
 from opa_client import AsyncOpaClient
 
+from gateway.adapters.policy.decided import decided
 from gateway.core.call import SealedCall
 from gateway.core.canonical import NotCanonical, digest
 from gateway.core.circumstances import Circumstances
@@ -35,12 +36,10 @@ from gateway.core.decision import (
     failed_verdict,
     policy_input,
     read_verdict,
-    shown_input,
 )
 from gateway.core.errors import ConfigError, GatewayError
 from gateway.core.ports import Clock
 
-MAX_CAUSE_CHARS = 300
 ENGINE = "opa"
 UNKNOWN_REVISION = "unknown"
 PACKAGE, _, RULE = ENTRY_POINT.removeprefix("data.").rpartition(".")
@@ -128,18 +127,7 @@ class OpaEngine:
             verdict = failed_verdict(f"the log does not take that other policies decide: {error.code}")
         except FAULTS as error:  # its answer, which their text may quote
             verdict = failed_verdict(f"OPA's answer is of no known form: {type(error).__name__}")
-        if verdict.cause is not None:
-            _log.warning("policy_failed", engine=ENGINE, cause=verdict.cause[:MAX_CAUSE_CHARS], decision_id=decision_id)
-        return PolicyDecision(
-            decision_id,
-            ENGINE,
-            revision,
-            verdict.effect,
-            verdict.reasons,
-            verdict.obligations,
-            verdict.cause,
-            shown_input(call, document),
-        )
+        return decided(verdict, call, document, engine=ENGINE, revision=revision, decision_id=decision_id)
 
     async def reload(self, by: str = "change") -> None:
         """The server loads its policies itself: read again which ones it has.

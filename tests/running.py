@@ -72,12 +72,13 @@ class Said:
     stderr: str
 
 
-def run_cli(*arguments: str, state: Path, stdin: str = "") -> Said:
-    """`sealgate …` by its entry point, in this process."""
+def run_cli(*arguments: str, state: Path | None = None, stdin: str = "") -> Said:
+    """`sealgate …` by its entry point, in this process. `state`: on this state folder."""
+    chosen = {} if state is None else {"SEALGATE_STATE": str(state)}
     out, err = io.StringIO(), io.StringIO()
     code: Any = 0
     with (
-        mock.patch.dict(os.environ, {"SEALGATE_STATE": str(state), "NO_COLOR": "1"}),
+        mock.patch.dict(os.environ, {**chosen, "NO_COLOR": "1"}),
         mock.patch.object(sys, "argv", ["sealgate", *arguments]),
         mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()))),
         contextlib.redirect_stdout(out),

@@ -15,7 +15,7 @@ from gateway.core.merkle import Frontier, leaf_hash, node_hash
 from gateway.core.proof import consistency_proof
 from gateway.core.verifier_key import SignatureType, VerifierKey, parse_verifier_key
 from gateway.core.witness import submission
-from tests.running import NO_AUTHORITIES, REPOSITORY, free_port, status_of, until
+from tests.running import NO_AUTHORITIES, REPOSITORY, free_port, run_cli, status_of, until
 
 
 @dataclass
@@ -132,18 +132,11 @@ class RunningWitness:
 
 
 def sealgate(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """A `sealgate` command that needs no gateway."""
-    done = subprocess.run(
-        [sys.executable, "-m", "gateway", *arguments],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    if check and done.returncode != 0:
-        raise AssertionError(f"sealgate {' '.join(arguments)} ended with {done.returncode}:\n{done.stderr}")
-    return done
+    """A `sealgate` command that needs no gateway, in this process."""
+    said = run_cli(*arguments)
+    if check and said.code != 0:
+        raise AssertionError(f"sealgate {' '.join(arguments)} ended with {said.code}:\n{said.stderr}")
+    return subprocess.CompletedProcess(arguments, said.code, said.stdout, said.stderr)
 
 
 Start = Callable[..., RunningWitness]

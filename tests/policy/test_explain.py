@@ -204,15 +204,27 @@ async def test_the_policies_that_come_along_are_explained() -> None:
 # --- at the gateway ---
 
 
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[tuple[RunningGateway, ModernClient]]:
-    """Denies reads of `secret`; the next policies deny all."""
-    folder = tmp_path / "policies"
-    folder.mkdir()
-    (folder / "authz.rego").write_text(SECRET)
-    (folder / "data.json").write_text('{"house": {"names": ["welcome"]}}')
-    with governed(tmp_path, "path: policies") as running:
+@pytest.fixture(scope="module")
+def running_desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningGateway, ModernClient]]:
+    folder = tmp_path_factory.mktemp("desk")
+    write_secret_policy(folder)
+    with governed(folder, "path: policies") as running:
         yield running
+
+
+@pytest.fixture
+def desk(running_desk: tuple[RunningGateway, ModernClient]) -> tuple[RunningGateway, ModernClient]:
+    """Denies reads of `secret`."""
+    gateway, _ = running_desk
+    write_secret_policy(gateway.folder)
+    gateway.run("policy", "reload")
+    return running_desk
+
+
+def write_secret_policy(folder: Path) -> None:
+    (folder / "policies").mkdir(exist_ok=True)
+    (folder / "policies" / "authz.rego").write_text(SECRET)
+    (folder / "policies" / "data.json").write_text('{"house": {"names": ["welcome"]}}')
 
 
 def entry(gateway: RunningGateway, response: dict[str, Any]) -> str:

@@ -103,7 +103,7 @@ class Desk:
     def write(self, settings: str) -> None:
         """Other settings, in force when this returns."""
         (self.policies / "data.json").write_text(settings)
-        self.gateway.cli("policy", "reload")
+        self.gateway.run("policy", "reload")
 
 
 @contextmanager

@@ -181,12 +181,12 @@ def test_a_rule_of_ones_own_has_no_setting_and_it_says_where_to_look(at: Desk) -
         "package sealgate.authz\n\n"
         'doubts contains {"code": "house.doubt", "message": "Hm."} if input.resource.id == "mail__draft"\n'
     )
-    at.gateway.cli("policy", "reload")
+    at.gateway.run("policy", "reload")
     try:
         code, said = at.refused(at.ask("draft", {"to": "own"}))
     finally:
         own.unlink()
-        at.gateway.cli("policy", "reload")
+        at.gateway.run("policy", "reload")
     assert (code, "house.doubt" in said, "policy explain" in said) == ("rule.none", True, True)
 
 
@@ -197,13 +197,13 @@ def test_a_change_that_lets_denied_calls_through_is_not_proposed(at: Desk) -> No
         'refusals contains {"code": "house.closed", "message": "No."} if {\n'
         '\tinput.resource.id == "mail__probe"\n\tnot "open.example.org" in data.sealgate.settings.egress_allow\n}\n'
     )
-    at.gateway.cli("policy", "reload")
+    at.gateway.run("policy", "reload")
     try:
         assert at.call("probe", {"to": "closed"})["outcome"] == "denied"
         code, _ = at.refused(at.ask("send", {"to": "open.example.org"}))
     finally:
         own.unlink()
-        at.gateway.cli("policy", "reload")
+        at.gateway.run("policy", "reload")
     assert code == "rule.opens_denied"
 
 
@@ -214,7 +214,7 @@ def test_an_unknown_id_is_told(at: Desk) -> None:
 def test_an_erased_call_is_told(at: Desk) -> None:
     approval_id = at.ask("send", {"to": "erased.example.org"})
     subject = f"default/user:{login_name()}"
-    at.gateway.cli("log", "erase", "--subject", subject, "--reason", "asked", "--yes")
+    at.gateway.run("log", "erase", "--subject", subject, "--reason", "asked", "--yes")
     code, said = at.refused(approval_id)
     assert (code, "were erased" in said) == ("policy.no_input", True)
 
@@ -265,7 +265,7 @@ def test_the_policies_that_come_along_must_be_copied_first(tmp_path: Path) -> No
 def test_of_a_signed_bundle_the_folder_is_named_and_the_bundle_is_built_anew(tmp_path: Path) -> None:
     with desk(tmp_path) as running:
         bundle = running.gateway.folder / "policies.tar.gz"
-        running.gateway.cli("policy", "build", str(running.policies), "--out", str(bundle))
+        running.gateway.run("policy", "build", str(running.policies), "--out", str(bundle))
         running.gateway.stop()
         text = (running.gateway.folder / "gateway.yaml").read_text()
         running.gateway.configure(text.replace("path: policies", "path: policies.tar.gz"))

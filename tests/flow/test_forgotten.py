@@ -42,7 +42,7 @@ def test_what_was_read_without_a_person_is_not_replayed_where_a_person_is_asked_
         asked = mail.call("book", {"file": "salaries"}, "run", key="k")
         assert outcome(asked)["outcome"] == "awaiting_approval"
         assert reasons(asked) == ["test.ask"]
-        mail.gateway.cli("approvals", "approve", outcome(asked)["approval_id"], "--yes")
+        mail.gateway.run("approvals", "approve", outcome(asked)["approval_id"], "--yes")
         assert outcome(mail.call("book", {"file": "salaries"}, "run", key="k"))["outcome"] == "completed"
         again = mail.call("book", {"file": "salaries"}, "run", key="k")
         assert outcome(again)["outcome"] == "replayed"

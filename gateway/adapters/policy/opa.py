@@ -25,7 +25,7 @@ import orjson
 import structlog
 from opa_client import AsyncOpaClient
 
-from gateway.adapters.policy.decided import decided
+from gateway.adapters.policy.decided import MAX_CAUSE_CHARS, decided
 from gateway.core.call import SealedCall
 from gateway.core.canonical import NotCanonical, digest
 from gateway.core.circumstances import Circumstances

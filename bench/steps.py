@@ -142,7 +142,7 @@ async def main(config: Path, port: int) -> None:
                 allowed_hosts=(),
                 allowed_origins=(),
                 journal=state.journal,
-                questions=ready.control.journal.questions,
+                changes=ready.control.changes,
                 unready=ready.unready,
             )
             surfaces = operator_surfaces(state, ready.control.app(), lambda: build_server(ready.gateway, lambda _: caller))

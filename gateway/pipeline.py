@@ -11,7 +11,6 @@ What must stay true here, whatever is added:
   write it, the call ends with that error and no result
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
@@ -29,7 +28,7 @@ from gateway.core.envelope import Answered, Ending, NotDone, Refusal, Replay, Un
 from gateway.core.errors import FlowChanged
 from gateway.core.evidence import EvidenceRef
 from gateway.core.flow import MOST_CHANGES, NO_RUN, Flow, has_run
-from gateway.core.modification import NotApplicable, changed
+from gateway.core.modification import NotApplicable, changed, differences
 from gateway.core.outcome import (
     AwaitingApproval,
     Completed,
@@ -50,6 +49,7 @@ from gateway.core.reply import NoAnswer, NotSent, ToolReply, UpstreamReply
 from gateway.core.reservation import (
     Gone,
     Held,
+    Instead,
     Lost,
     Mismatch,
     NotApproved,
@@ -79,6 +79,11 @@ EVIDENCE_UNKNOWN = Reason(
     "A result that this call cites is none of its run's, or is forgotten by now. Make the call that brought it again.",
 )
 MODIFIED = Reason("call.modified", "Policy changed this call's arguments; the changed call is in an entry of its own.")
+CHANGED = Reason("approval.modified", "A person changed this call's arguments; the changed call is in an entry of its own.")
+CHANGE_WRONG = Reason(
+    "approval.modified_wrong",
+    "A person changed this call's arguments, and the tool takes them no more. Make the call again after the change expired.",
+)
 MODIFIED_AGAIN = Reason("policy.modify_again", "Policy changed this call's arguments, and wants to change them again.")
 MODIFIED_WRONG = Reason(
     "policy.modify_wrong", "Policy wants to change this call's arguments in a way that does not fit them. Tell the operator."
@@ -141,11 +146,12 @@ class Gateway:
                     continue
                 if not isinstance(ended, _Instead):
                     return ended if modified is None else replace(ended, modified=modified)
-                turn, modified = ended.turn, ended.modified  # once only: a changed call is not changed again
+                turn = ended.turn  # policy changes a call once only; a person may have changed it since, or again
+                modified = ended.modified if modified is None else modified.and_then(ended.modified)
 
     async def _governed(self, turn: "_Turn", pending: Pending) -> "Outcome | _Instead":
-        """The rest of a call, from the decision on; or the call that policy wants instead, when it is recorded that this one
-        does not run. Raises `FlowChanged` where it was not begun, since the run changed after the decision."""
+        """The rest of a call, from the decision on; or the call that policy or a person wants instead, when it is recorded
+        that this one does not run. Raises `FlowChanged` where it was not begun, since the run changed after the decision."""
         step, refuse = self.observer.step, self.journal.refuse
         run, request, call, capability = turn.call.run, turn.request, turn.call, turn.call.capability
 
@@ -183,13 +189,14 @@ class Gateway:
         with step("reserve"):
             reservation = await self.journal.reserve(call, decision, question)
         match reservation:
-            case Prior(of, result, note, is_trusted, resolved_by, redacted):
+            case Prior(of, result, note, is_trusted, resolved_by, redacted, ran):
                 evidence = EvidenceRef.of_result(capability, of, None, doubted=not is_trusted)
                 delivery = deliver(result, decision.obligations)
                 sent = self.runs.sends(call.scope, orjson.loads(call.arguments))
                 receipt = await self.journal.replay(Replay(call, decision, of, evidence))
                 self.runs.read(call.scope, delivery.result, evidence, sent)
-                return Replayed(delivery.result, receipt, note, Told(evidence, delivery), resolved_by, redacted)
+                told = Told(evidence, delivery)
+                return Replayed(delivery.result, receipt, note, told, resolved_by, redacted, _changed_before(call, ran))
             case Gone(_, reason) | Undone(_, reason):
                 return Conflict(reason, await refuse(refused.because(reason)))
             case Running():
@@ -201,6 +208,11 @@ class Gateway:
             case Waiting(asked):
                 receipt = await refuse(refused.because(APPROVAL_PENDING, approval_id=asked.approval_id))
                 return AwaitingApproval(asked.approval_id, asked.expires_at, decision.reasons, receipt)
+            case Instead(approval_id, arguments):
+                changed_turn = self.modified(turn, arguments)
+                if changed_turn is None:
+                    return Denied((CHANGE_WRONG,), await refuse(refused.because(CHANGE_WRONG, approval_id=approval_id)))
+                return await self._as_a_person_wants(turn, changed_turn, approval_id, refused)
             case NotApproved(reason) | NotCompensable(reason):
                 return Denied((reason,), await refuse(refused.because(reason)))
             case Held():
@@ -344,29 +356,48 @@ class Gateway:
 
     def _changed(self, turn: "_Turn", decision: PolicyDecision) -> "_Turn | Reason":
         """The turn with the arguments that policy wants: the same turn where they are so already."""
-        instead = self.modified(turn, decision.obligations.modify)
-        if isinstance(instead, _Turn) and turn.call.modified_from is not None and instead is not turn:
-            return MODIFIED_AGAIN
-        return instead
-
-    def modified(self, turn: "_Turn", changes: Mapping[str, Any]) -> "_Turn | Reason":
-        """The call with other arguments, as an envelope of its own that names the one it came of; the same turn where the
-        changes change nothing. It is to be decided anew. It keeps the key: at most one of both ever has its effect."""
-        request, call = turn.request, turn.call
         try:
-            arguments = changed(request.arguments, changes)
+            instead = self.modified(turn, changed(turn.request.arguments, decision.obligations.modify))
         except NotApplicable:
             return MODIFIED_WRONG
+        if instead is not None and turn.call.modified_from is not None and instead is not turn:
+            return MODIFIED_AGAIN
+        return instead or MODIFIED_WRONG
+
+    async def _as_a_person_wants(
+        self, turn: "_Turn", changed_turn: "_Turn", approval_id: str, refused: "_Refusals"
+    ) -> "_Instead":
+        """The call that a person changed in that request, in place of the one that was made. Nothing to record where it has
+        these arguments already: by another request about them, or since somebody changed them back."""
+        instead = replace(changed_turn, call=replace(changed_turn.call, changed_in=approval_id))
+        if changed_turn is turn:
+            return _Instead(instead, None)
+        into = changed_turn.call.envelope_id
+        await self.journal.refuse(refused.because(CHANGED, approval_id=approval_id, modified_into=into))
+        pointers = tuple(differences(turn.request.arguments, changed_turn.request.arguments))
+        return _Instead(instead, Modified(turn.call.envelope_id, pointers))
+
+    def modified(self, turn: "_Turn", arguments: dict[str, Any]) -> "_Turn | None":
+        """The call with other arguments, as an envelope of its own that names the one it came of; the same turn where they
+        are the same; None where they do not fit. It is to be decided anew. It keeps the key: at most one of both ever has
+        its effect."""
+        request, call = turn.request, turn.call
         request = replace(request, envelope_id=self.clock.new_id(), arguments=arguments, requested_at=self.clock.now())
         sealed = self.sealer.seal(call.run, call.capability, request, instead_of=call)
         if isinstance(sealed, tuple):
-            return MODIFIED_WRONG
+            return None
         if sealed.arguments == call.arguments:
             return turn
         return replace(turn, request=request, call=replace(sealed, cited=call.cited))
 
 
 _NOTHING = Delivery({})
+
+
+def _changed_before(call: SealedCall, ran: dict[str, Any] | None) -> Modified | None:
+    """What is told of a stored result that came of other arguments than this call's."""
+    pointers = () if ran is None else tuple(differences(orjson.loads(call.arguments), ran))
+    return Modified(call.envelope_id, pointers) if pointers else None
 
 
 def _without_result(capability: Capability, reason: Reason) -> Ending:
@@ -404,7 +435,7 @@ class _Instead:
     """The call that is to be decided in place of another one."""
 
     turn: _Turn
-    modified: Modified
+    modified: Modified | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ from gateway.core.ports import Observer, PolicyEngine
 from gateway.core.rate import RecentCalls
 from gateway.core.run_memory import Runs
 from gateway.core.verifier_key import SignatureType, VerifierKey
+from gateway.edge.changes import ChangeDesk
 from gateway.edge.control import Control
 from gateway.edge.doubts import DoubtDesk
 from gateway.edge.elicitation import Elicitation
@@ -122,9 +123,10 @@ async def assemble(
         catalogue = Catalogue(rules, Lock(settings.lock_path), _told_of_change)
         upstreams = await stack.enter_async_context(Upstreams(settings.upstream_specs(), catalogue.listed))
         in_doubt = await journal.recover()
+        sealer = Sealer(keys.commitment, os.urandom)
         gateway = Gateway(
             catalog=catalogue,
-            sealer=Sealer(keys.commitment, os.urandom),
+            sealer=sealer,
             policy=policy.deciding,
             journal=journal,
             executor=upstreams,
@@ -144,6 +146,7 @@ async def assemble(
             catalogue=catalogue,
             clock=clock,
             log_path=state.journal,
+            changes=ChangeDesk(journal.questions, catalogue, sealer, clock),
             doubts=DoubtDesk(
                 gateway,
                 journal.doubts,

@@ -313,11 +313,16 @@ TIED: dict[str, tuple[str, ...]] = {
         "tests/approvals/test_elicitation.py::test_the_person_at_the_client_answers_and_the_call_goes_on",
         "tests/approvals/test_elicitation.py::test_above_network_the_client_is_not_asked",
         "tests/approvals/test_webhook.py::test_a_receiver_answers_in_its_response",
+        "tests/approvals/test_modify.py::test_the_changed_call_runs_once_and_the_one_that_was_made_never",
+        "tests/approvals/test_modify.py::test_a_quorum_decides_about_the_changed_call",
     ),
     "GW-40": (
         "tests/approvals/test_mutations.py::test_no_changed_call_runs",
         "tests/approvals/test_mutations.py::test_none_of_ten_thousand_changed_calls_runs",
         "tests/approvals/test_quorum.py::test_a_hundred_parallel_retries_after_the_last_yes_have_one_effect",
+        "tests/approvals/test_modify_refused.py::test_changes_made_after_signing_are_others",
+        "tests/approvals/test_modify_mutations.py::test_a_changed_call_runs_as_it_was_signed_or_not_at_all",
+        "tests/approvals/test_modify.py::test_a_hundred_parallel_retries_have_one_effect",
     ),
     "GW-41": (
         "tests/policy/test_signed_bundles.py::test_a_bundle_that_opa_builds_and_signs_is_loaded_and_decides",

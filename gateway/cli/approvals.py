@@ -13,16 +13,17 @@ import typer
 from gateway.adapters.daemon import DaemonClient
 from gateway.cli.approvals_rule import propose_rule
 from gateway.cli.approver_keys import KeyChoice
+from gateway.cli.changes import check_offer, read_given
 from gateway.cli.render import print_json, print_json_line, print_table, say, stdout
 from gateway.cli.target import JsonOption, StateOption, daemon, state_folder
 from gateway.core.answer import Answer, answer_payload, bad_comment
 from gateway.core.errors import GatewayError
 from gateway.core.obligations import ApproveFor
 from gateway.core.secret_formats import without_secrets
-from gateway.core.shown import shown_request
+from gateway.core.shown import shown_differences, shown_request
 
 app = typer.Typer(
-    help="Calls that wait for a person: list, show, approve, reject, revoke, watch; a rule in their place.",
+    help="Calls that wait for a person: list, show, approve, reject, modify, revoke, watch; a rule in their place.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -65,7 +66,7 @@ def list_approvals(
     rows = [
         [
             item["request"]["approval_id"],
-            item["state"],
+            item["state"] + (", changed" if "modified_from" in item["request"] else ""),
             item["request"]["capability_id"],
             _undone(item["request"]).get("capability_id", ""),
             item["request"]["mode"],
@@ -119,6 +120,55 @@ def reject(
 ) -> None:
     """Sign a no for one call."""
     _answer(Answer.REJECT, approval, KeyChoice(key, passphrase_file, ssh_key), comment, state, yes=yes)
+
+
+@app.command()
+def modify(
+    approval: str,
+    changes: Annotated[
+        list[str],
+        typer.Option(
+            "--set",
+            metavar="POINTER=JSON",
+            help="A place in the arguments and its new value, such as /amount=50 or /to/0='\"ann\"'. May be repeated.",
+        ),
+    ],
+    key: KeyOption = None,
+    passphrase_file: PassphraseOption = None,
+    ssh_key: SshKeyOption = None,
+    comment: CommentOption = "",
+    yes: YesOption = False,
+    only_change: Annotated[
+        bool, typer.Option("--only-change", help="Do not sign a yes for the changed call, too: others decide about it.")
+    ] = False,
+    state: StateOption = None,
+) -> None:
+    """Sign a no for one call and ask about it with other arguments instead; then sign a yes for that one."""
+    given = read_given(changes)
+    comment = _fit_comment(comment)
+    choice = KeyChoice(key, passphrase_file, ssh_key)
+    folder = state_folder(state)
+    choice.check(folder)
+    with DaemonClient(folder.control_socket) as client:
+        made = client.get(_path(approval))
+        instead = client.post(_path(approval) + "/modify", {"changes": given})
+        check_offer(made, given, instead)
+        for line in [*shown_differences(made["arguments"], instead["arguments"]), *shown_request(instead)]:
+            stdout.print(line, markup=False, highlight=False, soft_wrap=True)
+        if not yes:
+            what = "ask about this call instead" if only_change else "approve this call instead"
+            typer.confirm(f"Reject {approval}, and {what}?", abort=True, err=True)
+        hand = choice.hand(client, folder)
+        payload = answer_payload(made["request"], Answer.MODIFY, hand.approver, comment, into=instead["request"])
+        client.post(_path(approval) + "/answer", {"envelope": hand.sign(payload)})
+        changed_id = instead["request"]["approval_id"]
+        say(f"modify: recorded for {hand.approver}. The changed call is {changed_id}.")
+        if only_change:
+            say("It is not approved yet: " + f"sealgate approvals approve {changed_id}")
+            return
+        payload = answer_payload(instead["request"], Answer.APPROVE, hand.approver, comment)
+        told = client.post(_path(changed_id) + "/answer", {"envelope": hand.sign(payload)})
+    say(f"approve: recorded for {hand.approver}. {_next(told)}")
 
 
 @app.command()
@@ -183,12 +233,7 @@ def _answer(
     yes: bool,
     reach: ApproveFor = ApproveFor.ONCE,
 ) -> None:
-    unfit = bad_comment(comment)
-    if unfit is not None:
-        raise GatewayError(unfit.message, code=unfit.code)
-    comment, secrets = without_secrets(comment)
-    if secrets:
-        say(f"the comment is signed without its secret ({', '.join(secrets)}): comments enter the log in clear")
+    comment = _fit_comment(comment)
     folder = state_folder(state)
     choice.check(folder)
     with DaemonClient(folder.control_socket) as client:
@@ -200,6 +245,17 @@ def _answer(
         payload = answer_payload(document["request"], answer, hand.approver, comment, reach=reach)
         told = client.post(_path(approval) + "/answer", {"envelope": hand.sign(payload)})
     say(f"{answer.value}: recorded for {hand.approver}. {_next(told)}")
+
+
+def _fit_comment(comment: str) -> str:
+    """The comment as it is signed. Raises `GatewayError` where it cannot be one."""
+    unfit = bad_comment(comment)
+    if unfit is not None:
+        raise GatewayError(unfit.message, code=unfit.code)
+    comment, secrets = without_secrets(comment)
+    if secrets:
+        say(f"the comment is signed without its secret ({', '.join(secrets)}): comments enter the log in clear")
+    return comment
 
 
 def _next(told: dict[str, Any]) -> str:

@@ -69,7 +69,7 @@ async def _http(
                 allowed_hosts=listen.allowed_hosts,
                 allowed_origins=listen.allowed_origins,
                 journal=state.journal,
-                questions=ready.control.journal.questions,
+                changes=ready.control.changes,
                 unready=ready.unready,
                 elicitation=ready.elicitation,
             )

@@ -36,6 +36,7 @@ MAX_COMMENT_CHARS = 500
 class Answer(StrEnum):
     APPROVE = "approve"
     REJECT = "reject"
+    MODIFY = "modify"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,10 @@ class Attestor(Signer, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SignedAnswer:
-    """An answer whose signature and rules were checked. `envelope` is what was signed, kept as proof."""
+    """An answer whose signature and rules were checked. `envelope` is what was signed, kept as proof.
+
+    `modified_into`: of the answer `modify`, the id of the request that is asked instead.
+    """
 
     approval_id: str
     answer: Answer
@@ -66,6 +70,7 @@ class SignedAnswer:
     envelope: dict[str, Any]
     route: Route = Route.CLI
     reach: ApproveFor = ApproveFor.ONCE
+    modified_into: str | None = None
 
 
 def request_digest(request: Mapping[str, Any]) -> str:
@@ -80,10 +85,13 @@ def answer_payload(
     comment: str,
     route: Route = Route.CLI,
     reach: ApproveFor = ApproveFor.ONCE,
+    *,
+    into: Mapping[str, Any] | None = None,
 ) -> bytes:
     """What an approver signs: the answer, and the digest of the request document they were shown.
 
-    The usual route, the command line, and the usual reach, this one call, are not spelled out.
+    The usual route, the command line, and the usual reach, this one call, are not spelled out. `into`: with the answer
+    `modify`, the document of the request that is to be asked instead.
     """
     return canonical(
         {
@@ -95,8 +103,18 @@ def answer_payload(
             "request_digest": request_digest(request),
             **({} if route is Route.CLI else {"route": route.value}),
             **({} if reach is ApproveFor.ONCE else {"approve_for": reach.value}),
+            **({} if into is None else {"modified_into": _named(into)}),
         }
     )
+
+
+def _named(request: Mapping[str, Any]) -> dict[str, str]:
+    """Which request, about which call."""
+    return {
+        "approval_id": request["approval_id"],
+        "call_digest": request["call_digest"],
+        "request_digest": request_digest(request),
+    }
 
 
 def ssh_envelope(payload: bytes, armored: str) -> dict[str, Any]:
@@ -116,6 +134,15 @@ def bad_comment(comment: str) -> Reason | None:
     if not comment.isprintable() or set(comment) & (_BLANK | _SELECTORS):
         return Reason("approval.comment", "A comment is one line of characters that can be seen.")
     return None
+
+
+def named_request(envelope: Mapping[str, Any]) -> str | None:
+    """The request that an answer says is to be asked instead. Nothing of it is checked: it is only where to look."""
+    try:
+        told = orjson.loads(b64decode(str(envelope["payload"])[:MAX_PAYLOAD_CHARS]))["modified_into"]["approval_id"]
+    except (KeyError, TypeError, ValueError):
+        return None
+    return told if isinstance(told, str) else None
 
 
 def open_answer(envelope: Mapping[str, Any], keys: Mapping[str, Ed25519PublicKey | SshKey]) -> Verified:

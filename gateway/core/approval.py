@@ -12,13 +12,14 @@ Rules for an answer:
 * the request is pending and has not expired
 * the approver is no acting party of the call, and of a destructive call not its principal either
 * where policy names an approver or a circle of them, it is one of those; nobody answers twice, with another key neither
+* `modify` names the request that is to be asked instead, which the gateway made for it (`proposal.py`); an own key signs it
 * its comment, which enters the log in clear, is one short line that can be seen, and holds no secret of a known format
 
-A request ends with the first no, or with as many yeses as policy wants.
+A request ends with the first no, or with as many yeses as policy wants. `modify` is a no, with another question.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -46,6 +47,7 @@ class ApprovalState(StrEnum):
     PENDING = "pending"
     APPROVED = "approved"
     REJECTED = "rejected"
+    MODIFIED = "modified"
     EXPIRED = "expired"
     CONSUMED = "consumed"
     VOID = "void"
@@ -60,6 +62,8 @@ class ApprovalRequest:
         quorum: how many different approvers must say yes, and who they may be; None: one, and anybody registered
         routes: how an answer may come; empty: see `open_routes`
         approve_for: the widest yes that may be given; `run_id` is then the run that it would hold for
+        modified_from: the request in whose place it is asked, about that one's call with arguments that a person changed;
+            `envelope_id` is still the call that was made. A yes holds once, whatever `approve_for` is
     """
 
     approval_id: str
@@ -81,6 +85,7 @@ class ApprovalRequest:
     routes: frozenset[Route] = frozenset()
     approve_for: ApproveFor = ApproveFor.ONCE
     run_id: str | None = None
+    modified_from: str | None = None
 
     @classmethod
     def for_call(
@@ -116,6 +121,7 @@ class ApprovalRequest:
             routes=decision.obligations.routes,
             approve_for=reach,
             run_id=call.run.run_id if reach is ApproveFor.RUN else None,
+            modified_from=call.changed_in,
         )
 
     def is_for(self, call: SealedCall, decision: PolicyDecision) -> bool:
@@ -135,7 +141,7 @@ class ApprovalRequest:
         """Whether a yes for the whole run is one for `call`, about which `ask` would be filed: all but arguments and key
         are the same, and policy doubts it for the same reasons."""
         return (
-            self.approve_for is ask.approve_for is ApproveFor.RUN
+            self.widest is ask.widest is ApproveFor.RUN
             and call.compensates is None
             and self.compensates is None
             and (self.tenant_id, self.principal_chain, self.run_id) == (ask.tenant_id, ask.principal_chain, ask.run_id)
@@ -145,6 +151,11 @@ class ApprovalRequest:
             == (ask.policy_revision, ask.required_approver, ask.quorum, ask.routes)
             and {reason.code for reason in ask.reasons} == {reason.code for reason in self.reasons}
         )
+
+    @property
+    def widest(self) -> ApproveFor:
+        """The widest yes that counts: to a changed call, one for that call. The others of its run were not changed."""
+        return self.approve_for if self.modified_from is None else ApproveFor.ONCE
 
     @property
     def needed(self) -> int:
@@ -218,6 +229,7 @@ class ApprovalRequest:
             **({} if not self.routes else {"routes": sorted(self.routes)}),
             **({} if self.approve_for is ApproveFor.ONCE else {"approve_for": self.approve_for.value}),
             **({} if self.run_id is None else {"run_id": self.run_id}),
+            **({} if self.modified_from is None else {"modified_from": self.modified_from}),
         }
 
     @classmethod
@@ -233,6 +245,11 @@ class ApprovalRequest:
         fields["routes"] = frozenset(map(Route, fields.get("routes", ())))
         fields["approve_for"] = ApproveFor(fields.get("approve_for", ApproveFor.ONCE))
         return cls(**fields)
+
+
+NOT_PROPOSED = Reason(
+    "approval.not_proposed", "The gateway knows no such change of this call, or has forgotten it. Make the change anew."
+)
 
 
 class NotGranted(RuntimeError):
@@ -287,6 +304,7 @@ def check_answer(
     route: Route = Route.CLI,
     earlier: tuple[SignedAnswer, ...] = (),
     attestors: Mapping[str, Ed25519PublicKey] | None = None,
+    proposed: ApprovalRequest | None = None,
 ) -> SignedAnswer | Reason:
     """Apply the rules above to an answer that came by `route`.
 
@@ -295,6 +313,7 @@ def check_answer(
         now: RFC 3339 UTC like the request's times
         earlier: the answers that the request has already
         attestors: the gateway's own keys, by id: what counts for an answer to an elicitation, and for nothing else
+        proposed: what `modify` may be an answer with: the request that the gateway made of the changes it was sent
     """
     keys: Mapping[str, Ed25519PublicKey | SshKey] = {keyid: approver.key for keyid, approver in approvers.items()}
     if route is Route.ELICITATION:
@@ -311,7 +330,14 @@ def check_answer(
     if signed_route is not route:
         return Reason("approval.route", f"The answer was signed for {signed_route} and came by {route}.")
     approver = request.principal_chain[0] if route is Route.ELICITATION else approvers[verified.keyid].principal
-    if verified.payload != answer_payload(request.document(), answer, approver, comment, route, reach):
+    into = None
+    if answer is Answer.MODIFY:
+        if route is Route.ELICITATION:
+            return Reason("approval.route", f"A call is not changed by {route}.")
+        if proposed is None or proposed.modified_from != request.approval_id:
+            return NOT_PROPOSED
+        into = proposed.document()
+    if verified.payload != answer_payload(request.document(), answer, approver, comment, route, reach, into=into):
         return Reason("approval.other_request", "The signed answer belongs to another request or another call.")
     if state is not ApprovalState.PENDING:
         return Reason("approval.already_answered", f"This request is {state}; an answer counts once.")
@@ -322,7 +348,7 @@ def check_answer(
         return refused
     if any(approver == one.approver or verified.keyid == one.keyid for one in earlier):
         return Reason("approval.already_answered", f"{approver} has answered; another approver must say yes, too.")
-    if reach is not ApproveFor.ONCE and reach is not request.approve_for:
+    if reach is not ApproveFor.ONCE and (reach is not request.widest or answer is Answer.MODIFY):
         return Reason("approval.reach", "Policy allows a yes for this one call only.")
     unfit = bad_comment(comment)
     if unfit is not None:
@@ -330,7 +356,8 @@ def check_answer(
     _, secrets = without_secrets(comment)
     if secrets:
         return Reason("approval.secret", f"The comment holds a secret ({', '.join(secrets)}), and comments are logged.")
-    return SignedAnswer(request.approval_id, answer, approver, verified.keyid, comment, dict(envelope), route, reach)
+    signed = SignedAnswer(request.approval_id, answer, approver, verified.keyid, comment, dict(envelope), route, reach)
+    return signed if into is None else replace(signed, modified_into=into["approval_id"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,7 +377,13 @@ class ApprovalRow:
     def document(self) -> dict[str, Any]:
         """As approvers are told of it."""
         answers = [
-            {"answer": one.answer, "approver": one.approver, "comment": one.comment, "route": one.route}
+            {
+                "answer": one.answer,
+                "approver": one.approver,
+                "comment": one.comment,
+                "route": one.route,
+                **({} if one.modified_into is None else {"modified_into": one.modified_into}),
+            }
             for one in self.answers
         ]
         return {"request": self.request.document(), "state": self.state, "answers": answers, "missing": self.missing}

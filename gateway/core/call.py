@@ -6,7 +6,7 @@ definition digest, arguments, idempotency scope and key, and the call that this 
 trace, so that a retry has the same digest.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,7 +75,8 @@ class SealedCall:
     one form that policy compares and the guards check. `scope` names the memory of its run (`flow.py`); `intent` commits to
     the intent that came with the call; `cited` is the evidence it stands on. `modified_from`: the envelope id of the call as
     the caller made it, where its arguments were changed; its key and fingerprint are still that one's, since it is what
-    became of that one, and its call digest is that of what runs.
+    became of that one, and its call digest is that of what runs. `changed_in`: the approval request whose arguments it has,
+    where a person changed them.
     """
 
     envelope_id: str
@@ -95,6 +96,7 @@ class SealedCall:
     intent: str | None = None
     cited: tuple[EvidenceRef, ...] = ()
     modified_from: str | None = None
+    changed_in: str | None = None
 
     @property
     def shown_arguments(self) -> bytes:
@@ -136,6 +138,43 @@ class ToldResult:
     is_error: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """What a call digest covers beside the arguments. `reservation` is the idempotency key's: scope and key are in it."""
+
+    tenant_id: str
+    principal_chain: Sequence[str]
+    capability_id: str
+    definition_digest: str
+    reservation: str | None
+    compensates: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fitting:
+    """Arguments that fit a pinned schema: their canonical bytes, and the values of the declared fields in their one form."""
+
+    arguments: bytes
+    fields: Mapping[FieldRole, list[Any]]
+
+
+def fitting(capability: Capability, arguments: dict[str, Any]) -> Fitting | tuple[Reason, ...]:
+    """The arguments of a call of this tool, or why they can be none."""
+    problems = capability.schema.problems(arguments)
+    if problems:
+        return tuple(Reason("arguments.invalid", problem) for problem in problems)
+    if _has_inexact_integer(arguments):
+        return (INEXACT,)
+    try:
+        data = canonical(arguments)
+    except NotCanonical as error:
+        return (Reason("arguments.invalid", f"arguments have no canonical form: {error}"),)
+    fields = read_fields(arguments, capability.classification.fields)
+    if isinstance(fields, BadField):
+        return (Reason(f"arguments.{fields.role}", f"The argument at {fields.pointer} cannot be used: {fields.why}."),)
+    return Fitting(data, fields)
+
+
 class Sealer:
     """Turns a request into a SealedCall, or says why it cannot be one."""
 
@@ -152,23 +191,13 @@ class Sealer:
 
         `instead_of`: the call as the caller made it, whose arguments somebody changed to these.
         """
-        problems = capability.schema.problems(request.arguments)
-        if problems:
-            return tuple(Reason("arguments.invalid", problem) for problem in problems)
-        if _has_inexact_integer(request.arguments):
-            return (INEXACT,)
-        try:
-            arguments = canonical(request.arguments)
-        except NotCanonical as error:
-            return (Reason("arguments.invalid", f"arguments have no canonical form: {error}"),)
-        fields = read_fields(request.arguments, capability.classification.fields)
-        if isinstance(fields, BadField):
-            return (Reason(f"arguments.{fields.role}", f"The argument at {fields.pointer} cannot be used: {fields.why}."),)
+        fit = fitting(capability, request.arguments)
+        if not isinstance(fit, Fitting):
+            return fit
+        arguments = fit.arguments
         if request.compensates is not None and not capability.mode.has_effect:
             return (Reason("compensation.no_effect", "A read_only tool has no effect, so it can undo none."),)
-        done = arguments  # what is done, as far as the caller says it
-        if request.compensates is not None:
-            done = orjson.dumps([request.compensates, orjson.Fragment(arguments)])
+        done = _done(arguments, request.compensates)
         key = self._tenant(run.tenant_id)
         idempotency, fingerprint = _idempotency(key, run, capability, request.idempotency_key, done), _fingerprint(key, done)
         if instead_of is not None:
@@ -180,15 +209,13 @@ class Sealer:
                     'This tool needs a key of yours: send _meta["dev.sealgate/idempotency-key"], the same on every retry.',
                 ),
             )
-        covered = orjson.dumps(
-            {
-                "arguments": orjson.Fragment(done),
-                "capability": capability.id,
-                "chain": run.principal_chain,
-                "definition": capability.definition.digest,
-                "key": idempotency and idempotency.reservation,
-                "tenant": run.tenant_id,
-            }
+        covered = Covered(
+            run.tenant_id,
+            run.principal_chain,
+            capability.id,
+            capability.definition.digest,
+            None if idempotency is None else idempotency.reservation,
+            request.compensates,
         )
         redaction = self._redaction(capability)
         redacted = redaction.of_arguments(request.arguments, arguments)
@@ -200,16 +227,32 @@ class Sealer:
             disclosures=self._disclose(capability, request.arguments, arguments, redacted),
             idempotency=idempotency,
             fingerprint=fingerprint,
-            call_digest=key.digest("call", covered),
+            call_digest=self.call_digest(covered, arguments),
             requested_at=request.requested_at,
             compensates=request.compensates,
             redacted_arguments=None if redacted is None else canonical(redacted.value),
             repeated=redaction.repeated_values(request.arguments),
-            fields=fields,
+            fields=fit.fields,
             scope=scope_of(key, run),
             intent=None if request.intent is None else key.digest("intent", request.intent.document),
             modified_from=None if instead_of is None else instead_of.envelope_id,
         )
+
+    def call_digest(self, covered: Covered, arguments: bytes) -> str:
+        """The digest of a call with these canonical arguments."""
+        document = {
+            "arguments": orjson.Fragment(_done(arguments, covered.compensates)),
+            "capability": covered.capability_id,
+            "chain": list(covered.principal_chain),
+            "definition": covered.definition_digest,
+            "key": covered.reservation,
+            "tenant": covered.tenant_id,
+        }
+        return self._tenant(covered.tenant_id).digest("call", orjson.dumps(document))
+
+    def stores_whole(self, capability: Capability, arguments: dict[str, Any]) -> bool:
+        """Whether these arguments, which fit the tool, may be stored just as they are."""
+        return self._redaction(capability).of_arguments(arguments, canonical(arguments)) is None
 
     def disclose_result(self, call: SealedCall, document: dict[str, Any]) -> Disclosure:
         """Commit to the result of `call`. Raises `NotCanonical` where it has no canonical form."""
@@ -266,6 +309,11 @@ class Sealer:
 
     def _part(self, capability: Capability, name: str, value: Any, redacted: Redacted | None) -> Redacted | None:
         return None if redacted is None else self._redaction(capability).of_argument(name, value)
+
+
+def _done(arguments: bytes, compensates: str | None) -> bytes:
+    """What is done, as far as the caller says it."""
+    return arguments if compensates is None else orjson.dumps([compensates, orjson.Fragment(arguments)])
 
 
 def _fingerprint(key: CommitmentKey, done: bytes) -> str:

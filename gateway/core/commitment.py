@@ -14,7 +14,7 @@ instead (`redaction.py`). Then the salt is gone and nobody can open the commitme
 import hashlib
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -110,6 +110,13 @@ def read_kept(stored: bytes) -> Kept:
         return Kept(str(document["name"]), document["value"], None, tuple(map(str, document["redacted"])))
     except (KeyError, TypeError) as error:
         raise ValueError("not a redacted value") from error
+
+
+def whole(kept: Sequence[Kept]) -> dict[str, Any]:
+    """The arguments as they were: one value for each, or all of them in one."""
+    if len(kept) == 1 and kept[0].name == "*" and isinstance(kept[0].value, dict):
+        return kept[0].value
+    return {one.name: one.value for one in kept}
 
 
 def b64url(data: bytes) -> str:

@@ -1,13 +1,32 @@
 """Arguments changed by somebody else than the caller: as policy's `modify` says, or a person's."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gateway.core.canonical import canonical
 from gateway.core.fields import EVERY, values_at
+
+MAX_CHANGES = 64
+_POINTER = re.compile(r"(/[^/]{1,128}){1,16}")
 
 
 class NotApplicable(ValueError):
-    """A change names a place that these arguments do not have. The text quotes no value."""
+    """Changes of another form, or of a place that these arguments do not have. The text quotes no value."""
+
+
+def is_pointer(text: Any) -> bool:
+    """Whether it is a JSON pointer (RFC 6901) as short as changes have them."""
+    return isinstance(text, str) and _POINTER.fullmatch(text) is not None
+
+
+def read_changes(document: Any) -> dict[str, Any]:
+    """Changes as JSON: `{pointer: value}`, at least one. Raises `NotApplicable`."""
+    if not isinstance(document, dict) or not document or len(document) > MAX_CHANGES:
+        raise NotApplicable(f"changes are of the form {{JSON pointer: value}}, 1 to {MAX_CHANGES} of them")
+    if not all(map(is_pointer, document)):
+        raise NotApplicable("a change names a JSON pointer such as /to")
+    return document
 
 
 def changed(arguments: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -27,6 +46,25 @@ def changed(arguments: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, 
         for holder in holders:
             _put(holder, last, pointer, _copied(value))
     return copy
+
+
+def differences(old: Any, new: Any, at: str = "") -> Iterator[str]:
+    """Pointers to the places where two documents differ, as deep as they can be told apart; none where they are the same.
+
+    Members that are taken out, and lists of another length, are a difference of what holds them.
+    """
+    if isinstance(old, dict) and isinstance(new, dict) and old.keys() <= new.keys():
+        for name, value in new.items():
+            below = f"{at}/{name.replace('~', '~0').replace('/', '~1')}"
+            if name in old:
+                yield from differences(old[name], value, below)
+            else:
+                yield below
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for index, (one, other) in enumerate(zip(old, new, strict=True)):
+            yield from differences(one, other, f"{at}/{index}")
+    elif canonical(old) != canonical(new):
+        yield at
 
 
 def _put(holder: Any, last: str, pointer: str, value: Any) -> None:

@@ -23,12 +23,12 @@ from enum import StrEnum
 from typing import Any
 
 from gateway.core.capability import TrustLevel
+from gateway.core.modification import NotApplicable, is_pointer, read_changes
 from gateway.core.normal_forms import host_form
 from gateway.core.run_context import PrincipalKind
 
 MAX_LISTED = 64
 _PRINCIPAL = re.compile(rf"({'|'.join(PrincipalKind)}):[A-Za-z0-9][A-Za-z0-9._@=/|:-]{{0,127}}")
-_POINTER = re.compile(r"(/[^/]{1,128}){1,16}")
 
 
 class Route(StrEnum):
@@ -150,8 +150,8 @@ def _pointers(value: Any) -> tuple[str, ...]:
 
 
 def _pointer(value: Any) -> str:
-    if not isinstance(value, str) or _POINTER.fullmatch(value) is None:
-        raise BadObligation("obligation redact or modify names no JSON pointer such as /to")
+    if not isinstance(value, str) or not is_pointer(value):
+        raise BadObligation("obligation redact names no JSON pointer such as /to")
     return value
 
 
@@ -163,9 +163,10 @@ def _hosts(value: Any) -> tuple[str, ...]:
 
 
 def _modify(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict) or not value or len(value) > MAX_LISTED:
-        raise BadObligation("obligation modify is of the form {JSON pointer: value}")
-    return {_pointer(pointer): one for pointer, one in value.items()}
+    try:
+        return read_changes(value)
+    except NotApplicable as error:
+        raise BadObligation(f"obligation modify: {error}") from None
 
 
 def _evidence(value: Any) -> EvidenceNeed:

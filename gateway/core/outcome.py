@@ -73,6 +73,11 @@ class Modified:
     original: str
     pointers: tuple[str, ...]
 
+    def and_then(self, other: "Modified | None") -> "Modified":
+        """Of a call that was changed like this, and then like that."""
+        more = () if other is None else other.pointers
+        return Modified(self.original, tuple(dict.fromkeys((*self.pointers, *more))))
+
 
 @dataclass(frozen=True, slots=True)
 class Completed:

@@ -7,7 +7,8 @@ transaction in which it has read and asked again: so the verdict that is written
 2. other arguments under the key: a mismatch, unless the row waited for an answer that can no longer come
 3. completed: its result, but where it was read without a person and is asked about now. Undone or being undone: told so.
    Started or in doubt: told so; neither ever runs again by itself
-4. waiting for a person: the same question where it is still the question, what came of it, or a new one
+4. waiting for a person: the same question where it is still the question, what came of it, or a new one. Where a person
+   changed the call, it is the changed one that waits: whoever comes with other arguments is told to make that one
 
 A call that undoes another takes its key only where that one may be undone: it was completed, by the same caller.
 """
@@ -59,6 +60,7 @@ class Prior:
 
     `is_trusted`: it was believed when it came, as the tool's own word. `resolved_by`: the tool's answer was lost, and this
     result comes from an operator or a reconcile tool. `redacted`: what was taken out of the result before it was stored.
+    `ran`: the arguments it ran with, where they may be other ones and are kept.
     """
 
     envelope_id: str
@@ -67,6 +69,15 @@ class Prior:
     is_trusted: bool
     resolved_by: str | None = None
     redacted: tuple[str, ...] = ()
+    ran: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Instead:
+    """A person changed the call that waits under this key: the call with these arguments is to be made in its place."""
+
+    approval_id: str
+    arguments: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +121,7 @@ class NotCompensable:
 
 
 Reservation = (  # what `reserve` answers
-    Held | Resumed | Waiting | NotApproved | Prior | Gone | Undone | Running | Mismatch | Lost | NotCompensable
+    Held | Resumed | Waiting | Instead | NotApproved | Prior | Gone | Undone | Running | Mismatch | Lost | NotCompensable
 )
 
 
@@ -119,6 +130,13 @@ class Done:
     """It was completed before, as `row` tells; whether its result is still kept is for the journal to look up."""
 
     row: CallRow
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A person changed the call, and `request` is about the changed one; its arguments are the journal's to read."""
+
+    request: ApprovalRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +171,7 @@ class Change:
 class Verdict:
     """What to answer, and what to write before that."""
 
-    answer: Held | Resumed | Waiting | NotApproved | Done | Undone | Mismatch | Lost | NotCompensable
+    answer: Held | Resumed | Waiting | Changed | NotApproved | Done | Undone | Mismatch | Lost | NotCompensable
     change: Change | None = None
 
 
@@ -201,6 +219,8 @@ def _meet_question(row: CallRow, approval: ApprovalRow, found: Found, asked: Ask
         return _fresh(found, asked, released, ApprovalState.EXPIRED if over else None)
     if over:
         return Verdict(NotApproved(_expired(request)), Change(released, ends=ApprovalState.EXPIRED))
+    if live and request.modified_from is not None and asked.call.changed_in != request.approval_id:
+        return Verdict(Changed(request))
     if live and (asked.ask is None or not request.is_for(asked.call, asked.decision)):  # something else is asked now
         return _fresh(found, asked, released, ApprovalState.VOID)
     match approval.state:

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.core.canonical import canonical
+from gateway.core.fields import values_at
+from gateway.core.modification import differences
 
 _SPELLED = {ord(char): f"\\u{ord(char):04x}" for char in "<>&`\x7f"}
 
@@ -50,6 +52,7 @@ def shown_request(document: Mapping[str, Any]) -> list[str]:
         f"approval   {shown_word(request['approval_id'])}  ({document['state']})",
         f"tool       {shown_word(request['capability_id'])}  ({request['mode']})",
         *([_shown_undone(undone)] if undone else []),
+        *([_shown_change(request["modified_from"])] if "modified_from" in request else []),
         f"for        {chain}  in tenant {shown_word(request['tenant_id'])}",
         *(f"because    {shown_word(reason['message'])} [{shown_word(reason['code'])}]" for reason in request["reasons"]),
         f"asked      {request['requested_at']}, expires {request['expires_at']}",
@@ -57,7 +60,7 @@ def shown_request(document: Mapping[str, Any]) -> list[str]:
         *(["approver   only " + shown_word(request["required_approver"])] if request["required_approver"] else []),
         *_shown_answers(document),
         *(["routes     " + ", ".join(request["routes"])] if "routes" in request else []),
-        *([f"reach      a yes may hold for all of run {shown_word(request['run_id'])}"] if "run_id" in request else []),
+        *([f"reach      a yes may hold for all of run {shown_word(request['run_id'])}"] if _reaches_run(request) else []),
         *(["advisory   development gateway: an approval here proves nothing"] if request["advisory"] else []),
         "arguments  " + ("none are kept" if arguments is None else shown_digest(arguments)),
         *("  " + line for line in shown_arguments(arguments).splitlines()),
@@ -68,9 +71,36 @@ def _shown_undone(undone: Mapping[str, str]) -> str:
     return f"undoes     the call {shown_word(undone['envelope_id'])} of {shown_word(undone.get('capability_id', '?'))}"
 
 
+def _shown_change(approval: str) -> str:
+    return f"changed    by a person, in answer to {shown_word(approval)}; the reasons are those of the call as it was made"
+
+
+def _reaches_run(request: Mapping[str, Any]) -> bool:
+    """Whether a yes for a whole run could count."""
+    return "run_id" in request and "modified_from" not in request
+
+
+def shown_differences(old: Any, new: Any) -> list[str]:
+    """Lines that tell each place where two documents of arguments differ, and what stands there in each."""
+    return [
+        f"change     {shown_word(pointer) or '(all)'}: {_shown_at(old, pointer)} -> {_shown_at(new, pointer)}"
+        for pointer in differences(old, new)
+    ]
+
+
+def _shown_at(document: Any, pointer: str) -> str:
+    found = [value for _, value in values_at(document, pointer)]
+    return _plain(json.dumps(found[0], ensure_ascii=True)) if found else "(nothing)"
+
+
 def _shown_answers(document: Mapping[str, Any]) -> list[str]:
     quorum = document["request"].get("quorum")
     lines = [f"approved   by {shown_word(one['approver'])}" for one in document["answers"] if one["answer"] == "approve"]
+    lines += [
+        f"modified   by {shown_word(one['approver'])}, into {shown_word(one['modified_into'])}"
+        for one in document["answers"]
+        if one["answer"] == "modify"
+    ]
     if quorum is None:
         return lines
     circle = f" of {', '.join(map(shown_word, quorum['of']))}" if quorum["of"] else ""

@@ -26,6 +26,7 @@ APPROVAL_FIELDS = (
     "envelope_id",
     "expires_at",
     "mode",
+    "modified_from",
     "policy_revision",
     "principal_chain",
     "quorum",
@@ -109,6 +110,7 @@ _APPROVALS = {
     "answered": ApprovalState.PENDING,  # a yes, and more are wanted
     "approved": ApprovalState.APPROVED,
     "rejected": ApprovalState.REJECTED,
+    "modified": ApprovalState.MODIFIED,
     "expired": ApprovalState.EXPIRED,
     "void": ApprovalState.VOID,
 }

@@ -7,7 +7,8 @@ accepts exactly that, and only where a checkpoint that counts covers it: without
 * each entry's signature, form and leaf hash, and that its key is in force there (`trust.py`)
 * order: no outcome or doubt of an effect without an open intent, no intent of a call that is open; no intent of a call that
   policy wanted a person for without a yes to exactly this call, and none after another one used that yes, but for a yes
-  to such calls of a whole run; no resolution of
+  to such calls of a whole run; no request about a changed call but by the signed answer `modify` that names it and its
+  digest, or in place of such a request, and no answer to what was changed; no resolution of
   what is not in doubt; no end of a compensation that was not begun, or that is not what the end of the undoing call means
 * every tile that the store keeps is the one of these entries
 * every checkpoint's signature, and that its root is the root of that many entries
@@ -20,6 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.core.change_links import Changes
 from gateway.core.checkpoint import Checkpoint, read_checkpoint
 from gateway.core.dsse import NotVerified
 from gateway.core.entry import Entry, Kind, open_entry
@@ -252,10 +254,13 @@ class _Order:
         self._open: set[str] = set()
         self._approved: dict[str, tuple[Any, ...]] = {}
         self._for_runs: dict[str, tuple[str, tuple[Any, ...]]] = {}  # when the yes expires, and what it reaches
+        self._changes = Changes()
         self._doubtful: set[str] = set()
         self._undoing: dict[str, tuple[str, bool | None]] = {}  # by call that undoes: which one, and whether it did
 
     def problems(self, entry: Entry) -> Iterator[str]:
+        if entry.kind is Kind.APPROVAL:
+            yield from self._changes.problems(entry.predicate)
         match entry.kind:
             case Kind.APPROVAL if entry.predicate.get("event") == "approved":
                 asked = _part(entry.predicate, "approval")

@@ -1,4 +1,5 @@
-"""Approvers over HTTP: `/approvals` lists and shows what waits, `/approvals/<id>/answer` takes a signed answer.
+"""Approvers over HTTP: `/approvals` lists and shows what waits, `/approvals/<id>/answer` takes a signed answer, and
+`/approvals/<id>/modify` tells what would be asked instead of a call, with changes; nothing happens before that is signed.
 
 For callers with the role approver. The token only opens the door: an answer counts by the approver's own signature, made for
 the route `webhook`, and is checked like anything from outside.
@@ -13,7 +14,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from gateway.adapters.store.sqlite.questions import Questions
 from gateway.core import wire
 from gateway.core.answer import request_digest
 from gateway.core.errors import GatewayError
@@ -21,6 +21,7 @@ from gateway.core.obligations import Route as ApprovalRoute
 from gateway.core.outcome import Reason
 from gateway.core.rate import RecentCalls
 from gateway.edge.auth import Caller
+from gateway.edge.changes import ChangeDesk
 from gateway.edge.door import Door
 
 ROLE = "approver"
@@ -33,8 +34,9 @@ Handler = Callable[[Request], Awaitable[Response]]
 class ApproverDesk:
     """See the module. Owned by the event loop."""
 
-    def __init__(self, questions: Questions, door: Door) -> None:
-        self._questions = questions
+    def __init__(self, changes: ChangeDesk, door: Door) -> None:
+        self._changes = changes
+        self._questions = changes.questions
         self._door = door
         self._recent = RecentCalls()
 
@@ -44,6 +46,7 @@ class ApproverDesk:
             Route("/approvals", self._guarded(self._list)),
             Route("/approvals/{id}", self._guarded(self._show)),
             Route("/approvals/{id}/answer", self._guarded(self._answer), methods=["POST"]),
+            Route("/approvals/{id}/modify", self._guarded(self._modify), methods=["POST"]),
         ]
 
     def _guarded(self, handle: Handler) -> Handler:
@@ -76,27 +79,37 @@ class ApproverDesk:
         return JSONResponse({**row.document(), "arguments": orjson.loads(arguments), "request_digest": digest})
 
     async def _answer(self, request: Request) -> Response:
-        envelope = await _envelope(request)
-        if envelope is None:
+        document = await _document(request)
+        envelope = document.get("envelope") if isinstance(document, dict) else None
+        if not isinstance(envelope, dict):
             return _refused(400, "request.invalid", 'Send {"envelope": the signed answer} as JSON.')
         told = await self._questions.answer(request.path_params["id"], envelope, ApprovalRoute.WEBHOOK)
         if isinstance(told, Reason):
-            return _refused(404 if told.code == "approval.unknown" else 409, told.code, told.message)
+            return _not_counted(told)
         return JSONResponse({"approval_id": told.approval_id, "answer": told.answer, "approver": told.approver})
 
+    async def _modify(self, request: Request) -> Response:
+        told = await self._changes.propose(request.path_params["id"], await _document(request))
+        if isinstance(told, Reason):
+            return _not_counted(told)
+        return JSONResponse({**told.document(), "request_digest": request_digest(told.request.document())})
 
-async def _envelope(request: Request) -> dict[str, Any] | None:
+
+async def _document(request: Request) -> Any:
+    """The JSON in the body; None where it is none, or too much."""
     held = bytearray()
     async for chunk in request.stream():
         held += chunk
         if len(held) > MAX_BODY_BYTES:
             return None
     try:
-        document = wire.parse(bytes(held))
+        return wire.parse(bytes(held))
     except wire.Malformed:
         return None
-    envelope = document.get("envelope") if isinstance(document, dict) else None
-    return envelope if isinstance(envelope, dict) else None
+
+
+def _not_counted(reason: Reason) -> Response:
+    return _refused(404 if reason.code == "approval.unknown" else 409, reason.code, reason.message)
 
 
 def _refused(status: int, code: str, message: str) -> Response:

@@ -29,6 +29,7 @@ from gateway.core.entry import Kind, Record
 from gateway.core.errors import GatewayError
 from gateway.core.outcome import Reason
 from gateway.core.ports import Clock
+from gateway.edge.changes import ChangeDesk
 from gateway.edge.doubts import DoubtDesk
 from gateway.edge.log_http import LogFiles
 from gateway.edge.policies import PolicyDesk
@@ -46,6 +47,7 @@ class Control:
     catalogue: Catalogue
     clock: Clock
     log_path: Path
+    changes: ChangeDesk
     doubts: DoubtDesk
     policies: PolicyDesk
     status: Callable[[], dict[str, Any]]
@@ -62,6 +64,7 @@ class Control:
             Route("/api/v1/approvals/{id}", self._approval),
             Route("/api/v1/approvals/{id}/answer", self._answer, methods=["POST"]),
             Route("/api/v1/approvals/{id}/revoke", self._revoke, methods=["POST"]),
+            *self.changes.routes(),
             *self.doubts.routes(),
             *self.policies.routes(),
             *value_routes(self.journal),
@@ -129,6 +132,8 @@ class Control:
             raise GatewayError(answer.message, code=answer.code)
         found = await self.journal.questions.row(answer.approval_id)
         told = {"approval_id": answer.approval_id, "answer": answer.answer, "approver": answer.approver}
+        if answer.modified_into is not None:
+            told["modified_into"] = answer.modified_into
         return JSONResponse({**told, "missing": 0 if found is None else found[0].missing})
 
     async def _revoke(self, request: Request) -> Response:

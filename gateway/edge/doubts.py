@@ -25,7 +25,7 @@ from gateway.core.call import ToldResult, ToolRequest
 from gateway.core.canonical import NotCanonical
 from gateway.core.capability import SEPARATOR, ApprovalMode, Capability
 from gateway.core.catalog import Rule, classify
-from gateway.core.commitment import Kept, Missing
+from gateway.core.commitment import Missing, whole
 from gateway.core.errors import GatewayError
 from gateway.core.idempotency import CallRow, State
 from gateway.core.outcome import (
@@ -202,7 +202,7 @@ class DoubtDesk:
                 return f"the arguments of the call are {'erased' if kept is Missing.ERASED else 'no longer kept'}"
             if any(one.redacted for one in kept):
                 return "the arguments of the call were stored redacted, so they cannot be sent"
-            offered["arguments"] = _whole(kept)
+            offered["arguments"] = whole(kept)
         return {name: value for name, value in offered.items() if name in declared}
 
     def _read(self, row: CallRow, name: str, outcome: Outcome) -> _Told:
@@ -249,13 +249,6 @@ class DoubtDesk:
                 hint='Write for example {"content": [{"type": "text", "text": "refunded"}]}',
                 code="resolution.result",
             ) from error
-
-
-def _whole(kept: Sequence[Kept]) -> dict[str, Any]:
-    """The arguments as they were: one value for each, or all of them in one."""
-    if len(kept) == 1 and kept[0].name == "*" and isinstance(kept[0].value, dict):
-        return kept[0].value
-    return {one.name: one.value for one in kept}
 
 
 def _found(row: CallRow | Reason) -> CallRow:

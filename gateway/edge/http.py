@@ -12,10 +12,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 
-from gateway.adapters.store.sqlite.questions import Questions
 from gateway.core import wire
 from gateway.edge.approver_http import ApproverDesk
 from gateway.edge.auth import Caller, TokenTable
+from gateway.edge.changes import ChangeDesk
 from gateway.edge.door import Door
 from gateway.edge.elicitation import Elicitation
 from gateway.edge.front import CALLER, StrictFront
@@ -36,12 +36,12 @@ def build_app(
     allowed_hosts: tuple[str, ...],
     allowed_origins: tuple[str, ...],
     journal: Path,
-    questions: Questions,
+    changes: ChangeDesk,
     unready: Callable[[], str | None],
     elicitation: Elicitation | None = None,
 ) -> Starlette:
     """The app. `unready` says why calls cannot be served right now, or None. `journal` holds the log for `/log`,
-    `questions` what `/approvals` serves.
+    `changes` has what `/approvals` serves.
 
     SSE responses stay on: with JSON-only responses the SDK does not cancel a call whose client went away.
     """
@@ -77,7 +77,7 @@ def build_app(
     routes = [
         Route("/mcp", endpoint=StrictFront(StreamableHTTPASGIApp(manager), door)),
         Mount("/log", app=GuardedLog(LogFiles(journal), door)),
-        *ApproverDesk(questions, door).routes(),
+        *ApproverDesk(changes, door).routes(),
         Route("/livez", livez),
         Route("/readyz", readyz),
     ]

@@ -176,6 +176,8 @@ def reply(outcome: Outcome) -> dict[str, Any]:
     if outcome.modified is not None:
         told = {"envelope_id": outcome.modified.original, "pointers": list(outcome.modified.pointers)}
         answer["_meta"][MODIFIED] = told
+        said = f"Policy or a person changed arguments of this call first: {', '.join(outcome.modified.pointers)}."
+        answer["content"] = [*answer.get("content", []), {"type": "text", "text": said}]
     return answer
 
 

@@ -42,6 +42,16 @@ def box(keys: dict[str, KeyFile], alice: Person, tmp_path_factory: pytest.TempPa
         running.assert_sound()
 
 
+def test_an_ssh_key_changes_a_call_and_approves_it(box: Box, client: ModernClient, keys: dict[str, KeyFile]) -> None:
+    approval_id = ask(client, "by ssh")
+    with_key = ("--ssh-key", str(keys["ed25519"].path), "--yes")
+    said = box.run("approvals", "modify", approval_id, "--set", '/text="changed by ssh"', *with_key)
+    assert said.code == 0, said
+    assert outcome(client.call("box__drop", {"text": "by ssh"})) == {"outcome": "completed"}
+    assert [row for row in box.lines("rows") if "by ssh" in row] == ["drop changed by ssh"]
+    assert about(box, approval_id)[-1].predicate["signed_answer"]["sshsig"]
+
+
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa"])
 def test_an_ssh_key_approves_and_the_log_shows_it_to_ssh_keygen(
     box: Box, client: ModernClient, keys: dict[str, KeyFile], tmp_path: Path, kind: str

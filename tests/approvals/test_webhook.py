@@ -29,6 +29,7 @@ from gateway.core.approval import ApprovalRow, ApprovalState
 from gateway.core.dsse import envelop
 from gateway.core.obligations import Route
 from gateway.core.outcome import Reason
+from tests.approvals import till
 from tests.approvals.people import Person, ask
 from tests.approvals.test_answers import about
 from tests.approvals.test_delegation import ServingGateway
@@ -352,9 +353,45 @@ def test_an_answer_may_come_later_over_the_port(desk: Box, alice: Person) -> Non
     assert desk.lines("rows").count("drop desk") == 1
 
 
+def test_a_call_may_be_changed_over_the_port(desk: Box, alice: Person) -> None:
+    with ModernClient(desk.gateway) as client:
+        approval_id = ask(client, "to change")
+        path = f"/approvals/{approval_id}"
+        made = over_http(desk, "GET", path).json()["request"]
+        wrongs: list[Any] = [
+            {"changes": {}},
+            {"changes": {"/other": 1}},
+            {"changes": {"/text": 1}},
+            [],
+            b"{",
+            b" " * 100_000,
+        ]
+        for wrong in wrongs:
+            refused = over_http(desk, "POST", f"{path}/modify", wrong)
+            assert (refused.status_code, refused.json()["error"]) == (409, "approval.change")
+        offered = over_http(desk, "POST", f"{path}/modify", {"changes": {"/text": "changed"}}).json()
+        assert offered["arguments"] == {"text": "changed"}
+        assert offered["request_digest"] == request_digest(offered["request"])
+        by_line = till.signed(alice, made, offered["request"])
+        assert over_http(desk, "POST", f"{path}/answer", {"envelope": by_line}).status_code == 409
+        envelope = till.signed(alice, made, offered["request"], route=Route.WEBHOOK)
+        assert over_http(desk, "POST", f"{path}/answer", {"envelope": envelope}).status_code == 200
+        changed_id = offered["request"]["approval_id"]
+        assert ask(client, "to change") == changed_id
+        yes = signed(alice, offered["request"])
+        assert over_http(desk, "POST", f"/approvals/{changed_id}/answer", yes).status_code == 200
+        assert outcome(client.call("box__drop", {"text": "to change"})) == {"outcome": "completed"}
+    assert [row for row in desk.lines("rows") if row.startswith("drop ") and "change" in row] == ["drop changed"]
+
+
 def test_only_the_role_approver_gets_there(desk: Box) -> None:
     for token, status in (("delegated", 403), ("wrong", 401)):
-        for method, path in (("GET", "/approvals"), ("GET", "/approvals/x"), ("POST", "/approvals/x/answer")):
+        for method, path in (
+            ("GET", "/approvals"),
+            ("GET", "/approvals/x"),
+            ("POST", "/approvals/x/answer"),
+            ("POST", "/approvals/x/modify"),
+        ):
             assert over_http(desk, method, path, {} if method == "POST" else None, token).status_code == status
     assert over_http(desk, "GET", "/approvals/x").status_code == 404
     assert over_http(desk, "POST", "/approvals/x/answer", {"envelope": {}}).status_code == 404

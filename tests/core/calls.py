@@ -115,9 +115,17 @@ class Person:
     def approver(self) -> Approver:
         return Approver(self.principal, self.signer.keyid, Ed25519PublicKey.from_public_bytes(self.signer.public_key))
 
-    def sign(self, request: ApprovalRequest, answer: Answer = Answer.APPROVE, comment: str = "") -> dict[str, Any]:
-        """Their signed answer to `request`, as the daemon receives it."""
-        return signed_answer(self.signer, answer_payload(request.document(), answer, self.principal, comment))
+    def sign(
+        self,
+        request: ApprovalRequest,
+        answer: Answer = Answer.APPROVE,
+        comment: str = "",
+        *,
+        into: ApprovalRequest | None = None,
+    ) -> dict[str, Any]:
+        """Their signed answer to `request`, as the daemon receives it. `into`: what is to be asked instead."""
+        instead = None if into is None else into.document()
+        return signed_answer(self.signer, answer_payload(request.document(), answer, self.principal, comment, into=instead))
 
 
 def person(principal: str) -> Person:

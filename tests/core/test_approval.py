@@ -6,13 +6,14 @@ from typing import Any
 
 import orjson
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from gateway.core.answer import Answer, SignedAnswer, answer_payload
 from gateway.core.approval import ApprovalRequest, ApprovalState, Approved, Grant, NotGranted, check_answer
 from gateway.core.call import Compensated
 from gateway.core.capability import ApprovalMode
 from gateway.core.decision import Effect
-from gateway.core.obligations import Route
+from gateway.core.obligations import ApproveFor, Route
 from gateway.core.outcome import Reason
 from tests.core.calls import (
     ALICE,
@@ -36,6 +37,7 @@ from tests.core.calls import (
 CALL = seal(Call())
 REQUEST = ask_for(CALL)
 BOB, CAROL = person("user:bob"), person("user:carol")
+INSTEAD = replace(REQUEST, approval_id="approval-2", call_digest="hmac-sha256:00", modified_from=REQUEST.approval_id)
 
 
 def check(
@@ -45,8 +47,15 @@ def check(
     state: ApprovalState = ApprovalState.PENDING,
     people: tuple[Person, ...] = (BOB, CAROL),
     now: str = NOW,
+    proposed: ApprovalRequest | None = INSTEAD,
 ) -> SignedAnswer | Reason:
-    return check_answer(request, state, envelope, {one.signer.keyid: one.approver for one in people}, now)
+    known = {one.signer.keyid: one.approver for one in people}
+    return check_answer(request, state, envelope, known, now, proposed=proposed)
+
+
+def answered(answer: Answer, comment: str) -> dict[str, Any]:
+    """Bob's answer to the request; where it is to change the call, into the one that the gateway proposed."""
+    return BOB.sign(REQUEST, answer, comment, into=INSTEAD if answer is Answer.MODIFY else None)
 
 
 def refused(envelope: dict[str, Any], **how: Any) -> str:
@@ -58,8 +67,47 @@ def refused(envelope: dict[str, Any], **how: Any) -> str:
 
 @pytest.mark.parametrize("answer", list(Answer))
 def test_a_registered_approvers_answer_counts(answer: Answer) -> None:
-    envelope = BOB.sign(REQUEST, answer, "looks fine")
-    assert check(envelope) == SignedAnswer("approval-1", answer, "user:bob", BOB.signer.keyid, "looks fine", envelope)
+    envelope = answered(answer, "looks fine")
+    into = "approval-2" if answer is Answer.MODIFY else None
+    signed = SignedAnswer("approval-1", answer, "user:bob", BOB.signer.keyid, "looks fine", envelope, modified_into=into)
+    assert check(envelope) == signed
+
+
+def test_a_change_is_only_into_what_the_gateway_proposed_for_this_request() -> None:
+    envelope = answered(Answer.MODIFY, "")
+    assert refused(envelope, proposed=None) == "approval.not_proposed"
+    assert refused(envelope, proposed=replace(INSTEAD, modified_from="approval-3")) == "approval.not_proposed"
+    others = (
+        replace(INSTEAD, call_digest="hmac-sha256:11"),
+        replace(INSTEAD, expires_at="2999"),
+        replace(INSTEAD, approval_id="approval-3"),
+    )
+    for other in others:
+        assert refused(envelope, proposed=other) == "approval.other_request"
+    assert refused(BOB.sign(REQUEST, Answer.MODIFY)) == "approval.other_request"
+    for answer in (Answer.APPROVE, Answer.REJECT):
+        assert refused(BOB.sign(REQUEST, answer, into=INSTEAD)) == "approval.other_request"
+
+
+def test_the_client_changes_no_call() -> None:
+    gateway = person("service:gateway").signer
+    attestors = {gateway.keyid: Ed25519PublicKey.from_public_bytes(gateway.public_key)}
+    document, into = REQUEST.document(), INSTEAD.document()
+    payload = answer_payload(document, Answer.MODIFY, str(ALICE), "", Route.ELICITATION, into=into)
+    envelope, route = signed_answer(gateway, payload), Route.ELICITATION
+    told = check_answer(
+        REQUEST, ApprovalState.PENDING, envelope, {}, NOW, route=route, attestors=attestors, proposed=INSTEAD
+    )
+    assert isinstance(told, Reason)
+    assert told.code == "approval.route"
+
+
+def test_a_yes_to_a_changed_call_reaches_no_other_and_is_reached_by_none() -> None:
+    for_run = replace(REQUEST, approve_for=ApproveFor.RUN, run_id="run-1")
+    changed = replace(for_run, modified_from="approval-0")
+    assert for_run.reaches(CALL, for_run)
+    assert not changed.reaches(CALL, for_run)
+    assert not for_run.reaches(CALL, changed)
 
 
 def test_the_request_survives_storage() -> None:
@@ -197,8 +245,8 @@ COMMENTS = [
 @pytest.mark.parametrize("comment", COMMENTS)
 @pytest.mark.parametrize("answer", list(Answer))
 def test_a_comment_is_one_short_line_that_can_be_seen(comment: str, answer: Answer) -> None:
-    assert refused(BOB.sign(REQUEST, answer, comment)) == "approval.comment"
-    assert isinstance(check(BOB.sign(REQUEST, answer, "gepr\u00fcft \u2014 \u78ba\u8a8d " + "x" * 400)), SignedAnswer)
+    assert refused(answered(answer, comment)) == "approval.comment"
+    assert isinstance(check(answered(answer, "gepr\u00fcft \u2014 \u78ba\u8a8d " + "x" * 400)), SignedAnswer)
 
 
 # --- grants ---

@@ -115,6 +115,9 @@ def test_a_retry_of_a_changed_call_gets_its_result_and_no_second_effect(obliged:
     second = obliged.call("send", {"to": run, "amount": 5000}, run, **own)
     assert (outcome(first)["outcome"], outcome(second)["outcome"]) == ("completed", "replayed")
     assert meta(second, "modified")["pointers"] == ["/amount"]
+    obliged.oblige({})
+    late = obliged.call("send", {"to": run, "amount": 5000}, run, **own)
+    assert (outcome(late)["outcome"], meta(late, "modified")["pointers"]) == ("replayed", ["/amount"])
     if key is not None:  # the key stands for the call that was made, so it is not another one's
         obliged.oblige({})
         other = obliged.call("send", {"to": run, "amount": 10}, run, **own)

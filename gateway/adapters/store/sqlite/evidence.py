@@ -13,7 +13,7 @@ import orjson
 from gateway.core.approval import ApprovalRequest
 from gateway.core.call import SealedCall
 from gateway.core.capability import TrustLevel
-from gateway.core.commitment import Disclosure, Kept, Missing, read_kept
+from gateway.core.commitment import Disclosure, Kept, Missing, read_kept, whole
 from gateway.core.envelope import Answered
 from gateway.core.errors import Erased
 from gateway.core.outcome import Reason
@@ -69,11 +69,11 @@ def seal_result(key: SealingKey, call: SealedCall, answered: Answered) -> bytes:
     return key.seal(mark + answered.disclosure.to_keep(), _context(call.envelope_id, "result"))
 
 
-def seal_question(key: SealingKey, call: SealedCall, request: ApprovalRequest) -> SealedQuestion:
-    """What a person is asked about: the arguments, redacted, and policy's sentences, which may quote them."""
+def seal_question(key: SealingKey, arguments: bytes, request: ApprovalRequest) -> SealedQuestion:
+    """What a person is asked about: the arguments as they may be stored, and policy's sentences, which may quote them."""
     messages = orjson.dumps([reason.message for reason in request.reasons])
     return SealedQuestion(
-        key.seal(call.shown_arguments, _context(request.approval_id, "pending")),
+        key.seal(arguments, _context(request.approval_id, "pending")),
         key.seal(messages, _context(request.approval_id, "reasons")),
     )
 
@@ -108,6 +108,13 @@ class StoredValues:
         """Whether a result is kept that was believed when it came. None is that somebody else told."""
         opened = self._opened("result")
         return not isinstance(opened, Missing) and opened.startswith(_TRUSTED)
+
+    def whole_arguments(self) -> dict[str, Any] | None:
+        """A call's arguments as they were; None where that is not kept, or not all of it."""
+        kept = self.arguments()
+        if isinstance(kept, Missing) or not kept or any(one.redacted for one in kept):
+            return None
+        return whole(kept)
 
     def all(self) -> KeptValues | None:
         """All that is kept of a call; None where it has no row of values (any more)."""

@@ -17,6 +17,7 @@ from typing import Any
 
 import anyio
 import apsw
+import orjson
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -90,10 +91,13 @@ from gateway.core.ports import Clock, Vault
 from gateway.core.reservation import (
     Asked,
     Change,
+    Changed,
     Done,
     Found,
     Gone,
     Held,
+    Instead,
+    NotApproved,
     Prior,
     Reservation,
     Resumed,
@@ -108,6 +112,9 @@ from gateway.core.resolution import resolver_of
 DERIVED_NOTE = (
     "This is the stored result of the same call made shortly before; it was not run again. To run it again, send"
     ' _meta["dev.sealgate/idempotency-key"] with a key of your own.'
+)
+CHANGE_GONE = Reason(
+    "approval.change_gone", "A person changed this call, and the changed arguments were erased. Ask anew after that expired."
 )
 DROP_AT_ONCE = 256
 KEY_SECONDS = 2.0
@@ -372,7 +379,7 @@ class SqliteJournal:
         asked = Asked(call, decision, ask, self._clock.now(), self._window_began(key))
         verdict = meet(self._found(self._reader, call, key), asked)
         if verdict.change is not None:
-            question = None if ask is None else seal_question(await self._vault.sealing_key(call.subject), call, ask)
+            question = None if ask is None else await self._sealed_question(call, ask)
 
             def work(transaction: Transaction) -> Verdict:
                 found = self._found(transaction.db, call, key)
@@ -385,12 +392,24 @@ class SqliteJournal:
                 verdict = await self._writer.submit(work)
         match verdict.answer:
             case Done(row):
-                return await self._with_result(row, key)
+                return await self._with_result(row, call, key)
+            case Changed(request):
+                return await self._instead(request)
             case Waiting(request):
                 stored = await stored_values(self._vault, self._reader, request.approval_id)
                 return Waiting(stored.with_messages(request))
             case answer:
                 return answer
+
+    async def _sealed_question(self, call: SealedCall, ask: ApprovalRequest) -> SealedQuestion:
+        return seal_question(await self._vault.sealing_key(call.subject), call.shown_arguments, ask)
+
+    async def _instead(self, request: ApprovalRequest) -> Instead | NotApproved:
+        """The changed call that waits; where its arguments were erased, nobody can make it."""
+        pending = (await stored_values(self._vault, self._reader, request.approval_id)).pending()
+        if isinstance(pending, Missing):
+            return NotApproved(CHANGE_GONE)
+        return Instead(request.approval_id, orjson.loads(pending))
 
     def _found(self, db: apsw.Connection, call: SealedCall, key: IdempotencyKey) -> Found:
         row = rows.call_row(db, key.reservation)
@@ -413,7 +432,7 @@ class SqliteJournal:
         if change.files is not None and question is not None:
             self.questions.file(transaction, change.files, change.row, question)
 
-    async def _with_result(self, row: CallRow, key: IdempotencyKey) -> Prior | Gone:
+    async def _with_result(self, row: CallRow, call: SealedCall, key: IdempotencyKey) -> Prior | Gone:
         stored = await stored_values(self._vault, self._reader, row.envelope_id)
         kept = stored.result()
         resolver = resolver_of(row)
@@ -421,7 +440,8 @@ class SqliteJournal:
             unknown = resolver and kept is Missing.NOT_KEPT and evidence_row(self._reader, row.envelope_id) is not None
             return gone(row, None if unknown else kept)
         note = DERIVED_NOTE if key.window_seconds else None
-        return Prior(row.envelope_id, kept.value, note, stored.has_trusted_result(), resolver, kept.redacted)
+        ran = stored.whole_arguments() if row.call_digest != call.call_digest else None
+        return Prior(row.envelope_id, kept.value, note, stored.has_trusted_result(), resolver, kept.redacted, ran)
 
     # --- inside: rows ---
 

@@ -10,9 +10,9 @@ import orjson
 import structlog
 
 from gateway.adapters.store.sqlite import rows
-from gateway.adapters.store.sqlite.evidence import SealedQuestion, put_question, stored_values
+from gateway.adapters.store.sqlite.evidence import SealedQuestion, put_question, seal_question, stored_values
 from gateway.adapters.store.sqlite.writer import Transaction, Writer
-from gateway.core.answer import PAYLOAD_TYPE, Answer, Approver, Attestor, SignedAnswer, answer_payload
+from gateway.core.answer import PAYLOAD_TYPE, Answer, Approver, Attestor, SignedAnswer, answer_payload, named_request
 from gateway.core.approval import ApprovalRequest, ApprovalRow, ApprovalState, Approved, check_answer
 from gateway.core.call import SealedCall
 from gateway.core.commitment import Missing
@@ -23,9 +23,12 @@ from gateway.core.idempotency import CallRow, State, advance
 from gateway.core.obligations import ApproveFor, Route
 from gateway.core.outcome import Reason
 from gateway.core.ports import Clock, Vault
+from gateway.core.proposal import Proposal, Waits
 from gateway.core.reservation import LIVE
 
 MAX_RUNS = 10_000
+MAX_PROPOSALS = 32
+"""Changes that were made and not signed yet. Each holds the arguments of a call, at most 1 MiB."""
 UNKNOWN = Reason("approval.unknown", "There is no such approval request.")
 
 _log = structlog.get_logger("sealgate.journal")
@@ -53,6 +56,7 @@ class Questions:
         self._approvers = approvers
         self._attestor = attestor
         self._for_runs: dict[tuple[str, ...], str] = {}
+        self._proposals: dict[str, Proposal] = {}
 
     # --- for approvers and the daemon ---
 
@@ -79,18 +83,40 @@ class Questions:
         told = replace(row, request=stored.with_messages(row.request))
         return told, b"null" if isinstance(pending, Missing) else pending
 
+    async def waits(self, approval_id: str) -> Waits | Reason:
+        """What is kept of a request that may be changed."""
+        found = await self.row(approval_id)
+        return UNKNOWN if found is None else Waits(*found, rows.modified_before(self._reader, found[0].request))
+
+    def offer(self, proposal: Proposal) -> None:
+        """Let a request be answered with `modify` and this proposal. In memory, and not for ever: nothing was asked yet."""
+        if len(self._proposals) >= MAX_PROPOSALS:
+            del self._proposals[next(iter(self._proposals))]
+        self._proposals[proposal.request.approval_id] = proposal
+
     async def answer(self, approval_id: str, envelope: Mapping[str, Any], route: Route = Route.CLI) -> SignedAnswer | Reason:
         """Check a signed answer that came by `route` and record it; the Reason where it does not count."""
         row = rows.approval_row(self._reader, approval_id)
         if row is None:
             return UNKNOWN
         now = self._clock.now()
-        signed = self._checked(row, envelope, route, now)
+        proposal = self._proposals.get(named_request(envelope) or "")
+        signed = self._checked(row, envelope, route, now, proposal)
         if isinstance(signed, Reason):
             if now >= row.request.expires_at:  # for good, also if the clock is set back
                 await self._writer.submit(lambda transaction: self._expire(transaction, approval_id))
             return signed
-        return await self._writer.submit(lambda transaction: self._keep(transaction, approval_id, envelope, route))
+        if signed.answer is not Answer.MODIFY or proposal is None:
+            return await self._writer.submit(lambda transaction: self._keep(transaction, approval_id, envelope, route))
+        call = rows.call_row(self._reader, row.reservation)
+        if call is None:
+            return UNKNOWN
+        sealing = await self._vault.sealing_key(call.subject)
+        sealed = seal_question(sealing, proposal.arguments, proposal.request)
+        work = partial(self._modify, proposal=proposal, envelope=envelope, route=route, sealed=sealed)
+        told = await self._writer.submit(work)
+        self._proposals.pop(proposal.request.approval_id, None)
+        return told
 
     async def attest(self, approval_id: str, answer: Answer) -> SignedAnswer | Reason:
         """Record what the principal's client answered to an elicitation, signed by the gateway as what it was told."""
@@ -185,10 +211,42 @@ class Questions:
         transaction.append(Record(Kind.APPROVAL, self._clock.new_id(), self._clock.now(), body))
         return True
 
-    def _checked(self, row: ApprovalRow, envelope: Mapping[str, Any], route: Route, now: str) -> SignedAnswer | Reason:
+    def _checked(
+        self, row: ApprovalRow, envelope: Mapping[str, Any], route: Route, now: str, proposal: Proposal | None = None
+    ) -> SignedAnswer | Reason:
         attestors = {} if self._attestor is None else {self._attestor.keyid: self._attestor.public()}
         asked = (row.request, row.state, envelope, self._approvers, now)
-        return check_answer(*asked, route=route, earlier=row.answers, attestors=attestors)
+        proposed = None if proposal is None else proposal.request
+        return check_answer(*asked, route=route, earlier=row.answers, attestors=attestors, proposed=proposed)
+
+    def _modify(
+        self,
+        transaction: Transaction,
+        proposal: Proposal,
+        envelope: Mapping[str, Any],
+        route: Route,
+        sealed: SealedQuestion,
+    ) -> SignedAnswer | Reason:
+        """Check the answer again, now that nobody else answers; end the request, and ask the other one in its place."""
+        approval_id = proposal.asked.approval_id
+        row = rows.approval_row(transaction.db, approval_id)
+        if row is None:
+            return UNKNOWN
+        signed = self._checked(row, envelope, route, self._clock.now(), proposal)
+        if isinstance(signed, Reason):
+            return signed
+        waiting = rows.call_row(transaction.db, row.reservation)
+        if waiting is None or (waiting.state, waiting.approval_id) != (State.AWAITING_APPROVAL, approval_id):
+            return UNKNOWN
+        rows.move_approval(transaction.db, approval_id, ApprovalState.PENDING, ApprovalState.MODIFIED)
+        rows.put_answers(transaction.db, approval_id, (*row.answers, signed))
+        then = {"approval_id": proposal.request.approval_id, "call_digest": proposal.request.call_digest}
+        body = {**_answered_body(row.request, signed), "event": ApprovalState.MODIFIED.value, "modified_into": then}
+        transaction.append(Record(Kind.APPROVAL, self._clock.new_id(), self._clock.now(), body))
+        other = replace(waiting, approval_id=proposal.request.approval_id, updated_at=self._clock.now())
+        rows.put_call(transaction.db, other)
+        self.file(transaction, proposal.request, other, sealed)
+        return signed
 
     def _keep(
         self, transaction: Transaction, approval_id: str, envelope: Mapping[str, Any], route: Route
@@ -202,14 +260,7 @@ class Questions:
             return signed
         answers = (*row.answers, signed)
         missing = row.request.needed - len(answers)
-        body = {
-            **asked_body(row.request),
-            "event": "answered",
-            "approver": signed.approver,
-            "keyid": signed.keyid,
-            "route": signed.route.value,
-            "signed_answer": signed.envelope,
-        }
+        body = _answered_body(row.request, signed)
         if signed.answer is Answer.REJECT:
             body["event"] = ApprovalState.REJECTED.value
             rows.move_approval(transaction.db, approval_id, ApprovalState.PENDING, ApprovalState.REJECTED)
@@ -254,6 +305,17 @@ class Questions:
         approval = rows.approval_row(transaction.db, approval_id)
         if approval is not None and approval.state is ApprovalState.PENDING:
             self.end(transaction, approval, ApprovalState.EXPIRED)
+
+
+def _answered_body(request: ApprovalRequest, signed: SignedAnswer) -> dict[str, Any]:
+    return {
+        **asked_body(request),
+        "event": "answered",
+        "approver": signed.approver,
+        "keyid": signed.keyid,
+        "route": signed.route.value,
+        "signed_answer": signed.envelope,
+    }
 
 
 def _run_of(tenant: str, chain: Sequence[str], run_id: str | None, capability_id: str) -> tuple[str, ...]:

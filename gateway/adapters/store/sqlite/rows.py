@@ -85,6 +85,15 @@ def approval_rows(db: apsw.Connection, *, pending_only: bool) -> list[ApprovalRo
     return [_approval(row) for row in db.execute(query, (pending_only,))]
 
 
+def modified_before(db: apsw.Connection, request: ApprovalRequest) -> int:
+    """How many requests about the same call, each with other arguments, came before this one."""
+    count, before = 0, request.modified_from
+    while before is not None:
+        row = approval_row(db, before)
+        count, before = count + 1, None if row is None else row.request.modified_from
+    return count
+
+
 def pending_approvals(db: apsw.Connection) -> list[str]:
     """Ids of pending requests, oldest first."""
     query = "SELECT approval_id FROM approvals WHERE state = 'pending' ORDER BY approval_id"
@@ -125,6 +134,7 @@ def put_answers(db: apsw.Connection, approval_id: str, answers: tuple[SignedAnsw
             "envelope": answer.envelope,
             "route": answer.route.value,
             "reach": answer.reach.value,
+            **({} if answer.modified_into is None else {"modified_into": answer.modified_into}),
         }
         for answer in answers
     ]

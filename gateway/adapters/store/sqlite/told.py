@@ -164,7 +164,7 @@ def _free_calls(db: apsw.Connection) -> Iterator[str]:
     for envelope_id, state, refused, approval in rows:
         if state not in (State.AWAITING_APPROVAL, State.RELEASED) or not (refused or approval):
             yield f"call {envelope_id}: stands as {state}, and the log has no such call"
-        elif state == State.AWAITING_APPROVAL and approval in (None, ApprovalState.CONSUMED):
+        elif state == State.AWAITING_APPROVAL and approval in (None, ApprovalState.CONSUMED, ApprovalState.MODIFIED):
             yield f"call {envelope_id}: waits for an approval that the log says is {approval or 'unknown'}"
 
 

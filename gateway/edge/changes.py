@@ -1,0 +1,56 @@
+"""Changing a call that waits: what an approver is shown and signs before the changed call is asked about.
+
+The gateway makes the new request itself, of what is stored and of the changes, and remembers it until the answer `modify`
+comes, which names it (`core/proposal.py`). Nothing is filed, and nothing enters the log, before that is signed.
+"""
+
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from gateway.adapters.store.sqlite.questions import Questions
+from gateway.core import wire
+from gateway.core.call import Sealer
+from gateway.core.errors import GatewayError
+from gateway.core.modification import NotApplicable, read_changes
+from gateway.core.outcome import Reason
+from gateway.core.ports import CatalogSource, Clock
+from gateway.core.proposal import Proposal, propose
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeDesk:
+    """Answers the route below."""
+
+    questions: Questions
+    catalog: CatalogSource
+    sealer: Sealer
+    clock: Clock
+
+    def routes(self) -> list[Route]:
+        """Under `/api/v1`."""
+        return [Route("/api/v1/approvals/{id}/modify", self._modify, methods=["POST"])]
+
+    async def _modify(self, request: Request) -> Response:
+        document = wire.parse(await request.body())
+        proposal = await self.propose(request.path_params["id"], document)
+        if isinstance(proposal, Reason):
+            raise GatewayError(proposal.message, hint="sealgate approvals list", code=proposal.code)
+        return JSONResponse(proposal.document())
+
+    async def propose(self, approval_id: str, document: object) -> Proposal | Reason:
+        """The request that would be asked instead, for `{"changes": {pointer: value}}`; it may be the answer from now on."""
+        try:
+            changes = read_changes(document.get("changes") if isinstance(document, dict) else None)
+        except NotApplicable as error:
+            return Reason("approval.change", f"This cannot be changed: {error}.")
+        waits = await self.questions.waits(approval_id)
+        if isinstance(waits, Reason):
+            return waits
+        capability = self.catalog.current().resolve(waits.row.request.capability_id)
+        proposal = propose(waits, changes, capability, self.sealer, approval_id=self.clock.new_id(), now=self.clock.now())
+        if isinstance(proposal, Proposal):
+            self.questions.offer(proposal)
+        return proposal

@@ -60,6 +60,8 @@ EVIDENCE = PREFIX + "evidence"
 SCAN = PREFIX + "scan"
 WITHHELD = PREFIX + "withheld"
 MODIFIED = PREFIX + "modified"
+MAX_NAMED = 16
+"""So many changed places are named in a text; `dev.sealgate/modified` has all."""
 
 INVALID_PARAMS = -32602
 INTERNAL_ERROR = -32603
@@ -176,7 +178,9 @@ def reply(outcome: Outcome) -> dict[str, Any]:
     if outcome.modified is not None:
         told = {"envelope_id": outcome.modified.original, "pointers": list(outcome.modified.pointers)}
         answer["_meta"][MODIFIED] = told
-        said = f"Policy or a person changed arguments of this call first: {', '.join(outcome.modified.pointers)}."
+        named, more = outcome.modified.pointers[:MAX_NAMED], len(outcome.modified.pointers) - MAX_NAMED
+        said = f"Policy or a person changed arguments of this call first: {', '.join(named)}"
+        said += f", and {more} more." if more > 0 else "."
         answer["content"] = [*answer.get("content", []), {"type": "text", "text": said}]
     return answer
 

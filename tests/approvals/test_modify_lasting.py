@@ -10,8 +10,9 @@ import apsw
 import pytest
 
 from gateway.adapters.clock import SystemClock
+from gateway.core.errors import GatewayError
 from tests.approvals.people import Person
-from tests.approvals.till import asks, instead_of, meta, modify, paid, pay, till
+from tests.approvals.till import Desk, asks, instead_of, meta, modify, paid, pay, signed, till
 from tests.edge.box import Box, Said
 from tests.running import ModernClient, outcome, until
 
@@ -58,12 +59,18 @@ def test_a_restart_between_the_change_and_the_retry_loses_nothing(alice: Person,
 
 def test_a_changed_call_keeps_the_time_of_the_one_that_was_made(alice: Person, tmp_path: Path) -> None:
     with till(tmp_path, [alice], "approvals: {ttl_seconds: 3}\n") as box, ModernClient(box.gateway) as client:
+        late, desk = asks(client, {**MADE, "note": "late"}), Desk(box)
+        asked, instead = desk.shown(late)["request"], desk.offered(late, {"/amount": 200})["request"]
         approval_id = asks(client, MADE)
         expires_at = box.json("approvals", "show", approval_id)["request"]["expires_at"]
         assert modify(box, alice, approval_id, amount=200).code == 0
         changed_id = instead_of(box, approval_id)
         assert box.json("approvals", "show", changed_id)["request"]["expires_at"] == expires_at
         until(lambda: SystemClock().now() > expires_at, what="the expiry")
+        with pytest.raises(GatewayError) as too_late:
+            desk.answered(late, signed(alice, asked, instead))
+        assert too_late.value.code in ("approval.expired", "approval.already_answered")
+        desk.close()
         refused = pay(client, MADE)
         assert outcome(refused) == {"outcome": "denied", "reasons": ["approval.expired"]}
         anew = asks(client, MADE)
@@ -81,10 +88,16 @@ def test_what_was_changed_is_erased_with_its_subject(alice: Person, tmp_path: Pa
         assert modify(box, alice, waiting, "--only-change", amount=200).code == 0
         assert modify(box, alice, approved, amount=200).code == 0
         waiting_now, approved_now = instead_of(box, waiting), instead_of(box, approved)
+        offered, desk = asks(client, {**MADE, "note": "offered"}), Desk(box)
+        asked, instead = desk.shown(offered)["request"], desk.offered(offered, {"/amount": 200})["request"]
         subject = "default/" + box.json("approvals", "show", waiting)["request"]["principal_chain"][0]
         said = box.run("log", "erase", "--subject", subject, "--reason", "asked for", "--yes")
         assert said.code == 0, said
-        for one in (waiting, approved, waiting_now, approved_now):
+        with pytest.raises(GatewayError) as forgotten:
+            desk.answered(offered, signed(alice, asked, instead))
+        assert forgotten.value.code == "approval.not_proposed"
+        desk.close()
+        for one in (waiting, approved, waiting_now, approved_now, offered):
             assert box.json("approvals", "show", one)["arguments"] is None
         assert box.json("approvals", "show", waiting_now)["state"] == "void"
         refused = pay(client, {**MADE, "note": "approved"}, key="approved")

@@ -20,6 +20,7 @@ import orjson
 import pytest
 
 from gateway.adapters.store.sqlite.questions import Questions
+from gateway.adapters.vault import SubjectKey, VaultThread
 from gateway.core.answer import Answer, SignedAnswer
 from gateway.core.approval import ApprovalRequest, ApprovalRow, Grant, NotGranted
 from gateway.core.call import SealedCall, Sealer
@@ -27,7 +28,7 @@ from gateway.core.capability import ApprovalMode
 from gateway.core.circumstances import Circumstances
 from gateway.core.commitment import CommitmentKey
 from gateway.core.decision import Effect, PolicyDecision
-from gateway.core.outcome import AwaitingApproval
+from gateway.core.outcome import AwaitingApproval, Reason
 from gateway.core.proposal import Proposal, Waits, propose
 from gateway.core.reply import ToolReply, UpstreamReply
 from gateway.pipeline import Gateway
@@ -329,3 +330,25 @@ async def test_a_journal_that_is_believed_is_seen(till: Till) -> None:
     for _ in range(150):
         await one_case(till)
     assert {found.partition(":")[0] for found in till.wrong} & {"change_taken_for_a_yes", "forged_yes_to_the_old_call"}
+
+
+class ErasedMeanwhile(VaultThread):
+    """Somebody's keys are destroyed right before a new one is asked for."""
+
+    async def sealing_key(self, subject: str) -> SubjectKey:
+        await self.destroy(subject, await self.numbers(subject))
+        return await super().sealing_key(subject)
+
+
+async def test_what_is_erased_while_a_change_is_signed_is_not_kept_anew(till: Till) -> None:
+    world, call, decision = till.world, Call(), decide(Effect.ASK)
+    waiting = await till.make(call, decision)
+    made = await till.proposal(waiting.approval_id, call, {"/text": "changed"})
+    vault = ErasedMeanwhile(world.vault)
+    questions = Questions(world.writer, world.journal._reader, vault, world.clock, world.approvers, None)
+    questions.offer(made)
+    told = await questions.answer(waiting.approval_id, BOB.sign(made.asked, Answer.MODIFY, into=made.request))
+    vault.close()
+    assert isinstance(told, Reason)
+    assert told.code == "approval.not_proposed"
+    assert [row.request.approval_id for row in await questions.rows(pending_only=False)] == [waiting.approval_id]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gateway.cli.changes import check_offer
 from gateway.core.errors import GatewayError
 from gateway.core.obligations import ApproveFor, Route
 from tests.approvals.people import Person
@@ -247,3 +248,28 @@ def test_a_tool_that_changed_since_is_told(box: Box, client: ModernClient, alice
     assert modify(box, alice, approval_id, amount=200).code == 0
     assert outcome(pay(client, of("drifted")))["outcome"] == "completed"
     assert instead_of(box, approval_id)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"arguments": {"to": ["offer"], "amount": 90_000}},
+        {"arguments": {"to": ["offer"], "amount": 200, "note": "more"}},
+        {"capability_id": "box__other"},
+        {"modified_from": "01a201b3-0000-7000-8000-000000000000"},
+        {"expires_at": "2999-01-01T00:00:00.000Z"},
+        {"quorum": {"count": 1, "of": []}},
+    ],
+)
+def test_the_command_signs_no_other_change_than_it_was_asked_for(
+    box: Box, client: ModernClient, desk: Desk, other: dict[str, Any]
+) -> None:
+    approval_id = asks(client, of("offer"))
+    changes = {"/amount": 200}
+    made, offered = desk.shown(approval_id), desk.offered(approval_id, changes)
+    check_offer(made, changes, offered)
+    arguments = other.get("arguments", offered["arguments"])
+    request = {**offered["request"], **{name: value for name, value in other.items() if name != "arguments"}}
+    with pytest.raises(GatewayError) as refused:
+        check_offer(made, changes, {**offered, "arguments": arguments, "request": request})
+    assert refused.value.code == "approval.other_change"

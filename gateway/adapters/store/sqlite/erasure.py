@@ -1,7 +1,8 @@
 """Erasure: a subject's stored values are made unreadable for ever, and the log says so.
 
 1. An `erasure` entry and a note that it is due, in one transaction: nothing is destroyed without its entry.
-2. The subject's keys are destroyed in the vault. From here on nobody can read the values, whatever is left of them.
+2. The subject's keys are destroyed in the vault. From here on nobody can read the values, whatever is left of them. Offered
+   changes of calls, which are in memory, are forgotten.
 3. The values are emptied row by row, and pending requests end as void: nobody can look at what they ask any more.
 4. The note is removed. Where 2 to 4 were cut off, the next start does them again before the first call.
 
@@ -87,6 +88,7 @@ class Erasures:
 
     async def _complete(self, subject: str, keys: list[int], index: int | None) -> Erasure:
         await self._vault.destroy(subject, keys)
+        self._questions.forget_offers()
         emptied = await self._emptied(VALUES, subject, keys)
         await self._emptied(INPUTS, subject, keys)
         voided = 0

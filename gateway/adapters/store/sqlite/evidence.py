@@ -19,6 +19,9 @@ from gateway.core.errors import Erased
 from gateway.core.outcome import Reason
 from gateway.core.ports import OpeningKeys, SealingKey, Vault, VaultFile
 
+KEY_BYTES = 4
+"""A sealed value begins with the number of its subject's key (`SealingKey.seal`)."""
+
 _TRUSTED = b"+"  # before a trusted result; what is kept of a value never begins with it
 
 
@@ -179,6 +182,12 @@ def put_told_result(db: apsw.Connection, envelope_id: str, subject: str, sealed:
     result, no_arguments = sealed
     put_result(db, envelope_id, result)
     db.execute("INSERT OR IGNORE INTO evidence VALUES (?, ?, ?, ?)", (envelope_id, subject, no_arguments, result))
+
+
+def is_sealed_alike(db: apsw.Connection, key: str, sealed: bytes) -> bool:
+    """Whether what is kept under `key` has the same key of its subject as `sealed`: no erasure came between the two."""
+    row = evidence_row(db, key)
+    return row is not None and row.arguments != b"" and row.arguments[:KEY_BYTES] == sealed[:KEY_BYTES]
 
 
 def drop_evidence_before(db: apsw.Connection, oldest_id: str, most: int) -> int:

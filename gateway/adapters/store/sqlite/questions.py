@@ -10,10 +10,16 @@ import orjson
 import structlog
 
 from gateway.adapters.store.sqlite import rows
-from gateway.adapters.store.sqlite.evidence import SealedQuestion, put_question, seal_question, stored_values
+from gateway.adapters.store.sqlite.evidence import (
+    SealedQuestion,
+    is_sealed_alike,
+    put_question,
+    seal_question,
+    stored_values,
+)
 from gateway.adapters.store.sqlite.writer import Transaction, Writer
 from gateway.core.answer import PAYLOAD_TYPE, Answer, Approver, Attestor, SignedAnswer, answer_payload, named_request
-from gateway.core.approval import ApprovalRequest, ApprovalRow, ApprovalState, Approved, check_answer
+from gateway.core.approval import NOT_PROPOSED, ApprovalRequest, ApprovalRow, ApprovalState, Approved, check_answer
 from gateway.core.call import SealedCall
 from gateway.core.commitment import Missing
 from gateway.core.dsse import envelop
@@ -93,6 +99,10 @@ class Questions:
         if len(self._proposals) >= MAX_PROPOSALS:
             del self._proposals[next(iter(self._proposals))]
         self._proposals[proposal.request.approval_id] = proposal
+
+    def forget_offers(self) -> None:
+        """They hold arguments, and somebody's values are erased."""
+        self._proposals.clear()
 
     async def answer(self, approval_id: str, envelope: Mapping[str, Any], route: Route = Route.CLI) -> SignedAnswer | Reason:
         """Check a signed answer that came by `route` and record it; the Reason where it does not count."""
@@ -235,6 +245,8 @@ class Questions:
         signed = self._checked(row, envelope, route, self._clock.now(), proposal)
         if isinstance(signed, Reason):
             return signed
+        if not is_sealed_alike(transaction.db, approval_id, sealed.arguments):  # what is erased is not kept anew
+            return NOT_PROPOSED
         waiting = rows.call_row(transaction.db, row.reservation)
         if waiting is None or (waiting.state, waiting.approval_id) != (State.AWAITING_APPROVAL, approval_id):
             return UNKNOWN

@@ -41,6 +41,12 @@ def propose_rule(
     with daemon(state) as client:
         document = client.get(f"/api/v1/approvals/{quote(approval, safe='')}")
         request = document["request"]
+        if "modified_from" in request:
+            raise GatewayError(
+                f"a person changed this call, and a rule is about calls as they are made: see {request['modified_from']}",
+                hint=f"sealgate approvals rule {shown_word(request['modified_from'])}",
+                code="rule.changed_call",
+            )
         seen = _seen(client, request["envelope_id"])
         source = client.get("/api/v1/policy/source")
         recent = client.get(f"/api/v1/policy/inputs?last={RECENT}")["inputs"]
@@ -165,6 +171,8 @@ def _warnings(document: dict[str, Any], source: dict[str, Any], found: Proposal)
         yield "secrets were taken out of what is kept of this call; a policy that looks at them may decide otherwise"
     if document["state"] == ApprovalState.REJECTED:
         yield "somebody said no to this call"
+    if document["state"] == ApprovalState.MODIFIED:
+        yield "somebody changed this call rather than say yes to it"
     if source["engine"] == "opa":
         yield "an OPA server decides, and it cannot be told from here whether its policies are those of this folder"
     elif source["revision"] != found.revision:

@@ -12,7 +12,7 @@ Rules for an answer:
 * the request is pending and has not expired
 * the approver is no acting party of the call, and of a destructive call not its principal either
 * where policy names an approver or a circle of them, it is one of those; nobody answers twice, with another key neither
-* `modify` names the request that is to be asked instead, which the gateway made for it (`proposal.py`); an own key signs it
+* `modify` names the request that is to be asked instead, which the gateway made for it (`offer.py`); an own key signs it
 * its comment, which enters the log in clear, is one short line that can be seen, and holds no secret of a known format
 
 A request ends with the first no, or with as many yeses as policy wants. `modify` is a no, with another question.
@@ -247,8 +247,8 @@ class ApprovalRequest:
         return cls(**fields)
 
 
-NOT_PROPOSED = Reason(
-    "approval.not_proposed", "The gateway knows no such change of this call, or has forgotten it. Make the change anew."
+NOT_OFFERED = Reason(
+    "approval.not_offered", "The gateway knows no such change of this call, or has forgotten it. Make the change anew."
 )
 
 
@@ -304,7 +304,7 @@ def check_answer(
     route: Route = Route.CLI,
     earlier: tuple[SignedAnswer, ...] = (),
     attestors: Mapping[str, Ed25519PublicKey] | None = None,
-    proposed: ApprovalRequest | None = None,
+    offered: ApprovalRequest | None = None,
 ) -> SignedAnswer | Reason:
     """Apply the rules above to an answer that came by `route`.
 
@@ -313,7 +313,7 @@ def check_answer(
         now: RFC 3339 UTC like the request's times
         earlier: the answers that the request has already
         attestors: the gateway's own keys, by id: what counts for an answer to an elicitation, and for nothing else
-        proposed: what `modify` may be an answer with: the request that the gateway made of the changes it was sent
+        offered: what `modify` may be an answer with: the request that the gateway made of the changes it was sent
     """
     keys: Mapping[str, Ed25519PublicKey | SshKey] = {keyid: approver.key for keyid, approver in approvers.items()}
     if route is Route.ELICITATION:
@@ -334,9 +334,9 @@ def check_answer(
     if answer is Answer.MODIFY:
         if route is Route.ELICITATION:
             return Reason("approval.route", f"A call is not changed by {route}.")
-        if proposed is None or proposed.modified_from != request.approval_id:
-            return NOT_PROPOSED
-        into = proposed.document()
+        if offered is None or offered.modified_from != request.approval_id:
+            return NOT_OFFERED
+        into = offered.document()
     if verified.payload != answer_payload(request.document(), answer, approver, comment, route, reach, into=into):
         return Reason("approval.other_request", "The signed answer belongs to another request or another call.")
     if state is not ApprovalState.PENDING:

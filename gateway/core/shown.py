@@ -28,8 +28,8 @@ def shown_digest(document: Any) -> str:
     return "sha256:" + hashlib.sha256(canonical(document)).hexdigest()
 
 
-def shown_json(value: str | float) -> str:
-    """One text or number as JSON, in the same characters: it means the same, and is what it looks like."""
+def shown_json(value: Any) -> str:
+    """One value as JSON on one line, in the same characters: it means the same, and is what it looks like."""
     return _plain(json.dumps(value, ensure_ascii=True))
 
 
@@ -90,7 +90,7 @@ def shown_differences(old: Any, new: Any) -> list[str]:
 
 def _shown_at(document: Any, pointer: str) -> str:
     found = [value for _, value in values_at(document, pointer)]
-    return _plain(json.dumps(found[0], ensure_ascii=True)) if found else "(nothing)"
+    return shown_json(found[0]) if found else "(nothing)"
 
 
 def _shown_answers(document: Mapping[str, Any]) -> list[str]:

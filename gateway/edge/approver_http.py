@@ -89,7 +89,7 @@ class ApproverDesk:
         return JSONResponse({"approval_id": told.approval_id, "answer": told.answer, "approver": told.approver})
 
     async def _modify(self, request: Request) -> Response:
-        told = await self._changes.propose(request.path_params["id"], await _document(request))
+        told = await self._changes.offer(request.path_params["id"], await _document(request))
         if isinstance(told, Reason):
             return _not_counted(told)
         return JSONResponse({**told.document(), "request_digest": request_digest(told.request.document())})

@@ -1,7 +1,7 @@
 """Changing a call that waits: what an approver is shown and signs before the changed call is asked about.
 
 The gateway makes the new request itself, of what is stored and of the changes, and remembers it until the answer `modify`
-comes, which names it (`core/proposal.py`). Nothing is filed, and nothing enters the log, before that is signed.
+comes, which names it (`core/offer.py`). Nothing is filed, and nothing enters the log, before that is signed.
 """
 
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from gateway.core import wire
 from gateway.core.call import Sealer
 from gateway.core.errors import GatewayError
 from gateway.core.modification import NotApplicable, read_changes
+from gateway.core.offer import Offer, make_offer
 from gateway.core.outcome import Reason
 from gateway.core.ports import CatalogSource, Clock
-from gateway.core.proposal import Proposal, propose
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +35,12 @@ class ChangeDesk:
 
     async def _modify(self, request: Request) -> Response:
         document = wire.parse(await request.body())
-        proposal = await self.propose(request.path_params["id"], document)
-        if isinstance(proposal, Reason):
-            raise GatewayError(proposal.message, hint="sealgate approvals list", code=proposal.code)
-        return JSONResponse(proposal.document())
+        offer = await self.offer(request.path_params["id"], document)
+        if isinstance(offer, Reason):
+            raise GatewayError(offer.message, hint="sealgate approvals list", code=offer.code)
+        return JSONResponse(offer.document())
 
-    async def propose(self, approval_id: str, document: object) -> Proposal | Reason:
+    async def offer(self, approval_id: str, document: object) -> Offer | Reason:
         """The request that would be asked instead, for `{"changes": {pointer: value}}`; it may be the answer from now on."""
         try:
             changes = read_changes(document.get("changes") if isinstance(document, dict) else None)
@@ -50,7 +50,7 @@ class ChangeDesk:
         if isinstance(waits, Reason):
             return waits
         capability = self.catalog.current().resolve(waits.row.request.capability_id)
-        proposal = propose(waits, changes, capability, self.sealer, approval_id=self.clock.new_id(), now=self.clock.now())
-        if isinstance(proposal, Proposal):
-            self.questions.offer(proposal)
-        return proposal
+        offer = make_offer(waits, changes, capability, self.sealer, approval_id=self.clock.new_id(), now=self.clock.now())
+        if isinstance(offer, Offer):
+            self.questions.keep_offer(offer)
+        return offer

@@ -95,7 +95,7 @@ def test_what_was_changed_is_erased_with_its_subject(alice: Person, tmp_path: Pa
         assert said.code == 0, said
         with pytest.raises(GatewayError) as forgotten:
             desk.answered(offered, signed(alice, asked, instead))
-        assert forgotten.value.code == "approval.not_proposed"
+        assert forgotten.value.code == "approval.not_offered"
         desk.close()
         for one in (waiting, approved, waiting_now, approved_now, offered):
             assert box.json("approvals", "show", one)["arguments"] is None

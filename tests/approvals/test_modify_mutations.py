@@ -28,8 +28,8 @@ from gateway.core.capability import ApprovalMode
 from gateway.core.circumstances import Circumstances
 from gateway.core.commitment import CommitmentKey
 from gateway.core.decision import Effect, PolicyDecision
+from gateway.core.offer import Offer, Waits, make_offer
 from gateway.core.outcome import AwaitingApproval, Reason
-from gateway.core.proposal import Proposal, Waits, propose
 from gateway.core.reply import ToolReply, UpstreamReply
 from gateway.pipeline import Gateway
 from tests.core.calls import KEY, Call, capability, decide, person, request_of, run_of
@@ -113,12 +113,12 @@ class Till:
         except NotGranted:  # no grant without enough answers, whatever the journal believed
             return None
 
-    async def proposal(self, approval_id: str, call: Call, changes: dict[str, Any]) -> Proposal:
+    async def offer(self, approval_id: str, call: Call, changes: dict[str, Any]) -> Offer:
         waits = await self.world.journal.questions.waits(approval_id)
         assert isinstance(waits, Waits)
         clock = self.world.clock
-        told = propose(waits, changes, capability(call), self.sealer, approval_id=clock.new_id(), now=clock.now())
-        assert isinstance(told, Proposal), told
+        told = make_offer(waits, changes, capability(call), self.sealer, approval_id=clock.new_id(), now=clock.now())
+        assert isinstance(told, Offer), told
         return told
 
     async def modified(self) -> Case:
@@ -135,9 +135,9 @@ class Till:
         waiting = await self.make(call, decision)
         assert isinstance(waiting, AwaitingApproval), waiting
         changes = {"/a": rng.randrange(100, 200), "/b/0": "y"}
-        made = await self.proposal(waiting.approval_id, call, changes)
+        made = await self.offer(waiting.approval_id, call, changes)
         questions = self.world.journal.questions
-        questions.offer(made)
+        questions.keep_offer(made)
         by = rng.sample((BOB, CAROL, DORA), 2 if two else 1)
         answer = by[0].sign(made.asked, Answer.MODIFY, into=made.request)
         assert isinstance(await questions.answer(waiting.approval_id, answer), SignedAnswer)
@@ -343,12 +343,12 @@ class ErasedMeanwhile(VaultThread):
 async def test_what_is_erased_while_a_change_is_signed_is_not_kept_anew(till: Till) -> None:
     world, call, decision = till.world, Call(), decide(Effect.ASK)
     waiting = await till.make(call, decision)
-    made = await till.proposal(waiting.approval_id, call, {"/text": "changed"})
+    made = await till.offer(waiting.approval_id, call, {"/text": "changed"})
     vault = ErasedMeanwhile(world.vault)
     questions = Questions(world.writer, world.journal._reader, vault, world.clock, world.approvers, None)
-    questions.offer(made)
+    questions.keep_offer(made)
     told = await questions.answer(waiting.approval_id, BOB.sign(made.asked, Answer.MODIFY, into=made.request))
     vault.close()
     assert isinstance(told, Reason)
-    assert told.code == "approval.not_proposed"
+    assert told.code == "approval.not_offered"
     assert [row.request.approval_id for row in await questions.rows(pending_only=False)] == [waiting.approval_id]

@@ -107,8 +107,8 @@ def test_changes_of_another_request_are_no_answer_to_this_one(
     approval_id, other_id = asks(client, of("this")), asks(client, of("that"))
     made, other = desk.shown(approval_id)["request"], desk.shown(other_id)["request"]
     of_other = desk.offered(other_id, {"/amount": 200})["request"]
-    assert refusal(desk, approval_id, signed(alice, made, of_other)) == "approval.not_proposed"
-    assert refusal(desk, approval_id, signed(alice, other, of_other)) == "approval.not_proposed"
+    assert refusal(desk, approval_id, signed(alice, made, of_other)) == "approval.not_offered"
+    assert refusal(desk, approval_id, signed(alice, other, of_other)) == "approval.not_offered"
     assert untouched(box, client, approval_id, "this")
     assert untouched(box, client, other_id, "that")
 
@@ -118,7 +118,7 @@ def test_what_the_gateway_did_not_offer_is_not_asked(box: Box, client: ModernCli
     made = desk.shown(approval_id)["request"]
     made_up = {**made, "approval_id": "01a201b3-0000-7000-8000-000000000000", "modified_from": approval_id}
     for into in (made_up, made, None):
-        assert refusal(desk, approval_id, signed(alice, made, into)) == "approval.not_proposed"
+        assert refusal(desk, approval_id, signed(alice, made, into)) == "approval.not_offered"
     desk.offered(approval_id, {"/amount": 200})
     for envelope in ({}, {"payload": "!"}, {"payload": "e30="}, {"payload": 1}):
         assert refusal(desk, approval_id, envelope) == "approval.signature"
@@ -141,7 +141,7 @@ def test_offers_are_not_kept_for_ever(box: Box, client: ModernClient, desk: Desk
     approval_id = asks(client, of("many"))
     made = desk.shown(approval_id)["request"]
     first, *_ = [desk.offered(approval_id, {"/amount": 200 + number})["request"] for number in range(33)]
-    assert refusal(desk, approval_id, signed(alice, made, first)) == "approval.not_proposed"
+    assert refusal(desk, approval_id, signed(alice, made, first)) == "approval.not_offered"
     assert untouched(box, client, approval_id, "many")
 
 
@@ -163,9 +163,9 @@ def test_a_change_counts_once(box: Box, client: ModernClient, desk: Desk, alice:
     first, second = (desk.offered(approval_id, {"/amount": amount})["request"] for amount in (200, 300))
     envelope = signed(alice, made, first)
     assert desk.answered(approval_id, envelope)["modified_into"] == first["approval_id"]
-    assert refusal(desk, approval_id, envelope) == "approval.not_proposed"
+    assert refusal(desk, approval_id, envelope) == "approval.not_offered"
     assert refusal(desk, approval_id, signed(alice, made, second)) == "approval.already_answered"
-    assert refusal(desk, first["approval_id"], envelope) == "approval.not_proposed"
+    assert refusal(desk, first["approval_id"], envelope) == "approval.not_offered"
     for verb in ("approve", "reject"):
         assert "error[approval.already_answered]" in alice.answers(box, verb, approval_id).stderr
     assert "error[approval.already_answered]" in modify(box, alice, approval_id, amount=400).stderr
@@ -182,7 +182,7 @@ def test_a_change_is_no_yes_and_a_yes_to_the_old_call_is_none_to_the_new(
     made, instead = desk.shown(approval_id)["request"], desk.offered(approval_id, {"/amount": 200})["request"]
     desk.answered(approval_id, signed(alice, made, instead))
     kept = about(box, approval_id)[-1].predicate["signed_answer"]
-    assert refusal(desk, instead["approval_id"], kept) == "approval.not_proposed"
+    assert refusal(desk, instead["approval_id"], kept) == "approval.not_offered"
     assert asks(client, of("no yes")) == instead["approval_id"]
     assert [one for one in paid(box) if "no yes" in one["to"]] == []
 

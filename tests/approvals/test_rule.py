@@ -253,6 +253,19 @@ def test_what_somebody_said_no_to_is_told_as_such(at: Desk, alice: Person) -> No
     assert at.told(approval_id)["warnings"] == ["somebody said no to this call"]
 
 
+def test_a_rule_is_about_calls_as_they_are_made(at: Desk, alice: Person) -> None:
+    approval_id = at.ask("send", {"to": "made.example.org"})
+    files = ("--key", str(alice.key), "--passphrase-file", str(alice.passphrase))
+    change = ("--set", '/to="changed.example.org"', "--only-change")
+    said = run_cli("approvals", "modify", approval_id, *change, *files, "--yes", state=at.gateway.state)
+    assert said.code == 0, said
+    changed_id = at.ask("send", {"to": "made.example.org"})
+    assert changed_id != approval_id
+    code, told = at.refused(changed_id)
+    assert (code, f"sealgate approvals rule {approval_id}" in told) == ("rule.changed_call", True)
+    assert at.told(approval_id)["warnings"] == ["somebody changed this call rather than say yes to it"]
+
+
 def test_the_policies_that_come_along_must_be_copied_first(tmp_path: Path) -> None:
     with desk(tmp_path, policy="") as running:
         approval_id = running.ask("send", {"to": "shipped.example.org"})

@@ -47,14 +47,14 @@ def check(
     state: ApprovalState = ApprovalState.PENDING,
     people: tuple[Person, ...] = (BOB, CAROL),
     now: str = NOW,
-    proposed: ApprovalRequest | None = INSTEAD,
+    offered: ApprovalRequest | None = INSTEAD,
 ) -> SignedAnswer | Reason:
     known = {one.signer.keyid: one.approver for one in people}
-    return check_answer(request, state, envelope, known, now, proposed=proposed)
+    return check_answer(request, state, envelope, known, now, offered=offered)
 
 
 def answered(answer: Answer, comment: str) -> dict[str, Any]:
-    """Bob's answer to the request; where it is to change the call, into the one that the gateway proposed."""
+    """Bob's answer to the request; where it is to change the call, into the one that the gateway offered."""
     return BOB.sign(REQUEST, answer, comment, into=INSTEAD if answer is Answer.MODIFY else None)
 
 
@@ -73,17 +73,17 @@ def test_a_registered_approvers_answer_counts(answer: Answer) -> None:
     assert check(envelope) == signed
 
 
-def test_a_change_is_only_into_what_the_gateway_proposed_for_this_request() -> None:
+def test_a_change_is_only_into_what_the_gateway_offered_for_this_request() -> None:
     envelope = answered(Answer.MODIFY, "")
-    assert refused(envelope, proposed=None) == "approval.not_proposed"
-    assert refused(envelope, proposed=replace(INSTEAD, modified_from="approval-3")) == "approval.not_proposed"
+    assert refused(envelope, offered=None) == "approval.not_offered"
+    assert refused(envelope, offered=replace(INSTEAD, modified_from="approval-3")) == "approval.not_offered"
     others = (
         replace(INSTEAD, call_digest="hmac-sha256:11"),
         replace(INSTEAD, expires_at="2999"),
         replace(INSTEAD, approval_id="approval-3"),
     )
     for other in others:
-        assert refused(envelope, proposed=other) == "approval.other_request"
+        assert refused(envelope, offered=other) == "approval.other_request"
     assert refused(BOB.sign(REQUEST, Answer.MODIFY)) == "approval.other_request"
     for answer in (Answer.APPROVE, Answer.REJECT):
         assert refused(BOB.sign(REQUEST, answer, into=INSTEAD)) == "approval.other_request"
@@ -95,9 +95,7 @@ def test_the_client_changes_no_call() -> None:
     document, into = REQUEST.document(), INSTEAD.document()
     payload = answer_payload(document, Answer.MODIFY, str(ALICE), "", Route.ELICITATION, into=into)
     envelope, route = signed_answer(gateway, payload), Route.ELICITATION
-    told = check_answer(
-        REQUEST, ApprovalState.PENDING, envelope, {}, NOW, route=route, attestors=attestors, proposed=INSTEAD
-    )
+    told = check_answer(REQUEST, ApprovalState.PENDING, envelope, {}, NOW, route=route, attestors=attestors, offered=INSTEAD)
     assert isinstance(told, Reason)
     assert told.code == "approval.route"
 

@@ -16,8 +16,8 @@ from gateway.core.commitment import CommitmentKey
 from gateway.core.fields import values_at
 from gateway.core.idempotency import State
 from gateway.core.modification import changed, differences
+from gateway.core.offer import MOST_MODIFIED, Offer, Waits, make_offer
 from gateway.core.outcome import Reason
-from gateway.core.proposal import MOST_MODIFIED, Proposal, Waits, propose
 from gateway.core.reservation import Asked, Changed, Found, Mismatch, NotApproved, Waiting, meet
 from tests.core.calls import (
     ASK,
@@ -68,15 +68,15 @@ def waits(call: Call = MADE, *, state: ApprovalState = ApprovalState.PENDING, mo
     return Waits(kept, sealed.shown_arguments, modified)
 
 
-def proposed(waiting: Waits, changes: dict[str, Any], call: Call = MADE, now: str = NOW) -> Proposal | str:
-    told = propose(waiting, changes, capability(call), SEALER, approval_id="approval-2", now=now)
+def offered(waiting: Waits, changes: dict[str, Any], call: Call = MADE, now: str = NOW) -> Offer | str:
+    told = make_offer(waiting, changes, capability(call), SEALER, approval_id="approval-2", now=now)
     return told.code if isinstance(told, Reason) else told
 
 
 @pytest.mark.parametrize("call", [MADE, MADE.but(key=None), MADE.but(compensates=None), MADE.but(run_id="r", key=None)])
 def test_what_is_signed_is_the_digest_of_what_will_run(call: Call) -> None:
-    told = proposed(waits(call), {"/a": [2, 2.50, 1e21], "/b": {"c": None}}, call)
-    assert isinstance(told, Proposal)
+    told = offered(waits(call), {"/a": [2, 2.50, 1e21], "/b": {"c": None}}, call)
+    assert isinstance(told, Offer)
     arguments = {"text": "hello", "a": [2, 2.5, 1e21], "b": {"c": None}}
     runs = SEALER.seal(run_of(call), capability(call), replace(request_of(call), arguments=arguments), instead_of=seal(call))
     assert isinstance(runs, SealedCall)
@@ -89,20 +89,20 @@ def test_what_is_signed_is_the_digest_of_what_will_run(call: Call) -> None:
 
 @pytest.mark.parametrize("state", [state for state in ApprovalState if state is not ApprovalState.PENDING])
 def test_only_what_waits_is_changed(state: ApprovalState) -> None:
-    assert proposed(waits(state=state), {"/a": 2}) == "approval.already_answered"
+    assert offered(waits(state=state), {"/a": 2}) == "approval.already_answered"
 
 
 def test_not_too_late_not_too_often_and_not_another_tool() -> None:
-    assert proposed(waits(), {"/a": 2}, now=LATER) == "approval.expired"
-    assert proposed(waits(modified=MOST_MODIFIED), {"/a": 2}) == "approval.modified_often"
-    assert isinstance(proposed(waits(modified=MOST_MODIFIED - 1), {"/a": 2}), Proposal)
-    assert proposed(waits(), {"/a": 2}, MADE.but(description="Send it, now.")) == "approval.tool_changed"
-    assert proposed(waits(), {"/a": 2}, MADE.but(tool="other")) == "approval.tool_changed"
+    assert offered(waits(), {"/a": 2}, now=LATER) == "approval.expired"
+    assert offered(waits(modified=MOST_MODIFIED), {"/a": 2}) == "approval.modified_often"
+    assert isinstance(offered(waits(modified=MOST_MODIFIED - 1), {"/a": 2}), Offer)
+    assert offered(waits(), {"/a": 2}, MADE.but(description="Send it, now.")) == "approval.tool_changed"
+    assert offered(waits(), {"/a": 2}, MADE.but(tool="other")) == "approval.tool_changed"
 
 
 @pytest.mark.parametrize("stored", [b"null", b"{}", b'{"a":1,"text":"hell0"}'])
 def test_what_is_stored_must_be_what_was_made(stored: bytes) -> None:
-    assert proposed(replace(waits(), arguments=stored), {"/a": 2}) == "approval.arguments_redacted"
+    assert offered(replace(waits(), arguments=stored), {"/a": 2}) == "approval.arguments_redacted"
 
 
 DEEP: Any = 1
@@ -112,7 +112,7 @@ for _ in range(64):
 
 @pytest.mark.parametrize("changes", [{"/a": DEEP}, {"/a": list(range(50_001))}, {"/text": "x" * (1 << 20)}, {"/a": 2.0**60}])
 def test_what_no_client_could_send_does_not_come_about(changes: dict[str, Any]) -> None:
-    assert proposed(waits(), changes) == "approval.change"
+    assert offered(waits(), changes) == "approval.change"
 
 
 # --- what the caller meets afterwards ---

@@ -19,7 +19,7 @@ from gateway.adapters.store.sqlite.evidence import (
 )
 from gateway.adapters.store.sqlite.writer import Transaction, Writer
 from gateway.core.answer import PAYLOAD_TYPE, Answer, Approver, Attestor, SignedAnswer, answer_payload, named_request
-from gateway.core.approval import NOT_PROPOSED, ApprovalRequest, ApprovalRow, ApprovalState, Approved, check_answer
+from gateway.core.approval import NOT_OFFERED, ApprovalRequest, ApprovalRow, ApprovalState, Approved, check_answer
 from gateway.core.call import SealedCall
 from gateway.core.commitment import Missing
 from gateway.core.dsse import envelop
@@ -27,13 +27,13 @@ from gateway.core.entry import Kind, Record
 from gateway.core.errors import ApprovalSpent, GatewayError
 from gateway.core.idempotency import CallRow, State, advance
 from gateway.core.obligations import ApproveFor, Route
+from gateway.core.offer import Offer, Waits
 from gateway.core.outcome import Reason
 from gateway.core.ports import Clock, Vault
-from gateway.core.proposal import Proposal, Waits
 from gateway.core.reservation import LIVE
 
 MAX_RUNS = 10_000
-MAX_PROPOSALS = 32
+MAX_OFFERS = 32
 """Changes that were made and not signed yet. Each holds the arguments of a call, at most 1 MiB."""
 UNKNOWN = Reason("approval.unknown", "There is no such approval request.")
 
@@ -62,7 +62,7 @@ class Questions:
         self._approvers = approvers
         self._attestor = attestor
         self._for_runs: dict[tuple[str, ...], str] = {}
-        self._proposals: dict[str, Proposal] = {}
+        self._offers: dict[str, Offer] = {}
 
     # --- for approvers and the daemon ---
 
@@ -94,15 +94,15 @@ class Questions:
         found = await self.row(approval_id)
         return UNKNOWN if found is None else Waits(*found, rows.modified_before(self._reader, found[0].request))
 
-    def offer(self, proposal: Proposal) -> None:
-        """Let a request be answered with `modify` and this proposal. In memory, and not for ever: nothing was asked yet."""
-        if len(self._proposals) >= MAX_PROPOSALS:
-            del self._proposals[next(iter(self._proposals))]
-        self._proposals[proposal.request.approval_id] = proposal
+    def keep_offer(self, offer: Offer) -> None:
+        """Let a request be answered with `modify` and this offer. In memory, and not for ever: nothing was asked yet."""
+        if len(self._offers) >= MAX_OFFERS:
+            del self._offers[next(iter(self._offers))]
+        self._offers[offer.request.approval_id] = offer
 
     def forget_offers(self) -> None:
         """They hold arguments, and somebody's values are erased."""
-        self._proposals.clear()
+        self._offers.clear()
 
     async def answer(self, approval_id: str, envelope: Mapping[str, Any], route: Route = Route.CLI) -> SignedAnswer | Reason:
         """Check a signed answer that came by `route` and record it; the Reason where it does not count."""
@@ -110,22 +110,22 @@ class Questions:
         if row is None:
             return UNKNOWN
         now = self._clock.now()
-        proposal = self._proposals.get(named_request(envelope) or "")
-        signed = self._checked(row, envelope, route, now, proposal)
+        offer = self._offers.get(named_request(envelope) or "")
+        signed = self._checked(row, envelope, route, now, offer)
         if isinstance(signed, Reason):
             if now >= row.request.expires_at:  # for good, also if the clock is set back
                 await self._writer.submit(lambda transaction: self._expire(transaction, approval_id))
             return signed
-        if signed.answer is not Answer.MODIFY or proposal is None:
+        if signed.answer is not Answer.MODIFY or offer is None:
             return await self._writer.submit(lambda transaction: self._keep(transaction, approval_id, envelope, route))
         call = rows.call_row(self._reader, row.reservation)
         if call is None:
             return UNKNOWN
         sealing = await self._vault.sealing_key(call.subject)
-        sealed = seal_question(sealing, proposal.arguments, proposal.request)
-        work = partial(self._modify, proposal=proposal, envelope=envelope, route=route, sealed=sealed)
+        sealed = seal_question(sealing, offer.arguments, offer.request)
+        work = partial(self._modify, offer=offer, envelope=envelope, route=route, sealed=sealed)
         told = await self._writer.submit(work)
-        self._proposals.pop(proposal.request.approval_id, None)
+        self._offers.pop(offer.request.approval_id, None)
         return told
 
     async def attest(self, approval_id: str, answer: Answer) -> SignedAnswer | Reason:
@@ -222,42 +222,42 @@ class Questions:
         return True
 
     def _checked(
-        self, row: ApprovalRow, envelope: Mapping[str, Any], route: Route, now: str, proposal: Proposal | None = None
+        self, row: ApprovalRow, envelope: Mapping[str, Any], route: Route, now: str, offer: Offer | None = None
     ) -> SignedAnswer | Reason:
         attestors = {} if self._attestor is None else {self._attestor.keyid: self._attestor.public()}
         asked = (row.request, row.state, envelope, self._approvers, now)
-        proposed = None if proposal is None else proposal.request
-        return check_answer(*asked, route=route, earlier=row.answers, attestors=attestors, proposed=proposed)
+        offered = None if offer is None else offer.request
+        return check_answer(*asked, route=route, earlier=row.answers, attestors=attestors, offered=offered)
 
     def _modify(
         self,
         transaction: Transaction,
-        proposal: Proposal,
+        offer: Offer,
         envelope: Mapping[str, Any],
         route: Route,
         sealed: SealedQuestion,
     ) -> SignedAnswer | Reason:
         """Check the answer again, now that nobody else answers; end the request, and ask the other one in its place."""
-        approval_id = proposal.asked.approval_id
+        approval_id = offer.asked.approval_id
         row = rows.approval_row(transaction.db, approval_id)
         if row is None:
             return UNKNOWN
-        signed = self._checked(row, envelope, route, self._clock.now(), proposal)
+        signed = self._checked(row, envelope, route, self._clock.now(), offer)
         if isinstance(signed, Reason):
             return signed
         if not is_sealed_alike(transaction.db, approval_id, sealed.arguments):  # what is erased is not kept anew
-            return NOT_PROPOSED
+            return NOT_OFFERED
         waiting = rows.call_row(transaction.db, row.reservation)
         if waiting is None or (waiting.state, waiting.approval_id) != (State.AWAITING_APPROVAL, approval_id):
             return UNKNOWN
         rows.move_approval(transaction.db, approval_id, ApprovalState.PENDING, ApprovalState.MODIFIED)
         rows.put_answers(transaction.db, approval_id, (*row.answers, signed))
-        then = {"approval_id": proposal.request.approval_id, "call_digest": proposal.request.call_digest}
+        then = {"approval_id": offer.request.approval_id, "call_digest": offer.request.call_digest}
         body = {**_answered_body(row.request, signed), "event": ApprovalState.MODIFIED.value, "modified_into": then}
         transaction.append(Record(Kind.APPROVAL, self._clock.new_id(), self._clock.now(), body))
-        other = replace(waiting, approval_id=proposal.request.approval_id, updated_at=self._clock.now())
+        other = replace(waiting, approval_id=offer.request.approval_id, updated_at=self._clock.now())
         rows.put_call(transaction.db, other)
-        self.file(transaction, proposal.request, other, sealed)
+        self.file(transaction, offer.request, other, sealed)
         return signed
 
     def _keep(

@@ -31,7 +31,7 @@ MOST_MODIFIED = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Proposal:
+class Offer:
     """`request` is what is asked instead, about these canonical arguments. `asked`: about the call as it was."""
 
     asked: ApprovalRequest
@@ -53,7 +53,7 @@ class Waits:
     modified: int
 
 
-def propose(
+def make_offer(
     waits: Waits,
     changes: Mapping[str, Any],
     capability: Capability | Reason,
@@ -61,7 +61,7 @@ def propose(
     *,
     approval_id: str,
     now: str,
-) -> Proposal | Reason:
+) -> Offer | Reason:
     """Apply the rules above; the Reason where they forbid it. `changes` are of the form of `read_changes`."""
     asked = waits.row.request
     ended = _ended(waits, now)
@@ -95,7 +95,7 @@ def propose(
         requested_at=now,
         modified_from=asked.approval_id,
     )
-    return Proposal(asked, request, fit.arguments)
+    return Offer(asked, request, fit.arguments)
 
 
 def _ended(waits: Waits, now: str) -> Reason | None:

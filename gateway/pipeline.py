@@ -82,7 +82,8 @@ MODIFIED = Reason("call.modified", "Policy changed this call's arguments; the ch
 CHANGED = Reason("approval.modified", "A person changed this call's arguments; the changed call is in an entry of its own.")
 CHANGE_WRONG = Reason(
     "approval.modified_wrong",
-    "A person changed this call's arguments, and the tool takes them no more. Make the call again after the change expired.",
+    "A person changed this call's arguments, and the tool takes them no more, or they may not be stored as they are. Make"
+    " the call again after the change expired.",
 )
 MODIFIED_AGAIN = Reason("policy.modify_again", "Policy changed this call's arguments, and wants to change them again.")
 MODIFIED_WRONG = Reason(
@@ -210,7 +211,8 @@ class Gateway:
                 return AwaitingApproval(asked.approval_id, asked.expires_at, decision.reasons, receipt)
             case Instead(approval_id, arguments):
                 changed_turn = self.modified(turn, arguments)
-                if changed_turn is None:
+                # What is stored redacted cannot be told again, so no question about a changed call may be of such arguments.
+                if changed_turn is None or changed_turn.call.redacted_arguments is not None:
                     return Denied((CHANGE_WRONG,), await refuse(refused.because(CHANGE_WRONG, approval_id=approval_id)))
                 return await self._as_a_person_wants(turn, changed_turn, approval_id, refused)
             case NotApproved(reason) | NotCompensable(reason):

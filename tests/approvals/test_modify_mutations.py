@@ -24,13 +24,15 @@ from gateway.adapters.vault import SubjectKey, VaultThread
 from gateway.core.answer import Answer, SignedAnswer
 from gateway.core.approval import ApprovalRequest, ApprovalRow, Grant, NotGranted
 from gateway.core.call import SealedCall, Sealer
-from gateway.core.capability import ApprovalMode
+from gateway.core.capability import ApprovalMode, ToolDefinition
+from gateway.core.catalog import Catalog
 from gateway.core.circumstances import Circumstances
 from gateway.core.commitment import CommitmentKey
 from gateway.core.decision import Effect, PolicyDecision
 from gateway.core.offer import Offer, Waits, make_offer
-from gateway.core.outcome import AwaitingApproval, Reason
+from gateway.core.outcome import AwaitingApproval, Denied, Reason
 from gateway.core.reply import ToolReply, UpstreamReply
+from gateway.core.schema import ArgumentSchema
 from gateway.pipeline import Gateway
 from tests.core.calls import KEY, Call, capability, decide, person, request_of, run_of
 from tests.store.test_native_cancel import OneTool, Sent, gateway_of
@@ -330,6 +332,31 @@ async def test_a_journal_that_is_believed_is_seen(till: Till) -> None:
     for _ in range(150):
         await one_case(till)
     assert {found.partition(":")[0] for found in till.wrong} & {"change_taken_for_a_yes", "forged_yes_to_the_old_call"}
+
+
+@dataclass(frozen=True)
+class Marked:
+    """A catalogue of one tool, whose definition says by now that an argument is sensitive."""
+
+    call: Call
+
+    def current(self) -> Catalog:
+        tool = capability(self.call)
+        schema = {"type": "object", "properties": {"text": {}, "a": {"x-sealgate-sensitive": True}, "b": {}}}
+        document = {**tool.definition.document, "inputSchema": schema}
+        marked = replace(tool, definition=ToolDefinition.from_document("mail", document), schema=ArgumentSchema(schema))
+        return Catalog({marked.id: marked}, (), "revision")
+
+
+async def test_a_change_that_has_become_secret_is_asked_about_no_more(till: Till) -> None:
+    case = await till.modified()
+    gateway = replace(till.gateway(case.call, case.decision), catalog=Marked(case.call))
+    before = await till.world.journal.questions.rows(pending_only=False)
+    told = await gateway.call(run_of(case.call), request_of(case.call.but(envelope=1000)))
+    assert isinstance(told, Denied)
+    assert [reason.code for reason in told.reasons] == ["approval.modified_wrong"]
+    assert await till.world.journal.questions.rows(pending_only=False) == before
+    assert till.tool.sent == []
 
 
 class ErasedMeanwhile(VaultThread):

@@ -27,7 +27,7 @@ from gateway.core.entry import Kind, Record
 from gateway.core.errors import ApprovalSpent, GatewayError
 from gateway.core.idempotency import CallRow, State, advance
 from gateway.core.obligations import ApproveFor, Route
-from gateway.core.offer import Offer, Waits
+from gateway.core.offer import MOST_MODIFIED, Offer, Waits
 from gateway.core.outcome import Reason
 from gateway.core.ports import Clock, Vault
 from gateway.core.reservation import LIVE
@@ -92,7 +92,9 @@ class Questions:
     async def waits(self, approval_id: str) -> Waits | Reason:
         """What is kept of a request that may be changed."""
         found = await self.row(approval_id)
-        return UNKNOWN if found is None else Waits(*found, rows.modified_before(self._reader, found[0].request))
+        if found is None:
+            return UNKNOWN
+        return Waits(*found, rows.modified_before(self._reader, found[0].request, MOST_MODIFIED))
 
     def keep_offer(self, offer: Offer) -> None:
         """Let a request be answered with `modify` and this offer. In memory, and not for ever: nothing was asked yet."""

@@ -85,10 +85,10 @@ def approval_rows(db: apsw.Connection, *, pending_only: bool) -> list[ApprovalRo
     return [_approval(row) for row in db.execute(query, (pending_only,))]
 
 
-def modified_before(db: apsw.Connection, request: ApprovalRequest) -> int:
-    """How many requests about the same call, each with other arguments, came before this one."""
+def modified_before(db: apsw.Connection, request: ApprovalRequest, most: int) -> int:
+    """How many requests about the same call, with other arguments, came before this one; counted up to `most`."""
     count, before = 0, request.modified_from
-    while before is not None:
+    while before is not None and count < most:
         row = approval_row(db, before)
         count, before = count + 1, None if row is None else row.request.modified_from
     return count

@@ -74,7 +74,10 @@ class Journal(Protocol):
         """Keep that the call's run is for this intent; why it cannot be kept. Nothing to do for a call without one."""
 
     async def reserve(self, call: SealedCall, decision: PolicyDecision, ask: ApprovalRequest | None) -> Reservation:
-        """Claim the call's key. `ask` is the request to file where policy wants a person and none was filed yet."""
+        """Claim the call's key. `ask` is the request to file where policy wants a person and none was filed yet.
+
+        `Instead`: a person changed the call that waits under the key; it is for the caller to decide that one.
+        """
 
     async def begin(self, grant: Grant, decided_on: Flow | None = None) -> None:
         """Before the first byte goes upstream: intent, consumption of the approval and state `started`, durable.

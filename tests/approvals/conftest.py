@@ -22,6 +22,11 @@ def alice(folder: Path) -> Person:
 
 
 @pytest.fixture(scope="session")
+def bob(folder: Path) -> Person:
+    return Person.make(folder, "user:bob")
+
+
+@pytest.fixture(scope="session")
 def stranger(folder: Path) -> Person:
     return Person.make(folder, "user:stranger")
 

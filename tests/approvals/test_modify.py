@@ -4,7 +4,6 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,11 +13,6 @@ from tests.approvals.people import Person
 from tests.approvals.till import about, asks, instead_of, meta, modify, paid, pay, till
 from tests.edge.box import Box
 from tests.running import ModernClient, outcome, text
-
-
-@pytest.fixture(scope="module")
-def bob(folder: Path) -> Person:
-    return Person.make(folder, "user:bob")
 
 
 @pytest.fixture(scope="module")

@@ -18,11 +18,6 @@ from tests.running import ModernClient, outcome
 
 
 @pytest.fixture(scope="module")
-def bob(folder: Path) -> Person:
-    return Person.make(folder, "user:bob")
-
-
-@pytest.fixture(scope="module")
 def second_key_of_bob(folder: Path, ssh_keygen: str) -> KeyFile:
     return KeyFile.make(folder, "bob-ssh")
 

@@ -19,8 +19,9 @@ from gateway.core.entry import Kind
 from gateway.core.envelope import Answered, NotDone, Refusal, Replay, Unknown
 from gateway.core.errors import ApprovalSpent
 from gateway.core.evidence import EvidenceRef
+from gateway.core.offer import Offer
 from gateway.core.outcome import Reason, Receipt
-from gateway.core.reservation import Held, Lost, Mismatch, NotApproved, Prior, Resumed, Running, Waiting
+from gateway.core.reservation import Held, Instead, Lost, Mismatch, NotApproved, Prior, Resumed, Running, Waiting
 from tests.core.calls import ALLOW, ASK, Call, Person, ask_for, decide, envelope_id, person, request_of, run_of, seal
 from tests.store.world import World, answered, result_of, run, text
 
@@ -57,8 +58,14 @@ async def retry(world: World, call: Call) -> object:
 
 
 async def answer(world: World, request: ApprovalRequest, how: Answer, by: Person = BOB) -> SignedAnswer | Reason:
+    """Their answer; `modify` is into a call whose text is `changed`."""
     world.approvers.update({BOB.signer.keyid: BOB.approver, by.signer.keyid: by.approver})
-    return await world.journal.questions.answer(request.approval_id, by.sign(request, how))
+    into: ApprovalRequest | None = None
+    if how is Answer.MODIFY:
+        changed = {"call_digest": "hmac-sha256:00", "modified_from": request.approval_id}
+        into = replace(request, approval_id=world.clock.new_id(), **changed)  # type: ignore[arg-type]
+        world.journal.questions.keep_offer(Offer(request, into, b'{"text":"changed"}'))
+    return await world.journal.questions.answer(request.approval_id, by.sign(request, how, into=into))
 
 
 async def approve(world: World, request: ApprovalRequest) -> None:
@@ -400,6 +407,18 @@ class JournalContract:
             told = await answer(world, request, second)
             assert isinstance(told, Reason)
             assert told.code == "approval.already_answered"
+
+    async def test_after_a_change_the_changed_call_is_what_waits(self, world: World) -> None:
+        request = await ask(world, WRITE)
+        told = await answer(world, request, Answer.MODIFY)
+        assert isinstance(told, SignedAnswer)
+        world.reopen()
+        met = await retry(world, WRITE.but(envelope=2))
+        assert met == Instead(told.modified_into or "", {"text": "changed"})
+        states = {row.request.approval_id: row.state for row in await world.journal.questions.rows(pending_only=False)}
+        assert states == {request.approval_id: ApprovalState.MODIFIED, told.modified_into: ApprovalState.PENDING}
+        assert await world.journal.questions.revoke(told.modified_into or "") is None
+        assert isinstance(await retry(world, WRITE.but(envelope=3)), Waiting)
 
     async def test_of_two_answers_at_once_one_counts(self, world: World) -> None:
         request = await ask(world, WRITE)

@@ -8,7 +8,7 @@ what looks like JSON within a text.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,8 +121,9 @@ class _Walk:
             return self._whole() if value in self._short or value.strip() in self._short else self._text(value)
         if isinstance(value, dict):
             members: dict[str, Any] = {}
+            names = FreeNames(members)
             for name, member in value.items():
-                members[free_name(self._text(name), members)] = self.copy(member, spot and spot.member(name))
+                members[names.free(self._text(name))] = self.copy(member, spot and spot.member(name))
             return members
         if isinstance(value, list):
             return [self.copy(element, spot and spot.element(index)) for index, element in enumerate(value)]
@@ -185,13 +186,21 @@ def _marked(found: re.Match[str]) -> str:
     return f'{found["before"]}"{MARK}"'
 
 
-def free_name(name: str, taken: dict[str, Any]) -> str:
-    """`name`, or with a number where two members' names were redacted to the same."""
-    free, count = name, 1
-    while free in taken:
-        count += 1
-        free = f"{name} {count}"
-    return free
+class FreeNames:
+    """Names for members of an object of which several may be redacted to the same. Linear: no number is tried twice."""
+
+    def __init__(self, taken: Container[str]) -> None:
+        self._taken = taken
+        self._counts: dict[str, int] = {}
+
+    def free(self, name: str) -> str:
+        """`name`, or with a number where that one is taken."""
+        free, count = name, self._counts.get(name, 1)
+        while free in self._taken:
+            count += 1
+            free = f"{name} {count}"
+        self._counts[name] = count
+        return free
 
 
 def _text(text: str) -> dict[str, str]:

@@ -122,6 +122,27 @@ def test_what_is_taken_out_stands_nowhere_else_in_another_spelling_nor_as_a_name
     assert orjson.loads(said["content"][0]["text"]) == said["structuredContent"]
 
 
+def test_values_that_overlap_have_one_mark_and_those_in_line_one_each() -> None:
+    taken = {"a": "abcd efgh", "b": "efgh-ijkl", "c": "mnop", "d": "mnop qrst"}
+    structured = {"taken": taken, "x": "-abcdefgh ijkl-mnop.", "y": "MNOP mnop", "z": "mn\u0130p", "long": "c" * 129 + "C"}
+    document = {"content": [], "structuredContent": {**structured, "more": ["c" * 129]}}
+    bound = Obligations(redact=("/structuredContent/taken", "/structuredContent/more"))
+    said = deliver(document, bound).result["structuredContent"]
+    assert said["x"] == f"-{MARK}-{MARK}."
+    assert said["y"] == f"{MARK} {MARK}"
+    assert said["z"] == "mn\u0130p"
+    assert said["long"] == f"{MARK}C"
+
+
+def test_a_value_is_found_in_one_text_only_and_a_number_as_it_is_written() -> None:
+    document = {
+        "content": [],
+        "structuredContent": {"secret": ["abcdefgh", -12345, 0.5], "x": ["abcd", "efgh"], "n": [12345, 12346, 0.5, 1.5]},
+    }
+    said = deliver(document, Obligations(redact=("/structuredContent/secret",))).result["structuredContent"]
+    assert (said["x"], said["n"]) == (["abcd", "efgh"], [MARK, 12346, 0.5, 1.5])
+
+
 def test_names_below_a_redacted_place_go_with_it_and_stand_nowhere_else() -> None:
     document = {"content": [], "structuredContent": {"by_patient": {"jane-doe": 1}, "last": "Jane Doe", "n": 1}}
     said = deliver(document, Obligations(redact=("/structuredContent/by_patient",))).result

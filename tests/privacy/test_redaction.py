@@ -89,6 +89,13 @@ def test_names_that_are_redacted_to_the_same_stay_apart() -> None:
     assert sorted(orjson.loads(call.shown_arguments).values()) == [1, 2, 3]
 
 
+def test_a_name_that_looks_like_a_numbered_one_stays_apart_too() -> None:
+    mark = "[redacted: github-token]"
+    names = [f"{mark} 2", *("ghp_" + f"{number}" * 36 for number in range(5)), f"{mark} 3", f"{mark} 2 2"]
+    call = seal(Call(arguments={name: number for number, name in enumerate(names)}), random=os.urandom)
+    assert sorted(orjson.loads(call.shown_arguments).values()) == list(range(len(names)))
+
+
 def test_digests_do_not_depend_on_redaction() -> None:
     """A retry must be recognised: digest, fingerprint and key are those of the true arguments."""
     one, other = sealed({"password": "hunter22"}), sealed({"password": "hunter23"})

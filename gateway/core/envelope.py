@@ -1,7 +1,8 @@
 """The ToolEnvelope: the typed record of one call (predicate of an entry). Field names follow the ContextOS schema.
 
 Argument and result values never enter it: commitments do (`commitment.py`). Reasons enter by code, since a policy's
-sentence may quote an argument. What a client says in clear, such as its run's id, enters without secrets of known formats.
+sentence may quote an argument. What a client says in clear, such as `tracestate`, enters without secrets of known formats; a
+run's id that holds one was refused before.
 """
 
 import re
@@ -182,7 +183,7 @@ def _head(envelope_id: str, run: RunContext, capability: Capability | None) -> d
         "envelope_version": ENVELOPE_VERSION,
         "envelope_id": envelope_id,
         "run": {
-            "run_id": None if run.run_id is None else plain(run.run_id),
+            "run_id": run.run_id,
             "trace_id": run.trace_id,
             "session_id": run.session_id,
             "tenant_id": run.tenant_id,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from gateway.core.capability import ApprovalMode
+from gateway.core.secret_formats import without_secrets
 
 
 class PrincipalKind(StrEnum):
@@ -39,9 +40,10 @@ class Delegation:
 class RunContext:
     """One caller in one run. `principal` is responsible; `actors` act for them, the current one last (RFC 8693 `act`).
 
-    `run_id` is set where the client declared a run; without one, derived idempotency keys are scoped to the principal.
-    `session_id` is the handshake session's. `mode_ceiling` is the highest approval mode this run allows itself: a client
-    can only narrow. `about` is the subject whose values the call handles, where that is not the caller.
+    `run_id` is set where the client declared a run; without one, derived idempotency keys are scoped to the principal. It
+    enters the log as it is, in each place the same, so it holds no secret of a known format. `session_id` is the handshake
+    session's. `mode_ceiling` is the highest approval mode this run allows itself: a client can only narrow. `about` is the
+    subject whose values the call handles, where that is not the caller.
     """
 
     tenant_id: str
@@ -56,6 +58,10 @@ class RunContext:
     mode_ceiling: ApprovalMode = ApprovalMode.DESTRUCTIVE
     delegation: Delegation | None = None
     about: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.run_id is not None and without_secrets(self.run_id)[1]:
+            raise ValueError("a run id that holds a secret: it would enter the log in clear")
 
     @property
     def subject(self) -> str:

@@ -43,6 +43,7 @@ from gateway.core.outcome import (
     Told,
 )
 from gateway.core.run_context import RunContext
+from gateway.core.secret_formats import without_secrets
 from gateway.edge.auth import Caller
 from gateway.edge.elicitation import Elicitation
 from gateway.pipeline import Gateway
@@ -148,6 +149,12 @@ def run_context(caller: Caller, meta: Mapping[str, Any], session_id: str | None)
     run_id = claimed.get("run_id")
     if run_id is not None and not _is_token(run_id):
         raise MCPError(INVALID_PARAMS, f'_meta["{RUN}"].run_id is a string of 1 to 255 printable characters.')
+    _, secrets = without_secrets(run_id or "")
+    if secrets:
+        kinds = ", ".join(secrets)
+        raise MCPError(
+            INVALID_PARAMS, f'_meta["{RUN}"].run_id holds a secret ({kinds}), and run ids are logged. Use another id.'
+        )
     try:
         ceiling = ApprovalMode(claimed.get("safety_mode", ApprovalMode.DESTRUCTIVE))
     except ValueError as error:

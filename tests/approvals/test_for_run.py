@@ -48,6 +48,16 @@ def test_the_next_such_call_of_the_run_needs_no_other_yes(box: Box, client: Mode
     assert box.lines("rows").count(f"post {wide('second')}") == 1
 
 
+def test_a_run_whose_id_holds_a_secret_is_refused_and_the_id_is_not_logged(box: Box, client: ModernClient) -> None:
+    secret = "ghp_" + "a1B2c3D4" * 5
+    told = client.call("box__post", {"text": wide("secret run")}, run={"run_id": f"r-{secret}"})["error"]
+    assert told["code"] == -32602
+    assert "run_id holds a secret (github-token)" in told["message"]
+    assert secret not in told["message"]
+    assert not [entry.index for entry in box.entries() if secret in str(dict(entry.predicate))]
+    assert box.run("log", "verify").code == 0
+
+
 def test_it_reaches_no_other_run_tool_or_caller_and_no_call_without_a_run(
     box: Box, client: ModernClient, alice: Person
 ) -> None:

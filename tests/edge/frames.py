@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 
+SECRET = "ghp_" + "a1B2c3D4" * 5
 PARSE_ERROR, INVALID_REQUEST, INVALID_PARAMS, NO_METHOD = -32700, -32600, -32602, -32601
 META = '"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}'
 
@@ -94,6 +95,7 @@ ERRORS = [
     Frame("run is a string", call(meta='"dev.sealgate/run":"run-1"'), INVALID_PARAMS, 7),
     Frame("run of an unknown member", call(meta='"dev.sealgate/run":{"roles":["admin"]}'), INVALID_PARAMS, 7),
     Frame("run id is a number", call(meta='"dev.sealgate/run":{"run_id":7}'), INVALID_PARAMS, 7),
+    Frame("run id with a secret", call(meta=f'"dev.sealgate/run":{{"run_id":"r-{SECRET}"}}'), INVALID_PARAMS, 7),
     Frame("unknown safety mode", call(meta='"dev.sealgate/run":{"safety_mode":"root"}'), INVALID_PARAMS, 7),
     Frame("safety mode is a list", call(meta='"dev.sealgate/run":{"safety_mode":[]}'), INVALID_PARAMS, 7),
 ]

@@ -61,7 +61,7 @@ class Sinks:
 def meta(**more: str) -> dict[str, Any]:
     return {
         "dev.sealgate/idempotency-key": f"{ORDINARY['key']}-{len(more)}-{sorted(more.values())}",
-        "dev.sealgate/run": {"run_id": f"run {SECRETS['run']}"},
+        "dev.sealgate/run": {"run_id": "run of the desk"},
         "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         "tracestate": f"v={SECRETS['trace']}",
         "example.org/more": ORDINARY["meta"],
@@ -96,6 +96,9 @@ def use(desk: Desk) -> Iterator[str]:
         client.request("tools/call", {"name": f"desk__{SECRETS['tool']}", "arguments": login}, meta(tool="unknown"))
         wrong = {"user": "u", "undeclared": ORDINARY["invalid"], "password": SENSITIVE["password"]}
         client.request("tools/call", {"name": "desk__login", "arguments": wrong}, meta(tool="wrong"))
+        named = {**meta(tool="run"), "dev.sealgate/run": {"run_id": f"run {SECRETS['run']}"}}
+        answer = client.request("tools/call", {"name": "desk__read", "arguments": {"text": "x"}}, named)
+        assert (answer["error"]["code"], SECRETS["run"] in json.dumps(answer)) == (-32602, False)
         client.post(f'{{"jsonrpc": "2.0", "id": 1, "method": "{ORDINARY["invalid"]}", '.encode())
         client.post(b"{}", {"User-Agent": ORDINARY["meta"], "Mcp-Session-Id": ORDINARY["meta"]})
         client.post(b"{}", {"Authorization": f"Bearer {ORDINARY['invalid']}"})

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import orjson
+import pytest
 
 from gateway.core.call import SealedCall, Sealer, ToolRequest
 from gateway.core.capability import ApprovalMode, Capability, Classification, IdempotencyRule, ToolDefinition, TrustLevel
@@ -202,11 +203,16 @@ def test_of_a_result_with_a_marked_schema_only_the_structured_content_is_kept() 
 
 def test_what_a_client_says_in_clear_enters_the_log_without_secrets() -> None:
     call = seal(Call(), random=os.urandom)
-    call = replace(call, run=replace(call.run, run_id=f"run {TOKEN}", tracestate=f"a={TOKEN}"))
+    call = replace(call, run=replace(call.run, tracestate=f"a={TOKEN}"))
     entered = call_envelope(call, ALLOW)
-    assert entered["run"]["run_id"] == "run [redacted: github-token]"
     assert entered["tracestate"] == "a=[redacted: github-token]"
     assert TOKEN not in json.dumps(entered)
+
+
+def test_no_run_has_an_id_that_holds_a_secret() -> None:
+    """It stands in entries about the run's calls and in those about its approvals, as it is: they must be the same."""
+    with pytest.raises(ValueError, match="secret"):
+        replace(run_of(Call()), run_id=f"run {TOKEN}")
 
 
 def test_the_name_of_an_unknown_tool_enters_the_log_without_secrets() -> None:

@@ -24,7 +24,6 @@ import structlog
 from gateway.core.call import SealedCall
 from gateway.core.decision import ENTRY_POINT, PolicyDecision
 from gateway.core.obligations import Obligations
-from gateway.core.secret_formats import plain
 
 MAX_BYTES = 64 << 20
 OLD_FILES = 5
@@ -147,10 +146,6 @@ def event(
         *(f"/result/reasons/{index}/message" for index in range(len(decision.reasons))),
         *(f"/result/obligations/{name}" for name in obligations if name not in NEVER_QUOTE),
     ]
-    run = seen["context"]["run"]
-    masked = run["id"] is not None and run["id"] != plain(run["id"])
-    if masked:
-        run["id"] = plain(run["id"])
     return {
         "labels": labels,
         "decision_id": decision.decision_id,
@@ -160,7 +155,6 @@ def event(
         "input": seen,
         "result": result,
         "erased": erased,
-        **({"masked": ["/input/context/run/id"]} if masked else {}),
         **({"error": {"code": "policy.error", "message": decision.cause}} if decision.cause else {}),
         "timestamp": seen["context"]["time"],
         "metrics": {"timer_server_handler_ns": nanoseconds},

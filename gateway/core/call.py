@@ -20,7 +20,7 @@ from gateway.core.fields import BadField, FieldRole, read_fields
 from gateway.core.flow import scope_of
 from gateway.core.intent import Intent
 from gateway.core.outcome import Reason
-from gateway.core.redaction import Redacted, Redaction, hidden_result, redacted_text
+from gateway.core.redaction import Redacted, Redaction, hidden_result, moved_pointers, redacted_text
 from gateway.core.run_context import RunContext
 from gateway.core.wire import MAX_SAFE_INTEGER
 
@@ -70,8 +70,9 @@ class IdempotencyKey:
 class SealedCall:
     """See the module. `fingerprint` compares arguments under one key; both it and `call_digest` are keyed digests.
 
-    `redacted_arguments` are set where the arguments hold something that must not be stored; `repeated` are the sensitive
-    values among them that must not be stored with the result either. `fields` are the values of the declared fields, in the
+    `redacted_arguments` are set where the arguments hold something that must not be stored, and `moved_pointers` tells which
+    places have another pointer in them; `repeated` are the sensitive values that must not be stored with the result either.
+    `fields` are the values of the declared fields, in the
     one form that policy compares and the guards check. `scope` names the memory of its run (`flow.py`); `intent` commits to
     the intent that came with the call; `cited` is the evidence it stands on. `modified_from`: the envelope id of the call as
     the caller made it, where its arguments were changed; its key and fingerprint are still that one's, since it is what
@@ -90,6 +91,7 @@ class SealedCall:
     requested_at: str
     compensates: str | None = None
     redacted_arguments: bytes | None = None
+    moved_pointers: Mapping[str, str] = field(default_factory=dict, repr=False)
     repeated: tuple[str, ...] = field(default=(), repr=False)
     fields: Mapping[FieldRole, list[Any]] = field(default_factory=dict, repr=False)
     scope: str = ""
@@ -231,6 +233,7 @@ class Sealer:
             requested_at=request.requested_at,
             compensates=request.compensates,
             redacted_arguments=None if redacted is None else canonical(redacted.value),
+            moved_pointers={} if redacted is None else moved_pointers(request.arguments, redacted.value),
             repeated=redaction.repeated_values(request.arguments),
             fields=fit.fields,
             scope=scope_of(key, run),

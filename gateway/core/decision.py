@@ -21,6 +21,7 @@ from gateway.core.circumstances import Circumstances
 from gateway.core.fields import BadField, read_fields
 from gateway.core.obligations import NONE, BadObligation, Obligations, read_obligations
 from gateway.core.outcome import Reason
+from gateway.core.redaction import moved
 
 ENTRY_POINT = "data.sealgate.authz.decision"
 
@@ -172,6 +173,8 @@ def shown_input(call: SealedCall, document: bytes) -> bytes:
     told = orjson.loads(document)
     told["context"]["arguments"] = shown = orjson.loads(call.shown_arguments)
     told["context"]["fields"] = fields = {}
+    for leaf in told["context"]["provenance"]["leaves"]:
+        leaf["pointer"] = moved(leaf["pointer"], call.moved_pointers)
     for role, pointers in call.capability.classification.fields.items():  # read anew: a value has another form in them
         values = read_fields(shown, {role: pointers})
         if not isinstance(values, BadField):

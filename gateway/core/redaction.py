@@ -8,7 +8,7 @@ what looks like JSON within a text.
 """
 
 import re
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,6 +90,44 @@ def _redacted(value: Any, spot: Spot | None, repeated: tuple[str, ...] = ()) -> 
     walk = _Walk(repeated)
     copy = walk.copy(value, spot)
     return Redacted(copy, tuple(sorted(walk.kinds))) if walk.kinds else None
+
+
+def moved_pointers(original: Any, copy: Any) -> dict[str, str]:
+    """What became of places whose pointer is another one in the redacted copy: those with a redacted name, and whatever was
+    below a value that is redacted as a whole. A place below one that is named moved with it (`moved`)."""
+    found: dict[str, str] = {}
+    _note_moved(original, copy, "", "", found)
+    return found
+
+
+def _note_moved(value: Any, shown: Any, pointer: str, told: str, found: dict[str, str]) -> None:
+    if isinstance(value, dict) and isinstance(shown, dict):
+        for (name, member), (told_name, told_member) in zip(value.items(), shown.items(), strict=True):
+            below, told_below = f"{pointer}/{_token(name)}", f"{told}/{_token(told_name)}"
+            if told_name != name:
+                found[below] = told_below
+            _note_moved(member, told_member, below, told_below, found)
+    elif isinstance(value, list) and isinstance(shown, list):
+        for index, (element, told_element) in enumerate(zip(value, shown, strict=True)):
+            _note_moved(element, told_element, f"{pointer}/{index}", f"{told}/{index}", found)
+    elif isinstance(value, dict | list):
+        found[pointer + "/"] = told
+
+
+def moved(pointer: str, found: Mapping[str, str]) -> str:
+    """Where the place at `pointer` is in the redacted copy, or what it is a part of there."""
+    above = pointer
+    while above:
+        if above in found:
+            return found[above] + pointer[len(above) :]
+        above = above.rpartition("/")[0]
+        if above + "/" in found:
+            return found[above + "/"]
+    return pointer
+
+
+def _token(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")
 
 
 def hidden_result(result: dict[str, Any]) -> Redacted:

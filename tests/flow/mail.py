@@ -155,6 +155,11 @@ class Mail:
         with DaemonClient(self.gateway.state / "control.sock") as client:
             return json.dumps(client.get(f"/api/v1/calls/{meta(response, 'receipt')['envelope_id']}/values"))
 
+    def kept_input(self, response: dict[str, Any]) -> str:
+        """What the gateway stored of what policy saw, as JSON of ASCII."""
+        with DaemonClient(self.gateway.state / "control.sock") as client:
+            return json.dumps(client.get(f"/api/v1/policy/inputs/{meta(response, 'receipt')['envelope_id']}"))
+
     def oblige(self, obligations: dict[str, Any], **data: Any) -> None:
         """From now on every allowed call has these obligations."""
         (self.gateway.folder / "policy" / "data.json").write_text(json.dumps({"obligations": obligations, **data}))

@@ -173,3 +173,12 @@ def test_a_cited_result_stands_in_the_entry_of_the_call_that_cites_it(mail: Mail
     refs = mail.entry(done)["evidence_refs"]
     assert [(one["ref"], one.get("use")) for one in refs] == [(ref, "in"), (meta(done, "evidence")["ref"], None)]
     assert refs[0]["commitment"] == mail.entry(read)["result"]["commitment"]
+
+
+def test_a_name_that_is_a_secret_is_in_nothing_that_is_kept(mail: Mail) -> None:
+    secret = "ghp_" + "a1B2c3D4" * 5
+    response = mail.call("send", {"to": "a", "headers": {secret: "x"}}, "named")
+    assert outcome(response) == {"outcome": "completed"}
+    kept = mail.kept_input(response)
+    assert secret not in kept + mail.kept(response)
+    assert '"pointer": "/headers/[redacted: github-token]"' in kept

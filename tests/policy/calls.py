@@ -33,11 +33,12 @@ class Case:
     recent_calls: int = 0
     tenant: str = "default"
     fields: Fields = field(default_factory=dict)
+    schema: dict[str, Any] = field(default_factory=dict)
 
 
 def sealed(case: Case) -> SealedCall:
     """The call that `case` describes."""
-    schema = {"type": "object", "additionalProperties": True}
+    schema = {"type": "object", "additionalProperties": True, **case.schema}
     capability = Capability(
         ToolDefinition.from_document(case.upstream, {"name": case.tool, "inputSchema": schema}),
         Classification(

@@ -175,6 +175,9 @@ class Gateway:
             if instead is not turn:
                 await refuse(refused.because(MODIFIED, modified_into=instead.call.envelope_id))
                 return _Instead(instead, Modified(call.envelope_id, tuple(decision.obligations.modify)))
+        if decision.effect is Effect.ASK and call.secrets:
+            unshown = _secret_in_arguments(call)
+            return Denied((unshown,), await refuse(refused.because(unshown)))
         question = self._question(call, decision, compensated)
         unanswerable = None if question is None else question.unanswerable()
         if unanswerable is not None:
@@ -404,6 +407,16 @@ def _changed_before(call: SealedCall, ran: dict[str, Any] | None) -> Modified | 
 
 def _without_result(capability: Capability, reason: Reason) -> Ending:
     return Unknown(reason) if capability.mode.has_effect else NotDone(reason)
+
+
+def _secret_in_arguments(call: SealedCall) -> Reason:
+    """Why nobody can be asked about it: who approves must see all of it, and a secret is shown to nobody."""
+    return Reason(
+        "approval.secret_in_arguments",
+        f"A person must approve this call, and its arguments hold a secret that cannot be shown ({', '.join(call.secrets)})."
+        " Leave it out. If it belongs there, whoever offers the tool marks that argument in its schema with"
+        ' "x-sealgate-sensitive": true.',
+    )
 
 
 def _lacking_evidence(call: SealedCall, decision: PolicyDecision) -> Reason | None:

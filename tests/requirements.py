@@ -315,6 +315,9 @@ TIED: dict[str, tuple[str, ...]] = {
         "tests/approvals/test_webhook.py::test_a_receiver_answers_in_its_response",
         "tests/approvals/test_modify.py::test_the_changed_call_runs_once_and_the_one_that_was_made_never",
         "tests/approvals/test_modify.py::test_a_quorum_decides_about_the_changed_call",
+        "tests/approvals/test_hidden.py::test_nobody_is_asked_about_arguments_in_which_a_form_would_hide_something",
+        "tests/approvals/test_hidden.py::test_of_what_the_schema_hides_approvers_are_told_where_how_long_and_a_digest",
+        "tests/approvals/test_hidden.py::test_no_yes_covers_a_doubt_whose_name_the_caller_had_taken_out",
     ),
     "GW-40": (
         "tests/approvals/test_mutations.py::test_no_changed_call_runs",

@@ -15,6 +15,9 @@ Rules for an answer:
 * `modify` names the request that is to be asked instead, which the gateway made for it (`offer.py`); an own key signs it
 * its comment, which enters the log in clear, is one short line that can be seen, and holds no secret of a known format
 
+Nobody is asked about arguments that hold a secret of a known format: it could not be shown, and the caller would choose by
+it what an approver does not see (`hidden.py`).
+
 A request ends with the first no, or with as many yeses as policy wants. `modify` is a no, with another question.
 """
 
@@ -31,6 +34,7 @@ from gateway.core.call import Compensated, SealedCall
 from gateway.core.capability import ApprovalMode
 from gateway.core.decision import Effect, PolicyDecision
 from gateway.core.dsse import NotVerified
+from gateway.core.hidden import Hidden
 from gateway.core.obligations import ApproveFor, Obligations, Quorum, Route
 from gateway.core.outcome import Reason
 from gateway.core.secret_formats import without_secrets
@@ -362,12 +366,14 @@ def check_answer(
 
 @dataclass(frozen=True, slots=True)
 class ApprovalRow:
-    """What is kept of a request: its state, the key whose call waits for it, and the answers it has so far."""
+    """What is kept of a request: its state, the key whose call waits for it, the answers it has so far, and what of the
+    arguments approvers are not shown."""
 
     request: ApprovalRequest
     reservation: str
     state: ApprovalState
     answers: tuple[SignedAnswer, ...]
+    hidden: tuple[Hidden, ...] = ()
 
     @property
     def missing(self) -> int:
@@ -386,7 +392,9 @@ class ApprovalRow:
             }
             for one in self.answers
         ]
-        return {"request": self.request.document(), "state": self.state, "answers": answers, "missing": self.missing}
+        hidden = [one.document() for one in self.hidden]
+        told = {"request": self.request.document(), "state": self.state, "answers": answers, "missing": self.missing}
+        return {**told, "hidden": hidden}
 
 
 @dataclass(frozen=True, slots=True)
@@ -401,7 +409,7 @@ class Grant:
         match self.decision.effect, self.approved:
             case Effect.ALLOW, None:
                 return
-            case Effect.ASK, Approved() as approved if approved.covers(self.call, self.decision):
+            case Effect.ASK, Approved() as approved if approved.covers(self.call, self.decision) and not self.call.secrets:
                 return
         raise NotGranted(f"{self.decision.effect} without a matching approval")
 

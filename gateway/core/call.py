@@ -18,9 +18,10 @@ from gateway.core.commitment import SALT_BYTES, CommitmentKey, Disclosure, discl
 from gateway.core.evidence import EvidenceRef
 from gateway.core.fields import BadField, FieldRole, read_fields
 from gateway.core.flow import scope_of
+from gateway.core.hidden import Hidden, hidden_values
 from gateway.core.intent import Intent
 from gateway.core.outcome import Reason
-from gateway.core.redaction import Redacted, Redaction, hidden_result, moved_pointers, redacted_text
+from gateway.core.redaction import SENSITIVE, Redacted, Redaction, hidden_result, moved_pointers, redacted_text
 from gateway.core.run_context import RunContext
 from gateway.core.wire import MAX_SAFE_INTEGER
 
@@ -72,12 +73,12 @@ class SealedCall:
 
     `redacted_arguments` are set where the arguments hold something that must not be stored, and `moved_pointers` tells which
     places have another pointer in them; `repeated` are the sensitive values that must not be stored with the result either.
-    `fields` are the values of the declared fields, in the
-    one form that policy compares and the guards check. `scope` names the memory of its run (`flow.py`); `intent` commits to
-    the intent that came with the call; `cited` is the evidence it stands on. `modified_from`: the envelope id of the call as
-    the caller made it, where its arguments were changed; its key and fingerprint are still that one's, since it is what
-    became of that one, and its call digest is that of what runs. `changed_in`: the approval request whose arguments it has,
-    where a person changed them.
+    `hidden` tells what the schema's marks hide of the arguments, `secrets` which kinds of known secrets are in them.
+    `fields` are the values of the declared fields, in the one form that policy compares and the guards check. `scope` names
+    the memory of its run (`flow.py`); `intent` commits to the intent that came with the call; `cited` is the evidence it
+    stands on. `modified_from`: the envelope id of the call as the caller made it, where its arguments were changed; its key
+    and fingerprint are still that one's, since it is what became of that one, and its call digest is that of what runs.
+    `changed_in`: the approval request whose arguments it has, where a person changed them.
     """
 
     envelope_id: str
@@ -93,6 +94,8 @@ class SealedCall:
     redacted_arguments: bytes | None = None
     moved_pointers: Mapping[str, str] = field(default_factory=dict, repr=False)
     repeated: tuple[str, ...] = field(default=(), repr=False)
+    hidden: tuple[Hidden, ...] = ()
+    secrets: tuple[str, ...] = ()
     fields: Mapping[FieldRole, list[Any]] = field(default_factory=dict, repr=False)
     scope: str = ""
     intent: str | None = None
@@ -219,6 +222,7 @@ class Sealer:
             None if idempotency is None else idempotency.reservation,
             request.compensates,
         )
+        call_digest = self.call_digest(covered, arguments)
         redaction = self._redaction(capability)
         redacted = redaction.of_arguments(request.arguments, arguments)
         return SealedCall(
@@ -229,12 +233,14 @@ class Sealer:
             disclosures=self._disclose(capability, request.arguments, arguments, redacted),
             idempotency=idempotency,
             fingerprint=fingerprint,
-            call_digest=self.call_digest(covered, arguments),
+            call_digest=call_digest,
             requested_at=request.requested_at,
             compensates=request.compensates,
             redacted_arguments=None if redacted is None else canonical(redacted.value),
             moved_pointers={} if redacted is None else moved_pointers(request.arguments, redacted.value),
             repeated=redaction.repeated_values(request.arguments),
+            hidden=hidden_values(redaction.hidden_places(request.arguments), key, call_digest),
+            secrets=() if redacted is None else tuple(kind for kind in redacted.kinds if kind != SENSITIVE),
             fields=fit.fields,
             scope=scope_of(key, run),
             intent=None if request.intent is None else key.digest("intent", request.intent.document),

@@ -26,11 +26,19 @@ from gateway.core.redaction import moved
 ENTRY_POINT = "data.sealgate.authz.decision"
 
 REDACTED_CODE = "policy.redacted"
-"""Stands for a reason code that held a sensitive value or a secret."""
+"""Stands for a reason code that held a sensitive value or a secret. No reason to ask has it: a yes is for the reasons that
+were shown, by their codes, and all of these would be the same."""
 
 _CODE = re.compile(r"[a-z0-9_.-]{1,64}")
 
 POLICY_ERROR = Reason("policy.error", "Policy could not decide this call, so it is denied. Tell the operator.")
+
+
+UNNAMED = Reason(
+    REDACTED_CODE,
+    "Policy wants a person to approve this call, and the name of a reason holds one of the call's sensitive arguments, or a"
+    " secret. Nobody can be asked so: use another value, or tell the operator.",
+)
 
 
 class Effect(StrEnum):
@@ -81,6 +89,10 @@ def read_verdict(document: Any, told: Callable[[str], str]) -> Verdict:
         return failed_verdict("not a decision document: effect is none of allow, ask and deny")
     except (KeyError, TypeError, AttributeError) as error:
         return failed_verdict(f"not a decision document: {error!r}")
+    if effect is Effect.ASK and any(reason.code == REDACTED_CODE for reason in reasons):
+        return Verdict(
+            Effect.DENY, (UNNAMED,), cause="a reason to ask has a code that holds a sensitive argument or a secret"
+        )
     if effect is Effect.DENY:  # it binds nobody to anything, and stays a deny whatever it carries
         return Verdict(effect, reasons)
     try:

@@ -45,6 +45,10 @@ class Redaction:
             return None
         return _redacted(arguments, None if self.arguments is None else self.arguments.top)
 
+    def hidden_places(self, arguments: dict[str, Any]) -> list[tuple[str, Any]]:
+        """The values that marks hide, each with its pointer."""
+        return [] if self.arguments is None else list(_sensitive_places(arguments, self.arguments.top, ""))
+
     def of_argument(self, name: str, value: Any) -> Redacted | None:
         """One of the arguments as it may be stored; None where that is just as it is."""
         if self.arguments is None:
@@ -189,6 +193,17 @@ class _Walk:
         text, kinds = without_secrets(text)
         self.kinds.update(kinds)
         return text
+
+
+def _sensitive_places(value: Any, spot: Spot, pointer: str) -> Iterable[tuple[str, Any]]:
+    if spot.sensitive:
+        yield pointer, value
+    elif isinstance(value, dict):
+        for name, member in value.items():
+            yield from _sensitive_places(member, spot.member(name), f"{pointer}/{_token(name)}")
+    elif isinstance(value, list):
+        for index, element in enumerate(value):
+            yield from _sensitive_places(element, spot.element(index), f"{pointer}/{index}")
 
 
 def _sensitive_texts(value: Any, spot: Spot) -> Iterable[str]:

@@ -49,9 +49,13 @@ class SecretFormat:
         return whole[:start] + redacted(self.kind) + whole[start + len(secret) :]
 
 
+REDACTED = "[redacted: "
+"""What every replacement begins with."""
+
+
 def redacted(kind: str) -> str:
     """What stands for a secret of this kind."""
-    return f"[redacted: {kind}]"
+    return f"{REDACTED}{kind}]"
 
 
 def _is_random(token: str) -> bool:
@@ -69,6 +73,18 @@ def _is_basic(token: str) -> bool:
     return ":" in text and text.isprintable()
 
 
+MAX_KEY_CHARS = 32 * 1024
+_BASE64 = "[A-Za-z0-9+/]"
+_LABEL = r"(?:[A-Z0-9]{1,16} ){0,3}PRIVATE KEY(?: BLOCK)?"
+_LINE_END = r"[ \t]{0,8}(?:\r?\n|(?:\\r)?\\n)[ \t]{0,32}"  # or as JSON spells it, within a text
+_HEADER = r"[A-Za-z][A-Za-z-]{0,30}: [ -\[\]-~]{0,100}"  # stays: it is for people, and no secret
+
+
+def _is_key(lines: str) -> bool:
+    """Of the length of a key: more than that is no key, and would hide other text."""
+    return 32 <= len(lines) <= MAX_KEY_CHARS
+
+
 def _format(kind: str, source: str, markers: str, pattern: str, check: Check | None = None) -> SecretFormat:
     return SecretFormat(kind, tuple(markers.split("|")), re.compile(pattern, re.ASCII), source, check)
 
@@ -77,10 +93,12 @@ def _format(kind: str, source: str, markers: str, pattern: str, check: Check | N
 FORMATS = (
     _format(
         "private-key",
-        "RFC 7468; RFC 4716; RFC 9580 section 6.2",
+        "RFC 7468; RFC 1421 section 4.6 (headers); RFC 9580 section 6.2",
         "private key",
-        r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?:(?!-----END)[\s\S])*+"
-        r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----)?",
+        rf"-----BEGIN {_LABEL}-----(?:{_LINE_END}(?:{_HEADER}{_LINE_END}){{0,6}}(?:{_LINE_END})?)?+"
+        rf"(?P<secret>(?:{_BASE64}{{32,}}+{_LINE_END}(?={_BASE64}))*+{_BASE64}*+={{0,2}}(?:{_LINE_END}={_BASE64}{{4}})?)"
+        rf"(?:{_LINE_END})?-----END {_LABEL}-----",
+        _is_key,
     ),
     _format(
         "age-secret-key",

@@ -8,7 +8,7 @@ or make it look like something else.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.core.canonical import canonical
@@ -44,7 +44,7 @@ def _plain(text: str) -> str:
 
 
 def shown_request(document: Mapping[str, Any]) -> list[str]:
-    """Lines that tell a request as the daemon answers it: `request`, `state`, `answers`, `missing`, `arguments`."""
+    """Lines that tell a request as the daemon answers it: request, state, answers, missing, hidden, arguments."""
     request, arguments = document["request"], document["arguments"]
     undone = request.get("compensates")
     chain = ", by ".join(map(shown_word, request["principal_chain"]))
@@ -62,9 +62,21 @@ def shown_request(document: Mapping[str, Any]) -> list[str]:
         *(["routes     " + ", ".join(request["routes"])] if "routes" in request else []),
         *([f"reach      a yes may hold for all of run {shown_word(request['run_id'])}"] if _reaches_run(request) else []),
         *(["advisory   development gateway: an approval here proves nothing"] if request["advisory"] else []),
-        "arguments  " + ("none are kept" if arguments is None else shown_digest(arguments)),
+        *map(_shown_hidden, document["hidden"]),
+        "arguments  " + _shown_digest(arguments, document["hidden"]),
         *("  " + line for line in shown_arguments(arguments).splitlines()),
     ]
+
+
+def _shown_digest(arguments: Any, hidden: Sequence[Mapping[str, Any]]) -> str:
+    if arguments is None:
+        return "none are kept"
+    return shown_digest(arguments) + (" of what is shown: a part is hidden, see above" if hidden else "")
+
+
+def _shown_hidden(hidden: Mapping[str, Any]) -> str:
+    where = shown_word(hidden["pointer"]) if hidden["pointer"] else "in many places"
+    return f"hidden     {where}: {hidden['characters']} characters, sensitive by the tool's schema, {hidden['digest']}"
 
 
 def _shown_undone(undone: Mapping[str, str]) -> str:

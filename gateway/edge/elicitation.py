@@ -33,6 +33,7 @@ from gateway.core.approval import ApprovalRequest, ApprovalState
 from gateway.core.obligations import Route
 from gateway.core.outcome import AwaitingApproval, Reason
 from gateway.core.ports import Clock
+from gateway.core.secret_formats import REDACTED
 from gateway.core.shown import shown_request
 
 MAX_SHOWN_CHARS = 8_000
@@ -101,7 +102,8 @@ class Elicitation:
         return False
 
     async def _message(self, approval_id: str) -> tuple[str, ApprovalRequest] | None:
-        """What the person is shown; None where an answer of theirs could not count, or not all can be shown."""
+        """What the person is shown; None where an answer of theirs could not count, or not all can be shown: it is
+        too long, or something is hidden in it."""
         found = await self._questions.row(approval_id)
         if found is None:
             return None
@@ -109,6 +111,8 @@ class Elicitation:
         principal = row.request.principal_chain[0]
         counts = row.request.refuses(principal, Route.ELICITATION) is None
         if row.state is not ApprovalState.PENDING or not counts or any(one.approver == principal for one in row.answers):
+            return None
+        if row.hidden or any(REDACTED in reason.message for reason in row.request.reasons):
             return None
         document = {**row.document(), "arguments": orjson.loads(arguments)}
         text = "\n".join(["Approve exactly this call?", "", _FENCE, *shown_request(document), _FENCE])

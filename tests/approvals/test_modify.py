@@ -278,7 +278,7 @@ def test_a_value_may_hold_the_sign_between(box: Box, client: ModernClient, alice
     assert paid_to(box, "sign") == [{**made, "note": "x=1", "how": {"a=b": {"c": "=2"}}}]
 
 
-@pytest.mark.parametrize("secret", [{"pin": "123456"}, {"note": "token ghp_" + "a1B2" * 9}])
+@pytest.mark.parametrize("secret", [{"pin": "123456"}, {"pin": "1"}])
 def test_a_call_whose_arguments_are_stored_redacted_is_not_changed(
     box: Box, client: ModernClient, alice: Person, secret: dict[str, str]
 ) -> None:

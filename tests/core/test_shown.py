@@ -76,7 +76,14 @@ def test_no_part_of_a_request_hides_another() -> None:
         "advisory": False,
     }
     answers = [{"answer": "approve", "approver": MARKUP, "comment": "", "route": "cli"}]
-    document = {"request": request, "state": "pending", "answers": answers, "missing": 1, "arguments": {MARKUP: MARKUP}}
+    document = {
+        "request": request,
+        "state": "pending",
+        "answers": answers,
+        "missing": 1,
+        "hidden": [],
+        "arguments": {MARKUP: MARKUP},
+    }
     for line in shown_request(document):
         assert set(line) <= PRINTABLE, line
         assert "](" not in line

@@ -11,12 +11,15 @@ from typing import Any
 import orjson
 import pytest
 
+from gateway.core.answer import Answer, SignedAnswer
+from gateway.core.approval import Approved, Grant, NotGranted
 from gateway.core.call import SealedCall, Sealer, ToolRequest
 from gateway.core.capability import ApprovalMode, Capability, Classification, IdempotencyRule, ToolDefinition, TrustLevel
 from gateway.core.commitment import CommitmentKey, Disclosure, Kept, read_kept
 from gateway.core.envelope import Refusal, call_envelope, refusal_envelope
+from gateway.core.hidden import MAX_PLACES, hidden_values
 from gateway.core.outcome import Reason
-from gateway.core.redaction import MARK, MAX_REPEATED, redacted_text
+from gateway.core.redaction import MARK, MAX_REPEATED, Redaction, redacted_text
 from gateway.core.schema import ArgumentSchema
 from tests.core.calls import ALLOW, ASK, Call, ask_for, capability, envelope_id, request_of, run_of, seal
 
@@ -227,3 +230,32 @@ def test_policys_sentences_are_shown_to_approvers_without_secrets_and_sensitive_
     spoken = replace(ASK, reasons=(Reason("odd", f"The password hunter22 and {TOKEN} look odd."),))
     (reason,) = ask_for(call, spoken).reasons
     assert reason.message == f"The password {MARK} and [redacted: github-token] look odd."
+
+
+def test_what_marks_hide_is_told_by_place_length_and_a_digest_bound_to_the_call() -> None:
+    arguments = {"user": "alice", "password": "hunter22", "more": {"pin": 4821}}
+    call, again, other = sealed(arguments), sealed(arguments), sealed({**arguments, "user": "bob"})
+    assert [(one.pointer, one.characters) for one in call.hidden] == [("/password", 8), ("/more/pin", 4)]
+    assert call.hidden == again.hidden
+    assert len({one.digest for one in (*call.hidden, *other.hidden)}) == 4
+    assert call.secrets == ()
+
+
+def test_many_hidden_values_are_told_as_one() -> None:
+    marked = {"type": "object", "properties": {"all": {"items": SENSITIVE}}}
+    redaction = Redaction.of_definition({"inputSchema": marked})
+    places = redaction.hidden_places({"all": ["abc"] * (MAX_PLACES + 1)})
+    assert places[-1] == (f"/all/{MAX_PLACES}", "abc")
+    (told,) = hidden_values(places, CommitmentKey(bytes(32)), "hmac-sha256:00")
+    assert (told.pointer, told.characters) == ("", 3 * (MAX_PLACES + 1))
+
+
+def test_what_hides_by_its_form_is_told_by_its_kind_and_no_grant_can_be_made_for_it() -> None:
+    call = sealed({"user": f"alice {TOKEN}", "password": "hunter22"})
+    assert call.secrets == ("github-token",)
+    request = ask_for(call)
+    yes = SignedAnswer(request.approval_id, Answer.APPROVE, "user:bob", "k", "", {})
+    with pytest.raises(NotGranted):
+        Grant(call, ASK, Approved(request, (yes,)))
+    plain_call = sealed({"user": "alice", "password": "hunter22"})
+    assert Grant(plain_call, ASK, Approved(ask_for(plain_call), (yes,))).approved is not None

@@ -16,6 +16,7 @@ from gateway.core.capability import TrustLevel
 from gateway.core.commitment import Disclosure, Kept, Missing, read_kept, whole
 from gateway.core.envelope import Answered
 from gateway.core.errors import Erased
+from gateway.core.hidden import Hidden
 from gateway.core.outcome import Reason
 from gateway.core.ports import OpeningKeys, SealingKey, Vault, VaultFile
 
@@ -54,7 +55,8 @@ class KeptValues:
 
 @dataclass(frozen=True, slots=True)
 class SealedQuestion:
-    """What an approval request is about, encrypted: arguments, and policy's sentences in the place of a result."""
+    """What an approval request is about, encrypted: arguments, and in the place of a result policy's sentences with
+    what is hidden in the arguments."""
 
     arguments: bytes
     messages: bytes
@@ -72,12 +74,16 @@ def seal_result(key: SealingKey, call: SealedCall, answered: Answered) -> bytes:
     return key.seal(mark + answered.disclosure.to_keep(), _context(call.envelope_id, "result"))
 
 
-def seal_question(key: SealingKey, arguments: bytes, request: ApprovalRequest) -> SealedQuestion:
-    """What a person is asked about: the arguments as they may be stored, and policy's sentences, which may quote them."""
-    messages = orjson.dumps([reason.message for reason in request.reasons])
+def seal_question(
+    key: SealingKey, arguments: bytes, request: ApprovalRequest, hidden: tuple[Hidden, ...] = ()
+) -> SealedQuestion:
+    """What a person is asked about: the arguments as they may be stored, what is hidden in them, and policy's sentences,
+    which may quote them."""
+    messages = [reason.message for reason in request.reasons]
+    told = orjson.dumps({"messages": messages, "hidden": [one.document() for one in hidden]})
     return SealedQuestion(
         key.seal(arguments, _context(request.approval_id, "pending")),
-        key.seal(messages, _context(request.approval_id, "reasons")),
+        key.seal(told, _context(request.approval_id, "reasons")),
     )
 
 
@@ -132,9 +138,16 @@ class StoredValues:
         opened = self._opened("reasons")
         if isinstance(opened, Missing):
             return request
-        messages = orjson.loads(opened)
+        kept = orjson.loads(opened)
+        messages = kept if isinstance(kept, list) else kept["messages"]  # a list: before hidden values were told
         told = tuple(Reason(reason.code, text) for reason, text in zip(request.reasons, messages, strict=True))
         return replace(request, reasons=told)
+
+    def hidden(self) -> tuple[Hidden, ...]:
+        """What of the arguments a request is about approvers are not shown."""
+        opened = self._opened("reasons")
+        kept = [] if isinstance(opened, Missing) else orjson.loads(opened)
+        return () if isinstance(kept, list) else tuple(Hidden(**one) for one in kept["hidden"])
 
     def _opened(self, what: str) -> bytes | Missing:
         if self._row is None or self._keys is None:

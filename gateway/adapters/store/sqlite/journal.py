@@ -402,7 +402,7 @@ class SqliteJournal:
                 return answer
 
     async def _sealed_question(self, call: SealedCall, ask: ApprovalRequest) -> SealedQuestion:
-        return seal_question(await self._vault.sealing_key(call.subject), call.shown_arguments, ask)
+        return seal_question(await self._vault.sealing_key(call.subject), call.shown_arguments, ask, call.hidden)
 
     async def _instead(self, request: ApprovalRequest) -> Instead | NotApproved:
         """The changed call that waits; where its arguments were erased, nobody can make it."""

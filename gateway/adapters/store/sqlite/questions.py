@@ -86,7 +86,7 @@ class Questions:
             return None
         stored = await stored_values(self._vault, self._reader, row.request.approval_id)
         pending = stored.pending()
-        told = replace(row, request=stored.with_messages(row.request))
+        told = replace(row, request=stored.with_messages(row.request), hidden=stored.hidden())
         return told, b"null" if isinstance(pending, Missing) else pending
 
     async def waits(self, approval_id: str) -> Waits | Reason:
@@ -292,7 +292,7 @@ class Questions:
 
     async def _told(self, row: ApprovalRow) -> ApprovalRow:
         stored = await stored_values(self._vault, self._reader, row.request.approval_id)
-        return replace(row, request=stored.with_messages(row.request))
+        return replace(row, request=stored.with_messages(row.request), hidden=stored.hidden())
 
     def _note_reach(self, request: ApprovalRequest) -> None:
         """Remember a yes for a whole run. Only where to look: whether it counts is checked at each use."""

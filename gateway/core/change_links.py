@@ -6,7 +6,8 @@ the approver signed both. So:
 * what an entry says of such an answer is what was signed
 * a request that says it came of another was named by that one's answer, with this call's digest, or is asked in place of a
   request about a changed call, which a person signed anew
-* nobody answers a request after it was changed
+
+That nobody answers a request after it was changed, `requests.py` looks at.
 
 Whose signature it is, the entry tells: whether that key is an approver's is for who knows the approvers.
 """
@@ -18,6 +19,8 @@ from typing import Any
 
 import orjson
 
+from gateway.core.entry import part
+
 KEPT_AFTER = timedelta(hours=1)
 """How long a request is remembered after its time: a clock may be set back a little, and an entry follows a moment later."""
 
@@ -27,13 +30,12 @@ class Changes:
 
     def __init__(self) -> None:
         self._named: dict[str, tuple[str, str]] = {}  # by request that was announced: the one it came of, its call digest
-        self._changed: set[str] = set()  # ended by a change
         self._about_changed: set[str] = set()
         self._until: dict[str, str] = {}
 
     def problems(self, predicate: Mapping[str, Any]) -> Iterator[str]:
         """What is wrong with one approval entry."""
-        asked = _part(predicate, "approval")
+        asked = part(predicate, "approval")
         approval_id, came_of = str(asked.get("approval_id")), asked.get("modified_from")
         match predicate.get("event"):
             case "requested" if came_of is not None:
@@ -42,14 +44,11 @@ class Changes:
                     yield "a request about a changed call that no signed answer names"
                 self._about_changed.add(approval_id)
                 self._keep(approval_id, asked, predicate)
-            case "approved" | "answered" | "rejected" | "modified" if approval_id in self._changed:
-                yield "an answer to a request that was changed before"
             case "modified":
-                into = _part(predicate, "modified_into")
+                into = part(predicate, "modified_into")
                 if not _is_signed(predicate, asked, into):
                     yield "a change that is not the one that was signed"
                 self._named[str(into.get("approval_id"))] = approval_id, str(into.get("call_digest"))
-                self._changed.add(approval_id)
                 self._keep(approval_id, asked, predicate)
             case _:
                 pass
@@ -59,7 +58,6 @@ class Changes:
         now = str(predicate.get("recorded_at"))
         for name in [name for name, until in self._until.items() if until < now]:
             del self._until[name]
-            self._changed.discard(name)
             self._about_changed.discard(name)
         try:
             until = datetime.fromisoformat(str(asked.get("expires_at"))) + KEPT_AFTER
@@ -71,7 +69,7 @@ class Changes:
 def _is_signed(predicate: Mapping[str, Any], asked: Mapping[str, Any], into: Mapping[str, Any]) -> bool:
     """Whether the signed payload says the same as the entry around it."""
     try:
-        signed = orjson.loads(b64decode(_part(predicate, "signed_answer")["payload"]))
+        signed = orjson.loads(b64decode(part(predicate, "signed_answer")["payload"]))
         said = signed["answer"], signed["approval_id"], signed["call_digest"]
         named = signed["modified_into"]["approval_id"], signed["modified_into"]["call_digest"]
     except (KeyError, TypeError, ValueError):
@@ -80,8 +78,3 @@ def _is_signed(predicate: Mapping[str, Any], asked: Mapping[str, Any], into: Map
         into.get("approval_id"),
         into.get("call_digest"),
     )
-
-
-def _part(predicate: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    part = predicate.get(name)
-    return part if isinstance(part, Mapping) else {}

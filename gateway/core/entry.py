@@ -83,6 +83,12 @@ class SealedEntry:
     signature: str
 
 
+def part(said: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """An object in a predicate; empty where there is none, or something else stands there."""
+    found = said.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
 class EntryTooLarge(GatewayError):
     """The record does not fit an entry, so what it records does not happen."""
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import orjson
 
-from gateway.core.approval import ApprovalState
 from gateway.core.capability import ApprovalMode, TrustLevel
-from gateway.core.entry import Entry, Kind
+from gateway.core.entry import Entry, Kind, part
 from gateway.core.envelope import Status
 from gateway.core.idempotency import State
+from gateway.core.requests import Step, step_in
 
 APPROVAL_FIELDS = (
     "approval_id",
@@ -75,10 +75,10 @@ class RefusalTold:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalTold:
-    """The request is in this state now; `asked` is a digest of `APPROVAL_FIELDS` where the entry repeats them."""
+    """The request took this step; `asked` is a digest of `APPROVAL_FIELDS` where the entry repeats them."""
 
     approval_id: str
-    state: ApprovalState
+    step: Step
     asked: str | None = None
 
 
@@ -105,15 +105,6 @@ class FlowTold:
 
 Told = CallTold | RefusalTold | ApprovalTold | ErasureTold | FlowTold
 
-_APPROVALS = {
-    "requested": ApprovalState.PENDING,
-    "answered": ApprovalState.PENDING,  # a yes, and more are wanted
-    "approved": ApprovalState.APPROVED,
-    "rejected": ApprovalState.REJECTED,
-    "modified": ApprovalState.MODIFIED,
-    "expired": ApprovalState.EXPIRED,
-    "void": ApprovalState.VOID,
-}
 _COMPENSATIONS = {"started": State.COMPENSATING, "completed": State.COMPENSATED, "failed": State.COMPLETED}
 
 
@@ -126,10 +117,9 @@ def told(entry: Entry) -> Iterator[Told]:
     match entry.kind:
         case Kind.INTENT:
             yield _call(entry, State.STARTED, key)
-            approval = _part(said, "approval")
-            approval_id = _text(approval, "approval_id")
-            if approval_id is not None and "approve_for" not in approval:  # a yes for a whole run is not used up by a call
-                yield ApprovalTold(approval_id, ApprovalState.CONSUMED)
+            used = step_in(entry)
+            if used is not None:
+                yield ApprovalTold(*used)
         case Kind.IN_DOUBT:
             yield _call(entry, State.IN_DOUBT, key)
         case Kind.OUTCOME:
@@ -139,21 +129,21 @@ def told(entry: Entry) -> Iterator[Told]:
         case Kind.DENIED if key is not None:
             yield RefusalTold(entry.id, key)
         case Kind.RESOLUTION:
-            verdict = _part(said, "resolution")
+            verdict = part(said, "resolution")
             if verdict.get("verdict") in (State.COMPLETED, State.FAILED):
                 yield CallTold(str(verdict.get("envelope_id")), State(str(verdict["verdict"])))
         case Kind.COMPENSATION:
-            link = _part(said, "compensation")
+            link = part(said, "compensation")
             state = _COMPENSATIONS.get(_text(link, "event") or "")
             if state is not None:
                 by = None if state is State.COMPLETED else str(link.get("by"))
                 yield CallTold(str(link.get("of")), state, undone_by=by)
         case Kind.APPROVAL:
-            asked, then = _part(said, "approval"), _APPROVALS.get(_text(said, "event") or "")
-            if then is not None:
-                yield ApprovalTold(str(asked.get("approval_id")), then, asked_digest(asked))
+            taken = step_in(entry)
+            if taken is not None:
+                yield ApprovalTold(*taken, asked_digest(part(said, "approval")))
         case Kind.ERASURE:
-            yield ErasureTold(str(_part(said, "erasure").get("subject")))
+            yield ErasureTold(str(part(said, "erasure").get("subject")))
         case _:
             pass
 
@@ -165,7 +155,7 @@ def _flow(entry: Entry) -> Iterator[FlowTold]:
         begun = entry.kind is Kind.INTENT and _text(said, "approval_mode_effective") != ApprovalMode.READ_ONLY
         refs = said.get("evidence_refs")
         read = entry.kind is Kind.OUTCOME and isinstance(refs, list) and any(map(_is_untrusted, refs))
-        declared = _text(_part(said, "run"), "run_id") is not None
+        declared = _text(part(said, "run"), "run_id") is not None
         yield FlowTold(scope, not declared, read, begun, _text(said, "intent"))
 
 
@@ -181,22 +171,22 @@ def asked_digest(request: Mapping[str, Any]) -> str:
 
 def _call(entry: Entry, state: State, key: KeyTold | None) -> CallTold:
     said = entry.predicate
-    chain = _part(said, "run").get("principal_chain")
+    chain = part(said, "run").get("principal_chain")
     return CallTold(
         entry.id,
         state,
         key,
-        _text(_part(said, "call"), "call_digest"),
-        _text(_part(said, "capability"), "capability_id"),
+        _text(part(said, "call"), "call_digest"),
+        _text(part(said, "capability"), "capability_id"),
         tuple(map(str, chain)) if isinstance(chain, list) else (),
-        _text(_part(said, "result"), "reason"),
-        _text(_part(said, "result"), "commitment"),
+        _text(part(said, "result"), "reason"),
+        _text(part(said, "result"), "commitment"),
     )
 
 
 def _end(said: Mapping[str, Any], key: KeyTold | None) -> State | None:
     """The state an outcome leaves its row in; None for a replay, which changes none."""
-    result = _part(said, "result")
+    result = part(said, "result")
     match result.get("status"):
         case Status.COMPLETED if result.get("is_error") is True and key is not None and key.derived:
             return State.FAILED  # docs/decisions/0005
@@ -209,10 +199,10 @@ def _end(said: Mapping[str, Any], key: KeyTold | None) -> State | None:
 
 
 def _key(said: Mapping[str, Any]) -> KeyTold | None:
-    stated, run = _part(said, "idempotency"), _part(said, "run")
+    stated, run = part(said, "idempotency"), part(said, "run")
     if not stated.get("key"):
         return None
-    scope = [run.get("tenant_id"), run.get("principal_chain"), _part(said, "capability").get("capability_id")]
+    scope = [run.get("tenant_id"), run.get("principal_chain"), part(said, "capability").get("capability_id")]
     identity = _digest([*scope, stated.get("scope"), stated["key"]])
     return KeyTold(identity, _text(stated, "reservation"), stated.get("derived") is True)
 
@@ -224,8 +214,3 @@ def _digest(parts: list[Any]) -> str:
 def _text(said: Mapping[str, Any], name: str) -> str | None:
     text = said.get(name)
     return text if isinstance(text, str) else None
-
-
-def _part(said: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    part = said.get(name)
-    return part if isinstance(part, Mapping) else {}

@@ -5,11 +5,11 @@ accepts exactly that, and only where a checkpoint that counts covers it: without
 
 * entries are numbered 0, 1, 2, …, each states its own number, and none comes twice
 * each entry's signature, form and leaf hash, and that its key is in force there (`trust.py`)
-* order: no outcome or doubt of an effect without an open intent, no intent of a call that is open; no intent of a call that
-  policy wanted a person for without a yes to exactly this call, and none after another one used that yes, but for a yes
-  to such calls of a whole run; no request about a changed call but by the signed answer `modify` that names it and its
-  digest, or in place of such a request, and no answer to what was changed; no resolution of
-  what is not in doubt; no end of a compensation that was not begun, or that is not what the end of the undoing call means
+* order: no outcome or doubt without an open intent of the same call, but of a read that policy allowed; no intent of a call
+  that is open; no intent of a call that policy wanted a person for without a yes that holds for it, and no step of an
+  approval request that may not follow the one before (`requests.py`); no request about a changed call but by the signed
+  answer `modify` that names it and its digest, or in place of such a request (`change_links.py`); no resolution of what is
+  not in doubt; no end of a compensation that was not begun, or that is not what the end of the undoing call means
 * every tile that the store keeps is the one of these entries
 * every checkpoint's signature, and that its root is the root of that many entries
 * the log is at least as long as its longest checkpoint, the stored head's and the one the auditor kept
@@ -24,9 +24,10 @@ from typing import Any
 from gateway.core.change_links import Changes
 from gateway.core.checkpoint import Checkpoint, read_checkpoint
 from gateway.core.dsse import NotVerified
-from gateway.core.entry import Entry, Kind, open_entry
+from gateway.core.entry import Entry, Kind, open_entry, part
 from gateway.core.idempotency import State, undid
 from gateway.core.merkle import Frontier, leaf_hash
+from gateway.core.requests import Requests
 from gateway.core.tiles import Tile, TileEdge, TileName
 from gateway.core.trust import Disowned, KeyHistory, TrustedKeys
 
@@ -248,47 +249,54 @@ class _Pass:
 
 
 class _Order:
-    """What was begun and not ended: calls, doubts, compensations; and approvals not used yet."""
+    """What was begun and not ended: calls, doubts, compensations; and approval requests (`requests.py`)."""
 
     def __init__(self) -> None:
-        self._open: set[str] = set()
-        self._approved: dict[str, tuple[Any, ...]] = {}
-        self._for_runs: dict[str, tuple[str, tuple[Any, ...]]] = {}  # when the yes expires, and what it reaches
+        self._open: dict[str, tuple[Any, ...]] = {}  # by call: what was begun
+        self._requests = Requests()
         self._changes = Changes()
         self._doubtful: set[str] = set()
         self._undoing: dict[str, tuple[str, bool | None]] = {}  # by call that undoes: which one, and whether it did
 
     def problems(self, entry: Entry) -> Iterator[str]:
-        if entry.kind is Kind.APPROVAL:
-            yield from self._changes.problems(entry.predicate)
         match entry.kind:
-            case Kind.APPROVAL if entry.predicate.get("event") == "approved":
-                asked = _part(entry.predicate, "approval")
-                self._approved[_approval_id(entry.predicate)] = tuple(asked.get(name) for name in ASKED)
-                if entry.predicate.get("approve_for") == "run":
-                    self._keep_for_run(entry, asked)
+            case Kind.APPROVAL:
+                yield from self._requests.problems(entry)
+                yield from self._changes.problems(entry.predicate)
             case Kind.INTENT:
                 if entry.id in self._open:
                     yield "a second intent of the same call"
-                self._open.add(entry.id)
-                yield from self._grant_problems(entry.predicate)
+                self._open[entry.id] = _begun(entry.predicate)
+                yield from self._requests.problems(entry)
+            case Kind.OUTCOME if part(entry.predicate, "result").get("status") == "replayed":
+                if entry.id in self._open or part(entry.predicate, "policy").get("effect") not in ("allow", "ask"):
+                    yield "a stored result to a call that was begun, or that policy did not let through"
             case Kind.OUTCOME | Kind.IN_DOUBT:
-                if entry.id not in self._open and (entry.kind is Kind.IN_DOUBT or _needs_intent(entry.predicate)):
-                    yield f"{entry.kind} without its intent"
-                self._open.discard(entry.id)
+                yield from self._end_problems(entry)
                 self._ended(entry.id, entry)
                 if entry.kind is Kind.IN_DOUBT:
                     self._doubtful.add(entry.id)
             case Kind.RESOLUTION:
-                resolved = str(_part(entry.predicate, "resolution").get("envelope_id"))
+                resolved = str(part(entry.predicate, "resolution").get("envelope_id"))
                 if resolved not in self._doubtful:
                     yield "a resolution of a call that is not in doubt"
                 self._doubtful.discard(resolved)
                 self._ended(resolved, entry)
             case Kind.COMPENSATION:
-                yield from self._compensation_problems(_part(entry.predicate, "compensation"))
+                yield from self._compensation_problems(part(entry.predicate, "compensation"))
             case _:
                 pass
+
+    def _end_problems(self, entry: Entry) -> Iterator[str]:
+        """The end of what was begun, as it was begun. Only a read that policy allowed has no intent."""
+        predicate = entry.predicate
+        begun = self._open.pop(entry.id, None)
+        if begun is None:
+            effect, mode = part(predicate, "policy").get("effect"), predicate.get("approval_mode_effective")
+            if entry.kind is Kind.IN_DOUBT or (effect, mode) != ("allow", "read_only"):
+                yield f"{entry.kind} without its intent"
+        elif begun != _begun(predicate) and (entry.kind is Kind.OUTCOME or "policy" in predicate):
+            yield f"{entry.kind} of another call, decision or approval than its intent"  # after a restart it states none
 
     def _ended(self, call: str, entry: Entry) -> None:
         if call in self._undoing:
@@ -308,65 +316,18 @@ class _Order:
         if done is None or event != ("completed" if done else "failed"):
             yield "the end of a compensation that is not what the end of its call means"
 
-    def _keep_for_run(self, entry: Entry, asked: Mapping[str, Any]) -> None:
-        """A yes for a whole run; those that expired before are forgotten."""
-        now = str(entry.predicate.get("recorded_at"))
-        self._for_runs = {name: kept for name, kept in self._for_runs.items() if kept[0] > now}
-        reached = tuple(asked.get(name) for name in REACHED)
-        self._for_runs[_approval_id(entry.predicate)] = str(asked.get("expires_at")), reached
-
-    def _grant_problems(self, predicate: Mapping[str, Any]) -> Iterator[str]:
-        if _part(predicate, "policy").get("effect") == "allow":
-            return
-        if "approve_for" in _part(predicate, "approval"):
-            expires_at, reached = self._for_runs.get(_approval_id(predicate), ("", ()))
-            if reached != _runs_in(predicate) or str(predicate.get("recorded_at")) >= expires_at:
-                yield "an intent with an approval that is not for such a call of its run"
-            return
-        answered = self._approved.pop(_approval_id(predicate), None)
-        if answered is None:
-            yield "an intent without an approval that was given and not used before"
-        elif answered != _runs(predicate):
-            yield "an intent with the approval of another call, mode or policy"
-
-
-ASKED = ("call_digest", "mode", "policy_revision")
-
-
-REACHED = ("tenant_id", "principal_chain", "run_id", "capability_id", "definition_digest", "mode", "policy_revision")
-
-
-def _runs_in(predicate: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What an intent runs and in which run, in the order of `REACHED`."""
-    run, capability = _part(predicate, "run"), _part(predicate, "capability")
-    caller = run.get("tenant_id"), run.get("principal_chain"), run.get("run_id")
-    return (*caller, capability.get("capability_id"), capability.get("definition_digest"), *_runs(predicate)[1:])
-
-
-def _runs(predicate: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What an intent runs, in the order of `ASKED`."""
-    call, policy = _part(predicate, "call"), _part(predicate, "policy")
-    return call.get("call_digest"), predicate.get("approval_mode_effective"), policy.get("bundle_revision")
-
 
 def _undid(entry: Entry) -> bool | None:
     """What an entry that tells how a call ended, or turned out to have ended, means for the call that it undoes."""
     resolves = entry.kind is Kind.RESOLUTION
-    told = _part(entry.predicate, "resolution" if resolves else "result")
+    told = part(entry.predicate, "resolution" if resolves else "result")
     said = told.get("verdict" if resolves else "status")
     end = next((state for state in (State.COMPLETED, State.FAILED) if state == said), None)
     return undid(end, is_error=told.get("is_error") is True)
 
 
-def _part(predicate: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    part = predicate.get(name)
-    return part if isinstance(part, Mapping) else {}
-
-
-def _approval_id(predicate: Mapping[str, Any]) -> str:
-    return str(_part(predicate, "approval").get("approval_id"))
-
-
-def _needs_intent(predicate: Mapping[str, Any]) -> bool:
-    result = _part(predicate, "result")
-    return predicate.get("approval_mode_effective") != "read_only" and result.get("status") != "replayed"
+def _begun(predicate: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What a call is, how it was decided and who approved it: the same in its intent and its end."""
+    call, policy, approval = (part(predicate, name) for name in ("call", "policy", "approval"))
+    decided = policy.get("decision_id"), policy.get("effect"), policy.get("bundle_revision")
+    return call.get("call_digest"), predicate.get("approval_mode_effective"), *decided, approval.get("approval_id")

@@ -16,8 +16,8 @@ DIGESTS = {A: "digest-a", B: "digest-b", C: "digest-c"}
 
 def said(event: str, of: str, *, came_of: str | None = None, **more: Any) -> Said:
     asked = {"approval_id": of, "call_digest": DIGESTS[of], "expires_at": LATER}
-    if came_of is not None:
-        asked["modified_from"] = came_of
+    if of != A:
+        asked["modified_from"] = came_of or {B: A, C: B}[of]
     return Kind.APPROVAL, 9, {"event": event, "approval": asked, **more}
 
 
@@ -30,7 +30,7 @@ def modified(of: str, into: str, **signed: Any) -> Said:
 
 
 def begun(approval_id: str, digest: str | None = None) -> Said:
-    asked = {"policy": {"effect": "ask"}, "approval": {"approval_id": approval_id}}
+    asked = {"policy": {"effect": "ask"}, "approval": {"approval_id": approval_id, "expires_at": LATER}}
     return intent(1, {**asked, "call": {"call_digest": digest or DIGESTS[approval_id]}})
 
 
@@ -40,7 +40,7 @@ CHANGED = [said("requested", A), modified(A, B), said("requested", B, came_of=A)
 @pytest.mark.parametrize(
     "entries",
     [
-        [*CHANGED, said("approved", B), begun(B), outcome(1)],
+        [*CHANGED, said("approved", B), begun(B), outcome(1, begun(B)[2])],
         [*CHANGED, said("rejected", B)],
         [*CHANGED, modified(B, C), said("requested", C, came_of=B), said("approved", C), begun(C)],
         [*CHANGED, said("void", B), said("requested", C, came_of=B), said("approved", C), begun(C)],
@@ -66,8 +66,8 @@ ANOTHER = {"approval_id": C, "call_digest": DIGESTS[C]}
         ([said("requested", A), modified(A, B, approval_id=C)], "entry 1: a change that is not the one"),
         ([said("requested", A), modified(A, B, answer="approve")], "entry 1: a change that is not the one"),
         ([said("requested", A), said("modified", A, modified_into=ANOTHER)], "entry 1: a change that is not the one"),
-        ([*CHANGED, said("approved", A), begun(A)], "entry 3: an answer to a request that was changed before"),
-        ([*CHANGED, modified(A, C)], "entry 3: an answer to a request that was changed before"),
+        ([*CHANGED, said("approved", A), begun(A)], "entry 3: an approval request that was modified is approved"),
+        ([*CHANGED, modified(A, C)], "entry 3: an approval request that was modified is modified"),
         ([*CHANGED, said("approved", B), begun(B, DIGESTS[A])], "entry 4: an intent with the approval of another call"),
         ([*CHANGED, begun(B)], "entry 3: an intent without an approval"),
         ([*CHANGED, begun(A)], "entry 3: an intent without an approval"),

@@ -12,7 +12,7 @@ from gateway.core.entry import Kind, Record, seal_entry
 from gateway.core.merkle import Frontier, leaf_hash
 from gateway.core.trust import KeyPeriod, TrustedKeys, keyed
 from gateway.core.verify import MAX_PROBLEMS, Report, StoredEntry, verify_log
-from tests.core.calls import LATER, NOW, envelope_id
+from tests.core.calls import NOW, envelope_id
 
 ORIGIN = "test.example/log"
 SIGNER = FileSigner(Ed25519PrivateKey.from_private_bytes(bytes(32)))
@@ -23,8 +23,8 @@ KEYS = TrustedKeys(
     ORIGIN,
 )
 ALLOWED = {"policy": {"effect": "allow"}}
-ASKED = {"policy": {"effect": "ask"}, "approval": {"approval_id": "approval-1"}}
 READ = {**ALLOWED, "approval_mode_effective": "read_only"}
+REPLAYED: dict[str, Any] = {**ALLOWED, "result": {"status": "replayed"}}
 
 Said = tuple[Kind, int, dict[str, Any]]
 
@@ -57,14 +57,10 @@ def undo(event: str, by: int = 2, of: int = 1) -> Said:
     return Kind.COMPENSATION, 7, {"compensation": {"of": envelope_id(of), "by": envelope_id(by), "event": event}}
 
 
-def approval(event: str, approval_id: str = "approval-1", **asked: Any) -> Said:
-    return Kind.APPROVAL, 9, {"event": event, "approval": {"approval_id": approval_id, **asked}}
-
-
 def written(said: list[Said]) -> list[StoredEntry]:
-    """These entries, signed, in this order."""
+    """These entries, signed, in this order. A body may say itself when it was recorded."""
     sealed = [
-        seal_entry(Record(kind, envelope_id(call), NOW, body), place, SIGNER, dev=False)
+        seal_entry(Record(kind, envelope_id(call), body.get("recorded_at", NOW), body), place, SIGNER, dev=False)
         for place, (kind, call, body) in enumerate(said)
     ]
     return [StoredEntry(one.index, one.data, one.leaf) for one in sealed]
@@ -83,11 +79,9 @@ def verify(*said: Said) -> list[str]:
         [intent()],
         [intent(1), intent(2), outcome(2), outcome(1)],
         [outcome(1, READ), outcome(2, READ)],
-        [(Kind.OUTCOME, 1, {"result": {"status": "replayed"}})],
+        [outcome(1, REPLAYED)],
+        [outcome(1, {**REPLAYED, "policy": {"effect": "ask"}})],
         [(Kind.DENIED, 1, {}), (Kind.BOOT, 2, {}), (Kind.PIN, 3, {})],
-        [approval("requested"), approval("approved"), intent(1, ASKED), outcome(1, ASKED)],
-        [approval("approved", mode="read_only"), intent(1, {**READ, **ASKED}), outcome(1, {**READ, **ASKED})],
-        [approval("approved", "a"), approval("approved"), intent(1, ASKED)],
         [intent(2), undo("started"), answer(2, is_error=False), undo("completed")],
         [intent(2), undo("started"), answer(2, is_error=True), undo("failed")],
         [intent(2), undo("started"), failure(2), undo("failed")],
@@ -113,16 +107,21 @@ def test_what_the_gateway_writes_is_in_order(said: list[Said]) -> None:
         ([intent(), outcome(), in_doubt()], "entry 2: in_doubt without its intent"),
         ([intent(), in_doubt(), outcome()], "entry 2: outcome without its intent"),
         ([intent(2), outcome(1)], "entry 1: outcome without its intent"),
-        ([intent(1, ASKED)], "entry 0: an intent without an approval"),
-        ([approval("requested"), intent(1, ASKED)], "entry 1: an intent without an approval"),
-        ([approval("rejected"), intent(1, ASKED)], "entry 1: an intent without an approval"),
-        ([approval("approved", "other"), intent(1, ASKED)], "entry 1: an intent without an approval"),
-        ([intent(1, ASKED), approval("approved")], "entry 0: an intent without an approval"),
-        ([approval("approved"), intent(1, ASKED), outcome(1, ASKED), intent(2, ASKED)], "entry 3: an intent without an"),
+        ([outcome(1, {})], "entry 0: outcome without its intent"),
+        ([outcome(1, {**READ, "policy": {"effect": "ask"}})], "entry 0: outcome without its intent"),
+        ([outcome(1, {**READ, "policy": {"effect": "deny"}})], "entry 0: outcome without its intent"),
+        ([outcome(1, {"approval_mode_effective": "read_only"})], "entry 0: outcome without its intent"),
+        ([intent(1), outcome(1, {**ALLOWED, "call": {"call_digest": "x"}})], "entry 1: outcome of another call, decision"),
+        ([intent(1), outcome(1, READ)], "entry 1: outcome of another call, decision"),
+        ([intent(1), outcome(1, {"policy": {"effect": "ask"}})], "entry 1: outcome of another call, decision"),
+        (
+            [intent(1), outcome(1, {**ALLOWED, "approval": {"approval_id": "x"}})],
+            "entry 1: outcome of another call, decision",
+        ),
+        ([intent(1), outcome(1, REPLAYED)], "entry 1: a stored result to a call that was begun"),
+        ([outcome(1, {**REPLAYED, "policy": {"effect": "deny"}})], "entry 0: a stored result to a call that was begun"),
         ([intent(1, {"policy": {"effect": "deny"}})], "entry 0: an intent without an approval"),
         ([intent(1, {})], "entry 0: an intent without an approval"),
-        ([approval("approved", mode="network"), intent(1, ASKED)], "entry 1: an intent with the approval of another"),
-        ([approval("approved", call_digest="x"), intent(1, ASKED)], "entry 1: an intent with the approval of another"),
     ],
 )
 def test_what_cannot_have_happened_in_that_order_is_named(said: list[Said], problem: str) -> None:
@@ -209,57 +208,3 @@ def test_it_stops_after_enough_problems_and_says_so() -> None:
     report: Report = verify_log(endless(), (), KEYS)
     assert report.problems[-1] == "more problems follow; stopped here"
     assert len(report.problems) <= MAX_PROBLEMS + 3
-
-
-# --- a yes for a whole run ---
-
-WIDE: dict[str, Any] = {
-    "tenant_id": "acme",
-    "principal_chain": ["user:alice", "agent:a"],
-    "run_id": "r-1",
-    "capability_id": "mail__send",
-    "definition_digest": "sha256:1",
-    "mode": "network",
-    "policy_revision": "policy-1",
-    "expires_at": LATER,
-}
-
-
-def wide(**changed: Any) -> Said:
-    """A yes for a whole run."""
-    kind, call, body = approval("approved", **{**WIDE, "call_digest": "digest-1", **changed})
-    return kind, call, {**body, "approve_for": "run"}
-
-
-def reached(call: int, **changed: Any) -> Said:
-    """The intent of another call that it let through."""
-    told = {**WIDE, **changed}
-    body = {
-        "policy": {"effect": "ask", "bundle_revision": told["policy_revision"]},
-        "approval": {"approval_id": "approval-1", "approve_for": "run"},
-        "approval_mode_effective": told["mode"],
-        "run": {name: told[name] for name in ("tenant_id", "principal_chain", "run_id")},
-        "capability": {name: told[name] for name in ("capability_id", "definition_digest")},
-        "call": {"call_digest": f"digest-{call}"},
-    }
-    return intent(call, body)
-
-
-def test_a_yes_for_a_run_lets_several_calls_of_it_begin() -> None:
-    own = {**reached(1)[2], "approval": {"approval_id": "approval-1"}}
-    assert verify(wide(), reached(2), reached(3), intent(1, own), reached(4)) == []
-
-
-@pytest.mark.parametrize(
-    "said",
-    [
-        [reached(2)],
-        [approval("approved", **{**WIDE, "call_digest": "digest-1"}), reached(2)],
-        [wide(expires_at=NOW), reached(2)],
-        *([wide(), reached(2, **{name: "other"})] for name in WIDE if name not in ("principal_chain", "expires_at")),
-        [wide(), reached(2, principal_chain=["user:alice"])],
-    ],
-)
-def test_it_lets_nothing_else_begin(said: list[Said]) -> None:
-    (problem,) = verify(*said)
-    assert "an intent with an approval that is not for such a call of its run" in problem

@@ -212,9 +212,10 @@ def undone_twice(copy: Copy) -> str:
     envelope = one(copy)
     records = []
     for number in (1, 2):
-        begun = event(Kind.INTENT, {"policy": {"effect": "allow"}}, number)
+        allowed: dict[str, object] = {"policy": {"effect": "allow"}}
+        begun = event(Kind.INTENT, allowed, number)
         links = [{"compensation": {"of": envelope, "by": begun.id, "event": at}} for at in ("started", "completed")]
-        end = event(Kind.OUTCOME, {"result": {"status": "completed", "is_error": False}}, number)
+        end = event(Kind.OUTCOME, {**allowed, "result": {"status": "completed", "is_error": False}}, number)
         started, completed = (event(Kind.COMPENSATION, dict(link), 8) for link in links)
         records += [begun, started, end, completed]
     signed_anew(copy, *records)

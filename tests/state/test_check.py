@@ -12,10 +12,12 @@ import pytest
 
 from gateway.adapters.keys import load_keys
 from gateway.adapters.store.sqlite.check import StateReport, check_file
+from gateway.adapters.store.sqlite.told import check_rows, keep_told
 from gateway.adapters.vault import FileVault
 from gateway.core.call import Sealer
 from gateway.core.capability import ApprovalMode, IdempotencyRule
 from gateway.core.commitment import CommitmentKey
+from gateway.core.entry import open_entry
 from gateway.core.envelope import Replay, Unknown
 from gateway.core.evidence import EvidenceRef
 from gateway.core.idempotency import State
@@ -51,6 +53,16 @@ def test_what_was_done_to_a_row_is_named(copy: Copy, tamper: Tamper) -> None:
     begins = tamper(copy)
     report = checked(copy)
     assert any(re.match(begins, problem) for problem in report.problems), report.problems
+
+
+def test_a_request_stands_where_its_last_step_led_and_a_wrong_step_is_named(copy: Copy) -> None:
+    keys = copy.original.keys.trusted().by_id()
+    opened = [open_entry(data, keys) for data in copy.entries()]
+    again = next(entry for entry in opened if entry.predicate.get("event") == "approved")
+    with keep_told(copy.db, [*opened, again]):
+        problems = list(check_rows(copy.db))
+    asked = again.predicate["approval"]["approval_id"]
+    assert problems == [f"approval {asked}: the log says approved after consumed"]
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,11 @@ WORDS = {
     "capability": ["capability_id"],
     "call": ["call_digest"],
     "idempotency": ["key", "scope", "derived", "reservation"],
-    "policy": ["effect", "bundle_revision"],
-    "approval": ["approval_id", "envelope_id", "call_digest", "mode"],
+    "policy": ["effect", "bundle_revision", "reasons"],
+    "approval": [
+        *("approval_id", "envelope_id", "call_digest", "mode", "expires_at", "reasons"),
+        *("quorum", "approve_for", "run_id", "answers", "compensates"),
+    ],
     "result": ["status", "is_error", "commitment", "reason"],
     "resolution": ["envelope_id", "verdict"],
     "compensation": ["of", "by", "event"],
@@ -36,8 +39,9 @@ WORDS = {
     "key": ["event", "role", "old_keyid", "new_public_key", "since", "keyid"],
 }
 PARTS = {name: ANY | st.fixed_dictionaries({}, optional=dict.fromkeys(words, ANY)) for name, words in WORDS.items()}
-LOOSE = ("event", "approval_mode_effective", "reasons", "flow", "intent", "evidence_refs")
-BODIES = st.fixed_dictionaries({}, optional={**PARTS, **dict.fromkeys(LOOSE, ANY)})
+EVENT = ANY | st.sampled_from(["requested", "answered", "approved", "rejected", "modified", "expired", "void"])
+LOOSE = ("approve_for", "approval_mode_effective", "reasons", "flow", "intent", "evidence_refs")
+BODIES = st.fixed_dictionaries({}, optional={**PARTS, "event": EVENT, **dict.fromkeys(LOOSE, ANY)})
 RECORDS = st.builds(
     Record,
     st.sampled_from(list(Kind)),
@@ -52,7 +56,21 @@ def stored(record: Record, index: int) -> StoredEntry:
     return StoredEntry(index, sealed.data, sealed.leaf)
 
 
-@given(st.lists(RECORDS, min_size=1, max_size=6))
+ASKED = {name: ANY for name in WORDS["approval"] if name != "approval_id"}
+LIFE = st.builds(
+    Record,
+    st.sampled_from([Kind.APPROVAL, Kind.APPROVAL, Kind.INTENT]),
+    st.sampled_from(["0", "1", "2"]),
+    st.just("2026-11-22T10:00:00.000Z"),
+    st.fixed_dictionaries(
+        {"event": EVENT, "approval": st.fixed_dictionaries({"approval_id": st.just("a")}, optional=ASKED)},
+        optional={"policy": PARTS["policy"], "approve_for": ANY, "approver": ANY, "keyid": ANY},
+    ),
+)
+"""Entries about one request."""
+
+
+@given(st.lists(RECORDS, min_size=1, max_size=6) | st.lists(LIFE, min_size=3, max_size=8))
 def test_a_log_of_any_entries_is_judged(records: list[Record]) -> None:
     entries = [stored(record, index) for index, record in enumerate(records)]
     report = verify_log(entries, [], KEYS)

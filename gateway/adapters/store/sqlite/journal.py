@@ -204,7 +204,8 @@ class SqliteJournal:
         def work(transaction: Transaction) -> int:
             if decided_on is not None and not decided_on.is_as_strict_as(flow_row(transaction.db, call, self._clock)):
                 raise FlowChanged("the run became stricter after this call was decided")
-            approval_id = None if grant.approved is None else self.questions.spend(transaction, grant.approved)
+            approved, at = grant.approved, record.recorded_at
+            approval_id = None if approved is None else self.questions.spend(transaction, approved, at)
             row = self._take(transaction, call, State.STARTED, approval_id)
             put_arguments(transaction.db, call.envelope_id, call.subject, arguments)
             if seen is not None:

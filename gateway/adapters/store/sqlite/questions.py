@@ -194,10 +194,13 @@ class Questions:
             return None
         return Approved(approval.request, answers)
 
-    def spend(self, transaction: Transaction, approved: Approved) -> str | None:
-        """Use a yes up, if it is for one call; the id of its request then. Raises `ApprovalSpent`."""
+    def spend(self, transaction: Transaction, approved: Approved, at: str) -> str | None:
+        """Use a yes up, if it is for one call; the id of its request then. `at`: when the entry will say that it was used.
+
+        Raises `ApprovalSpent`.
+        """
         approval_id = approved.request.approval_id
-        if self._clock.now() >= approved.request.expires_at:
+        if max(at, self._clock.now()) >= approved.request.expires_at:
             raise ApprovalSpent("this approval expired before the call could begin")
         if approved.instead_of is not None:
             approval = rows.approval_row(transaction.db, approval_id)
@@ -244,7 +247,8 @@ class Questions:
         row = rows.approval_row(transaction.db, approval_id)
         if row is None:
             return UNKNOWN
-        signed = self._checked(row, envelope, route, self._clock.now(), offer)
+        now = self._clock.now()
+        signed = self._checked(row, envelope, route, now, offer)
         if isinstance(signed, Reason):
             return signed
         if not is_sealed_alike(transaction.db, approval_id, sealed.arguments):  # what is erased is not kept anew
@@ -256,7 +260,7 @@ class Questions:
         rows.put_answers(transaction.db, approval_id, (*row.answers, signed))
         then = {"approval_id": offer.request.approval_id, "call_digest": offer.request.call_digest}
         body = {**_answered_body(row.request, signed), "event": ApprovalState.MODIFIED.value, "modified_into": then}
-        transaction.append(Record(Kind.APPROVAL, self._clock.new_id(), self._clock.now(), body))
+        transaction.append(Record(Kind.APPROVAL, self._clock.new_id(), now, body))
         other = replace(waiting, approval_id=offer.request.approval_id, updated_at=self._clock.now())
         rows.put_call(transaction.db, other)
         self.file(transaction, offer.request, other, sealed)
@@ -269,7 +273,8 @@ class Questions:
         row = rows.approval_row(transaction.db, approval_id)
         if row is None:
             return UNKNOWN
-        signed = self._checked(row, envelope, route, self._clock.now())
+        now = self._clock.now()
+        signed = self._checked(row, envelope, route, now)
         if isinstance(signed, Reason):
             return signed
         answers = (*row.answers, signed)
@@ -287,7 +292,7 @@ class Questions:
         else:
             body["missing"] = missing
         rows.put_answers(transaction.db, approval_id, answers)
-        transaction.append(Record(Kind.APPROVAL, self._clock.new_id(), self._clock.now(), body))
+        transaction.append(Record(Kind.APPROVAL, self._clock.new_id(), now, body))
         return signed
 
     async def _told(self, row: ApprovalRow) -> ApprovalRow:

@@ -15,6 +15,7 @@ from gateway.adapters.store.sqlite import told_flows
 from gateway.core.approval import ApprovalState
 from gateway.core.entry import Entry
 from gateway.core.idempotency import TRANSITIONS, State
+from gateway.core.requests import Stage, after
 from gateway.core.standing import (
     ApprovalTold,
     CallTold,
@@ -36,7 +37,7 @@ CREATE TEMP TABLE told_calls (
     capability_id TEXT, principal_chain TEXT, reason TEXT, commitment TEXT, at TEXT, undone_by TEXT) WITHOUT ROWID;
 CREATE TEMP TABLE told_keys (identity TEXT PRIMARY KEY, envelope_id TEXT) WITHOUT ROWID;
 CREATE TEMP TABLE told_refusals (envelope_id TEXT PRIMARY KEY, identity TEXT) WITHOUT ROWID;
-CREATE TEMP TABLE told_approvals (approval_id TEXT PRIMARY KEY, state TEXT, asked TEXT) WITHOUT ROWID;
+CREATE TEMP TABLE told_approvals (approval_id TEXT PRIMARY KEY, stage TEXT, state TEXT, asked TEXT) WITHOUT ROWID;
 CREATE TEMP TABLE told_wrong (problem TEXT);
 CREATE TEMP TABLE told_erasures (subject TEXT PRIMARY KEY) WITHOUT ROWID;
 """
@@ -80,15 +81,27 @@ def _keep(db: apsw.Connection, one: Told, at: str) -> None:
         case RefusalTold():
             db.execute("INSERT OR REPLACE INTO told_refusals VALUES (?, ?)", (one.envelope_id, one.key.identity))
         case ApprovalTold():
-            db.execute(
-                "INSERT INTO told_approvals VALUES (?, ?, ?) ON CONFLICT (approval_id) DO UPDATE"
-                " SET state = excluded.state, asked = coalesce(excluded.asked, asked)",
-                (one.approval_id, one.state.value, one.asked),
-            )
+            _keep_approval(db, one)
         case FlowTold():
             told_flows.keep_flow(db, one, at)
         case ErasureTold():
             db.execute("INSERT OR IGNORE INTO told_erasures VALUES (?)", (one.subject,))
+
+
+def _keep_approval(db: apsw.Connection, told: ApprovalTold) -> None:
+    """Where the request stands now; a step that may not be taken there is a problem, and leads nowhere."""
+    kept = db.execute("SELECT stage FROM told_approvals WHERE approval_id = ?", (told.approval_id,)).get
+    before = None if kept is None else Stage(str(kept))
+    stage = after(before, told.step)
+    if stage is None:
+        problem = f"approval {told.approval_id}: the log says {told.step} after {before or 'nothing'}"
+        db.execute("INSERT INTO told_wrong VALUES (?)", (problem,))
+        return
+    db.execute(
+        "INSERT INTO told_approvals VALUES (?, ?, ?, ?) ON CONFLICT (approval_id) DO UPDATE"
+        " SET stage = excluded.stage, state = excluded.state, asked = coalesce(excluded.asked, asked)",
+        (told.approval_id, stage.value, stage.state.value, told.asked),
+    )
 
 
 def _keep_repeat(db: apsw.Connection, call: CallTold, key: KeyTold) -> None:

@@ -21,6 +21,7 @@ import pytest
 
 from gateway.adapters.store.sqlite.questions import Questions
 from gateway.adapters.vault import SubjectKey, VaultThread
+from gateway.core import verify
 from gateway.core.answer import Answer, SignedAnswer
 from gateway.core.approval import ApprovalRequest, ApprovalRow, Grant, NotGranted
 from gateway.core.call import SealedCall, Sealer
@@ -299,23 +300,33 @@ def till(tmp_path: Path) -> Iterator[Till]:
     world.close()
 
 
-async def test_a_changed_call_runs_as_it_was_signed_or_not_at_all(till: Till) -> None:
+OF_THE_FILE = {"an approval request that was modified is void", "an approval request is not as it was asked"}
+"""What the log tells of requests that somebody changed in the file: they end once more, or as others than were asked."""
+
+
+def log_tells(till: Till, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether the log holds but for requests that were changed in the file. No call began on one."""
+    monkeypatch.setattr(verify, "MAX_PROBLEMS", 10**6)
+    return {problem.partition(": ")[2] for problem in till.world.verify().problems} <= OF_THE_FILE
+
+
+async def test_a_changed_call_runs_as_it_was_signed_or_not_at_all(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(150):
         await one_case(till)
     assert till.wrong == []
     assert till.tool.sent
-    assert till.world.verify().ok
+    assert log_tells(till, monkeypatch)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
-async def test_so_do_fifteen_hundred(till: Till) -> None:
+async def test_so_do_fifteen_hundred(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
     """MODIFIED_MUTATIONS and MUTATIONS_SEED in the environment change how many, and which."""
     for _ in range(MANY):
         await one_case(till)
     assert till.wrong == []
     assert min(till.tried[how.__name__] for how in [*HARMLESS, *ENDING]) >= 20, till.tried
-    assert till.world.verify().ok
+    assert log_tells(till, monkeypatch)
 
 
 class Believing(Questions):

@@ -60,7 +60,10 @@ ALL_IDS: dict[str, str] = {
     "GW-43": "invisible and control characters hide a tool, and are made visible in results",
     "GW-44": "a benchmark measures what a hijacked agent gets done, with public suites through the real gateway",
     "GW-45": "a benchmark measures what a decision costs, with few registered tools and with many",
+    "GW-46": "a person may change a call that waits; the changed one is a call of its own, and at most one of both runs",
     "GW-47": "a rule in the place of a question is a diff for a person to apply, tried before it is shown",
+    "GW-48": "the log tells of every approval from question to use, and a step that cannot follow is named",
+    "GW-49": "approvers see all that will run, or where something is hidden, how long it is and its digest",
     # S0: context packets
     "S0-01": "packet: small, named, versioned hand-off from application to model, per agent step",
     "S0-02": "accountability: reconstruct the packet, rerun the step, list its evidence and its policy version",

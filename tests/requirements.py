@@ -278,6 +278,7 @@ TIED: dict[str, tuple[str, ...]] = {
         "tests/policy/test_rego_tests.py::test_a_real_opa_accepts_the_packaged_policies",
     ),
     "GW-34": (
+        "tests/flow/test_forgotten.py::test_a_run_that_was_forgotten_learns_nothing_from_a_trusted_tool_that_repeats_what_it_sent",
         "tests/flow/test_provenance.py::test_an_untrusted_result_taints_its_run_and_no_other",
         "tests/flow/test_intent.py::test_without_it_every_effect_in_a_tainted_run_needs_one",
         "tests/flow/test_intent.py::test_with_it_an_effect_in_a_tainted_run_needs_no_person_if_all_of_it_is_known",
@@ -351,11 +352,29 @@ TIED: dict[str, tuple[str, ...]] = {
         "tests/bench/test_security_audit.py::test_no_output_that_can_carry_a_canary_is_trusted",
     ),
     "GW-45": ("tests/bench/test_policy_cost.py::test_a_short_run_measures_every_tier_with_few_tools_and_with_many",),
+    "GW-46": (
+        "tests/approvals/test_modify.py::test_the_changed_call_runs_once_and_the_one_that_was_made_never",
+        "tests/approvals/test_modify.py::test_a_quorum_decides_about_the_changed_call",
+        "tests/approvals/test_modify.py::test_policy_decides_about_the_changed_call",
+        "tests/approvals/test_modify_refused.py::test_a_change_is_no_yes_and_a_yes_to_the_old_call_is_none_to_the_new",
+        "tests/approvals/test_modify_lasting.py::test_a_restart_between_the_change_and_the_retry_loses_nothing",
+    ),
     "GW-47": (
         "tests/approvals/test_rule.py::test_a_host_is_ruled_and_allowed_and_another_is_still_asked_about",
         "tests/approvals/test_rule.py::test_a_value_that_a_stranger_wrote_is_never_proposed_without_a_warning",
         "tests/approvals/test_rule.py::test_a_destructive_call_and_one_that_must_always_be_asked_about_have_no_rule",
         "tests/approvals/test_rule.py::test_the_command_writes_nothing",
+    ),
+    "GW-48": (
+        "tests/approvals/test_log_tells.py::test_a_call_ran_on_a_yes_that_was_taken_back",
+        "tests/approvals/test_log_tells.py::test_a_call_of_a_run_ran_on_a_yes_that_was_taken_back",
+        "tests/approvals/test_log_tells.py::test_one_signature_was_used_for_two_effects",
+        "tests/core/test_requests.py::test_a_yes_is_used_once_and_only_while_it_holds_whatever_an_entry_says",
+    ),
+    "GW-49": (
+        "tests/approvals/test_hidden.py::test_nobody_is_asked_about_arguments_in_which_a_form_would_hide_something",
+        "tests/approvals/test_hidden.py::test_of_what_the_schema_hides_approvers_are_told_where_how_long_and_a_digest",
+        "tests/approvals/test_hidden.py::test_the_person_at_the_client_is_not_asked_where_something_is_hidden",
     ),
 }
 

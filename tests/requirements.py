@@ -369,6 +369,7 @@ TIED: dict[str, tuple[str, ...]] = {
         "tests/approvals/test_log_tells.py::test_a_call_ran_on_a_yes_that_was_taken_back",
         "tests/approvals/test_log_tells.py::test_a_call_of_a_run_ran_on_a_yes_that_was_taken_back",
         "tests/approvals/test_log_tells.py::test_one_signature_was_used_for_two_effects",
+        "tests/approvals/test_signed_answers.py::test_every_answer_is_checked_by_the_configured_keys_or_the_approvers_own_file",
         "tests/core/test_requests.py::test_a_yes_is_used_once_and_only_while_it_holds_whatever_an_entry_says",
     ),
     "GW-49": (

@@ -17,7 +17,9 @@ from gateway.cli.revoked import AcceptRevokedOption, accepted_keys, not_accepted
 from gateway.cli.target import JsonOption, StateOption, log_reader, state_folder
 from gateway.core.errors import ConfigError, GatewayError, VerificationFailed
 from gateway.core.ports import LogReader
+from gateway.core.signed_answers import SignedAnswers
 from gateway.core.verify import Report, verify_log
+from gateway.settings.approvers import load_approvers
 
 _MAX_NOTE_BYTES = 1_000_000
 
@@ -47,6 +49,13 @@ def verify(
     timestamp_ca: Annotated[
         Path | None, typer.Option("--timestamp-ca", help="PEM file: a checkpoint must have a time stamp leading up to it.")
     ] = None,
+    approvers: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--approvers",
+            help="Check approvers' signatures, too, by the keys in this gateway.yaml or approver's .json; may be repeated.",
+        ),
+    ] = None,
     accept_revoked: AcceptRevokedOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -57,8 +66,10 @@ def verify(
     if (proof is None) != (not key):
         raise ConfigError("--proof and --key go together; the keys for a whole log are given by --keys")
     if proof is not None and key:
-        if keys is not None or kept or timestamp_ca is not None:
-            raise ConfigError("--keys, --checkpoint and --timestamp-ca are for a whole log; a proof has its own checkpoint")
+        if keys is not None or kept or timestamp_ca is not None or approvers:
+            raise ConfigError(
+                "--keys, --checkpoint, --timestamp-ca and --approvers are for a whole log; a proof has its own checkpoint"
+            )
         if accept_revoked:
             raise ConfigError("--accept-revoked is for a whole log; one entry that a revocation disowns proves nothing")
         verify_proof(proof, key, json=json)
@@ -66,6 +77,7 @@ def verify(
     trusted = load_trusted_keys(keys or state_folder(state).keys / "public.json")
     accepted = accepted_keys(accept_revoked, trusted)
     notes = [_read_note(path) for path in kept or []]
+    answers = SignedAnswers(one for path in approvers for one in load_approvers(path)) if approvers else None
     with _opened(state, journal, folder) as log:
         found = find_anchors(log, trusted, policy, timestamp_ca)
         head = log.head()
@@ -79,8 +91,9 @@ def verify(
             snapshot=isinstance(log, SqliteLog),
             tile=log.tile,
             accept_revoked=accepted,
+            answers=answers,
         )
-    _tell(report, found, json=json)
+    _tell(report, found, answers, json=json)
     if report.problems:
         raise VerificationFailed(f"the log is not what was written: {len(report.problems)} problem(s)")
     if not report.ok:
@@ -102,15 +115,18 @@ def _opened(state: Path | None, journal: Path | None, folder: Path | None) -> It
             yield reader
 
 
-def _tell(report: Report, found: AnchorFindings, *, json: bool) -> None:
+def _tell(report: Report, found: AnchorFindings, answers: SignedAnswers | None, *, json: bool) -> None:
     if json:
-        print_json({**_document(report), **found.document()})
+        told = None if answers is None else {"signed": answers.signed, "elicited": answers.elicited}
+        print_json({**_document(report), **found.document(), "answers": told})
         return
     if report.ok:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(report.kinds.items()))
         typer.echo(f"OK: {report.size} entries ({kinds}), {report.checkpoints} checkpoints, root {report.root.hex()[:16]}…")
         for line in (*revoked_lines(report), *found.lines(report.size)):
             typer.echo(one_line(line))
+        if answers is not None:
+            typer.echo(f"answers: {answers.signed} signed by these approvers, {answers.elicited} told by clients")
         left = report.size - report.covered
         if left:
             say(f"the newest {left} entries are under no checkpoint yet, only under their signatures")

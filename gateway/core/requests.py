@@ -11,7 +11,7 @@ too. A request ends where no step leads on, and nothing follows its end. Beyond 
 * a yes for a run lets calls of that run begin, of the same tool, mode and policy, about which policy has the same doubts, in
   its time
 
-Approvers' signatures are not checked here: whose keys count is for who knows the approvers.
+Approvers' signatures are not looked at here but in `signed_answers.py`: whose keys count is for who knows the approvers.
 """
 
 from collections.abc import Iterator, Mapping

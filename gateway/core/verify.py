@@ -28,6 +28,7 @@ from gateway.core.entry import Entry, Kind, open_entry, part
 from gateway.core.idempotency import State, undid
 from gateway.core.merkle import Frontier, leaf_hash
 from gateway.core.requests import Requests
+from gateway.core.signed_answers import SignedAnswers
 from gateway.core.tiles import Tile, TileEdge, TileName
 from gateway.core.trust import Disowned, KeyHistory, TrustedKeys
 
@@ -102,6 +103,7 @@ def verify_log(
     snapshot: bool = False,
     tile: Callable[[TileName], bytes | None] | None = None,
     accept_revoked: frozenset[str] = frozenset(),
+    answers: SignedAnswers | None = None,
 ) -> Report:
     """Check a whole log in one pass, in memory that grows only with what is open: calls, approvals, doubts.
 
@@ -114,8 +116,9 @@ def verify_log(
         tile: reads the log's stored tiles, which then must be those of these entries
         accept_revoked: ids of keys that `keys` says are revoked; what these revocations disown, and no more, is accepted
             where it is covered
+        answers: whose approvers must have signed the answers in the log; None: answers' signatures are not checked
     """
-    report = _Pass(keys, notes, head, kept, tile).over(entries, snapshot=snapshot)
+    report = _Pass(keys, notes, head, kept, tile, answers).over(entries, snapshot=snapshot)
     report.accepted = accept_revoked
     return report
 
@@ -130,7 +133,9 @@ class _Pass:
         head: tuple[int, bytes] | None,
         kept: Sequence[str],
         tile: Callable[[TileName], bytes | None] | None,
+        answers: SignedAnswers | None,
     ) -> None:
+        self._answers = answers
         self._history = KeyHistory(keys)
         self._order = _Order()
         self._tree = Frontier()
@@ -178,6 +183,8 @@ class _Pass:
             return
         problems.extend(f"{name}: {problem}" for problem in self._history.problems(entry))
         problems.extend(f"{name}: {problem}" for problem in self._order.problems(entry))
+        if self._answers is not None:
+            problems.extend(f"{name}: {problem}" for problem in self._answers.problems(entry))
 
     def _compare(self) -> None:
         """Hold what claims to know the root at this size against the tree."""

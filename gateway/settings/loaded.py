@@ -93,7 +93,7 @@ class Settings:
 
     def approvers(self) -> dict[str, Approver]:
         """Who may approve, by key id."""
-        return {approver.keyid: approver for approver in map(_approver, self.configuration.approvers)}
+        return {approver.keyid: approver for approver in map(approver_of, self.configuration.approvers)}
 
     def effective(self) -> dict[str, dict[str, Any]]:
         """Every setting with its default: `{"listen.port": {"value": 8750, "source": "default"}}`.
@@ -159,7 +159,8 @@ class Settings:
         return written
 
 
-def _approver(entry: ApproverKey) -> Approver:
+def approver_of(entry: ApproverKey) -> Approver:
+    """An approver as the core knows them."""
     if entry.ssh_key is not None:
         key = read_ssh_key(entry.ssh_key)
         return Approver(entry.principal, key.fingerprint, key)

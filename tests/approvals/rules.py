@@ -25,7 +25,7 @@ tools:
     mode: network
     egress: [api.example.com]
     trust: trusted
-    fields: {{host: [/to], content: [/text]}}
+    fields: {{host: [/to, /relay], content: [/text, /pin]}}
   - {{match: mail__draft, mode: network, egress: [cdn.example.com], trust: trusted}}
   - {{match: mail__probe, mode: local_write, trust: trusted, fields: {{amount: [/amount], content: [/text]}}}}
   - {{match: mail__wipe, mode: destructive, trust: trusted}}

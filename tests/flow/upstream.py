@@ -29,6 +29,8 @@ SEND = {
         "urgent": {"type": "boolean", "default": False},
         "tags": {"type": "array", "items": {"type": "string"}},
         "headers": {"type": "object", "additionalProperties": {"type": "string"}},
+        "relay": {"type": "string", "x-sealgate-sensitive": True},
+        "pin": {"type": "string", "x-sealgate-sensitive": True},
     },
     "required": ["to"],
 }

@@ -80,6 +80,9 @@ EVIDENCE_UNKNOWN = Reason(
 )
 MODIFIED = Reason("call.modified", "Policy changed this call's arguments; the changed call is in an entry of its own.")
 CHANGED = Reason("approval.modified", "A person changed this call's arguments; the changed call is in an entry of its own.")
+CHANGED_BEFORE = Reason(
+    "call.modified_before", "This call was done with changed arguments; the changed call is in an entry of its own."
+)
 CHANGE_WRONG = Reason(
     "approval.modified_wrong",
     "A person changed this call's arguments, and the tool takes them no more, or they may not be stored as they are. Make"
@@ -193,14 +196,17 @@ class Gateway:
         with step("reserve"):
             reservation = await self.journal.reserve(call, decision, question)
         match reservation:
-            case Prior(of, result, note, is_trusted, resolved_by, redacted, ran):
+            case Prior(ran=dict() as arguments) if (changed_turn := self.modified(turn, arguments)) is not turn:
+                if changed_turn is None:
+                    return Denied((CHANGE_WRONG,), await refuse(refused.because(CHANGE_WRONG)))
+                return await self._as_it_ran(turn, changed_turn, refused)
+            case Prior(of, result, note, is_trusted, resolved_by, redacted):
                 evidence = EvidenceRef.of_result(capability, of, None, doubted=not is_trusted)
                 delivery = deliver(result, decision.obligations)
                 sent = self.runs.sends(call.scope, orjson.loads(call.arguments))
                 receipt = await self.journal.replay(Replay(call, decision, of, evidence))
                 self.runs.read(call.scope, delivery.result, evidence, sent)
-                told = Told(evidence, delivery)
-                return Replayed(delivery.result, receipt, note, told, resolved_by, redacted, _changed_before(call, ran))
+                return Replayed(delivery.result, receipt, note, Told(evidence, delivery), resolved_by, redacted)
             case Gone(_, reason) | Undone(_, reason):
                 return Conflict(reason, await refuse(refused.because(reason)))
             case Running():
@@ -238,8 +244,8 @@ class Gateway:
             # A read is cancelled with its caller (docs/decisions/0006).
             with anyio.CancelScope(shield=grant.needs_intent):
                 with step("begin"):
+                    sent = self.runs.sends(call.scope, orjson.loads(call.arguments))  # first: nothing may fail between
                     await self.journal.begin(grant, flow)
-                    sent = self.runs.sends(call.scope, orjson.loads(call.arguments))
                 pending.begun()
                 started = self.clock.monotonic()
                 try:
@@ -382,6 +388,13 @@ class Gateway:
         pointers = tuple(differences(turn.request.arguments, changed_turn.request.arguments))
         return _Instead(instead, Modified(turn.call.envelope_id, pointers))
 
+    async def _as_it_ran(self, turn: "_Turn", changed_turn: "_Turn", refused: "_Refusals") -> "_Instead":
+        """The call that came of this one before, with the arguments that somebody gave it: policy decides whether its stored
+        result may be told, not whether that of the call as it was made may."""
+        await self.journal.refuse(refused.because(CHANGED_BEFORE, modified_into=changed_turn.call.envelope_id))
+        pointers = tuple(differences(turn.request.arguments, changed_turn.request.arguments))
+        return _Instead(changed_turn, Modified(turn.call.envelope_id, pointers))
+
     def modified(self, turn: "_Turn", arguments: dict[str, Any]) -> "_Turn | None":
         """The call with other arguments, as an envelope of its own that names the one it came of; the same turn where they
         are the same; None where they do not fit. It is to be decided anew. It keeps the key: at most one of both ever has
@@ -397,12 +410,6 @@ class Gateway:
 
 
 _NOTHING = Delivery({})
-
-
-def _changed_before(call: SealedCall, ran: dict[str, Any] | None) -> Modified | None:
-    """What is told of a stored result that came of other arguments than this call's."""
-    pointers = () if ran is None else tuple(differences(orjson.loads(call.arguments), ran))
-    return Modified(call.envelope_id, pointers) if pointers else None
 
 
 def _without_result(capability: Capability, reason: Reason) -> Ending:

@@ -23,7 +23,6 @@ INDEXED_CHARS = 4096  # less is searched as fast as it is looked up
 GRAM_BYTES = 100  # a short string and its place in a set
 
 _BETWEEN = "\x1e"
-_TRIMMED = re.compile(r"^\W+|\W+$")
 _PART = re.compile(r"[^\W_]+")
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})|\\(.)", re.DOTALL)
 _DIGITS = re.compile(r"[0-9]+(?:[.,][0-9]+)*")
@@ -139,9 +138,13 @@ def _folded(text: str) -> str:
 
 
 def _trimmed(token: str) -> str:
-    if token[:1].isalnum() and token[-1:].isalnum():
-        return token
-    return _TRIMMED.sub("", token)
+    """Without what is neither letter, digit nor low line at either end."""
+    start, end = 0, len(token)
+    while start < end and not (token[start].isalnum() or token[start] == "_"):
+        start += 1
+    while start < end and not (token[end - 1].isalnum() or token[end - 1] == "_"):
+        end -= 1
+    return token[start:end]
 
 
 def _grams(text: str) -> list[str]:

@@ -165,7 +165,7 @@ def _as_json(text: str) -> Any:
         return json.loads(
             text, parse_int=Decimal, parse_float=Decimal, parse_constant=_no_number, object_pairs_hook=_each_name_once
         )
-    except (ValueError, RecursionError):
+    except (ValueError, ArithmeticError, RecursionError):  # Decimal refuses an exponent of many digits
         return None
 
 

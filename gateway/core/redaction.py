@@ -229,7 +229,7 @@ def _spellings(text: str) -> Iterable[str]:
 def _whole_in_json(texts: frozenset[str]) -> re.Pattern[str]:
     """Finds these as whole values of JSON within a text: as strings, which may be escaped, and as numbers; not as names."""
     any_of = "|".join(sorted({re.escape(spelled) for text in texts for spelled in _spellings(text)}))
-    quoted = rf"""(?P<quote>\\*")(?:{any_of})(?P<end>\\*")(?!\s*:)"""
+    quoted = rf"""(?P<quote>(?<!\\)\\*")(?:{any_of})(?P<end>\\*")(?!\s*:)"""  # at the first backslash only
     return re.compile(rf"""{quoted}|(?P<before>[:\[,]\s*)(?:{any_of})(?=\s*[,\]}}])""")
 
 

@@ -25,7 +25,7 @@ MAX_FOUND = 100_000
 _BETWEEN = "\udfff"  # stands in no JSON text: no value is found across two texts
 _GROUPING = re.compile(r"[\s-]+")
 _SIGNS = re.compile(r"[^\s-]+")
-_SAME = str.maketrans({"İ": "i", "ſ": "s", "ς": "σ", "µ": "μ", "ẞ": "ß"})  # of the same length, unlike `casefold`
+_SAME = str.maketrans({"İ": "i", "ſ": "s", "µ": "μ", "ẞ": "ß"})  # of the same length, unlike `casefold`
 
 
 class TooMuch(Exception):
@@ -102,7 +102,7 @@ class _Sought:
 
 def _folded(text: str) -> str:
     """Without grouping, in one letter case; but for the grouping as long as it was."""
-    return _GROUPING.sub("", text).translate(_SAME).lower()
+    return _GROUPING.sub("", text).translate(_SAME).lower().replace("ς", "σ")  # lower() ends words with it
 
 
 def _starts(text: str, value: str) -> Iterator[int]:

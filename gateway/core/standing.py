@@ -93,10 +93,11 @@ class ErasureTold:
 class FlowTold:
     """What the run of this scope (`flow.py`) had by this entry: an untrusted result, the beginning of an effect, an intent.
 
-    `fades`: it is a caller without a run, whose taint ends some day.
+    `fades`: it is a caller without a run, whose taint ends some day. `subject`: whose, `tenant/principal`.
     """
 
     scope: str
+    subject: str
     fades: bool
     tainted: bool
     effect: bool
@@ -155,8 +156,10 @@ def _flow(entry: Entry) -> Iterator[FlowTold]:
         begun = entry.kind is Kind.INTENT and _text(said, "approval_mode_effective") != ApprovalMode.READ_ONLY
         refs = said.get("evidence_refs")
         read = entry.kind is Kind.OUTCOME and isinstance(refs, list) and any(map(_is_untrusted, refs))
-        declared = _text(part(said, "run"), "run_id") is not None
-        yield FlowTold(scope, not declared, read, begun, _text(said, "intent"))
+        run = part(said, "run")
+        chain = run.get("principal_chain")
+        subject = f"{run.get('tenant_id')}/{chain[0] if isinstance(chain, list) and chain else ''}"
+        yield FlowTold(scope, subject, _text(run, "run_id") is None, read, begun, _text(said, "intent"))
 
 
 def _is_untrusted(ref: Any) -> bool:

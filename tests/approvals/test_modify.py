@@ -221,6 +221,27 @@ def test_the_key_stands_for_what_was_made(box: Box, client: ModernClient, alice:
     assert paid_to(box, "key") == [{**made, "amount": 250}]
 
 
+def test_the_stored_result_of_a_changed_call_is_told_only_where_policy_allows_that_call(
+    box: Box, client: ModernClient, alice: Person
+) -> None:
+    made = of("told", note="no more")
+    assert modify(box, alice, asks(client, made), amount=207).code == 0
+    assert outcome(pay(client, made))["outcome"] == "completed"
+    policy = box.gateway.folder / "policies" / "authz.rego"
+    good = policy.read_text()
+    policy.write_text(good.replace('"mallory" in object.get(arguments, "to", [])', "arguments.amount == 207"))
+    try:
+        box.run("policy", "reload")
+        refused = pay(client, made)
+        assert outcome(refused) == {"outcome": "denied", "reasons": ["till.barred"]}
+        assert meta(refused, "modified")["pointers"] == ["/amount"]
+    finally:
+        policy.write_text(good)
+        box.run("policy", "reload")
+    assert outcome(pay(client, made))["outcome"] == "replayed"
+    assert paid_to(box, "told") == [{**made, "amount": 207}]
+
+
 def test_a_yes_to_a_changed_call_is_for_no_run(box: Box, client: ModernClient, alice: Person) -> None:
     made, run = of("run", note="same run"), {"run_id": "modified-run"}
     with ModernClient(box.gateway) as another:

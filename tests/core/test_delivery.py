@@ -122,6 +122,14 @@ def test_what_is_taken_out_stands_nowhere_else_in_another_spelling_nor_as_a_name
     assert orjson.loads(said["content"][0]["text"]) == said["structuredContent"]
 
 
+@pytest.mark.parametrize("spelled", ["ΝΙΚΟΣ", "νικος", "νικοσ", "Νικος", "ΝΙ ΚΟΣ"])
+def test_a_letter_that_is_written_otherwise_at_a_words_end_is_found(spelled: str) -> None:
+    structured = {"name": "ΝΙΚΟΣ", "note": f"{spelled} Papas, Athens"}
+    result = {"content": [{"type": "text", "text": "x"}], "structuredContent": structured}
+    left = deliver(result, Obligations(redact=("/structuredContent/name",))).result
+    assert left["structuredContent"]["note"] == f"{MARK} Papas, Athens"
+
+
 def test_values_that_overlap_have_one_mark_and_those_in_line_one_each() -> None:
     taken = {"a": "abcd efgh", "b": "efgh-ijkl", "c": "mnop", "d": "mnop qrst"}
     structured = {"taken": taken, "x": "-abcdefgh ijkl-mnop.", "y": "MNOP mnop", "z": "mn\u0130p", "long": "c" * 129 + "C"}

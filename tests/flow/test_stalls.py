@@ -60,6 +60,35 @@ def test_arguments_with_thousands_of_names_like_secrets_hold_up_nobody(mail: Mai
     assert outcome(response) == {"outcome": "completed"}
 
 
+def test_texts_of_signs_only_hold_up_nobody(mail: Mail) -> None:
+    signs = "!a" + "!" * 30_000 + "b"
+    mail.write("signs", signs)
+    with watched(mail) as watch:
+        assert outcome(mail.call("send", {"to": "a", "text": signs}, "signs")) == {"outcome": "completed"}
+        mail.read("signs", "signs", "book")
+        mail.read("signs", "other-signs", "book")
+    assert watch.worst < MOST_SECONDS
+
+
+def test_a_short_secret_is_looked_for_among_backslashes_in_time(mail: Mail) -> None:
+    (mail.folder / "answer.json").write_text(json.dumps({"content": [{"type": "text", "text": "\\" * 200_000}]}))
+    try:
+        with watched(mail) as watch:
+            response = mail.call("send", {"to": "a", "pin": "123"}, "backslashes")
+    finally:
+        (mail.folder / "answer.json").unlink()
+    assert watch.worst < MOST_SECONDS
+    assert outcome(response) == {"outcome": "completed"}
+
+
+@pytest.mark.parametrize("number", ["1e1000000000000000000000", "-1E-1000000000000000000000", "1" * 5000])
+def test_a_number_of_any_length_in_a_text_is_sent_and_read(mail: Mail, number: str) -> None:
+    run = f"number-{len(number)}"
+    mail.write("number", f"[{number}]")
+    assert outcome(mail.call("send", {"to": "a", "text": f"[{number}]"}, run)) == {"outcome": "completed"}
+    mail.read("number", run, "book")
+
+
 @pytest.fixture
 def redacting(mail: Mail) -> Iterator[Mail]:
     mail.oblige({"redact": ["/structuredContent/secret", "/structuredContent/rows/*"]})

@@ -93,6 +93,8 @@ def test_a_journal_of_schema_2_gets_the_tables_it_lacks_and_keeps_the_rest(origi
     state = state_of(original, tmp_path / "state")
     wanted = schema(state / "journal.db")
     db = apsw.Connection(str(state / "journal.db"))
+    told = "SELECT scope, subject, tainted_at IS NULL, effects, intent FROM flows ORDER BY scope"
+    flows = db.execute(told).fetchall()
     db.execute("DROP TABLE flows; DROP TABLE decisions")
     db.pragma("user_version", 2)
     calls = db.execute("SELECT count(*) FROM calls").get
@@ -104,6 +106,7 @@ def test_a_journal_of_schema_2_gets_the_tables_it_lacks_and_keeps_the_rest(origi
     assert schema(state / "journal.db") == wanted
     db = apsw.Connection(str(state / "journal.db"))
     assert db.execute("SELECT count(*) FROM calls").get == calls > 0
+    assert db.execute(told).fetchall() == flows != []
     db.close()
     assert sealgate(state, "state", "check").returncode == 0
 

@@ -146,18 +146,23 @@ def changed(world: SqliteWorld, statement: str, *values: Any) -> None:
     world.open()
 
 
+ANOTHER_LAST_BYTE = (
+    "UPDATE {0} SET {1} = substr({1}, 1, length({1}) - 1) || CASE hex(substr({1}, -1)) WHEN 'FF' THEN x'00' ELSE x'ff' END"
+)
+
+
 @pytest.mark.parametrize(
     "statement",
     [
         "UPDATE evidence SET result = result || x'00'",
-        "UPDATE evidence SET result = substr(result, 1, length(result) - 1) || x'ff'",
+        ANOTHER_LAST_BYTE.format("evidence", "result"),
         "UPDATE evidence SET result = substr(result, 2)",
         "UPDATE evidence SET result = x''",
         "UPDATE evidence SET result = arguments",
         "UPDATE evidence SET result = (SELECT result FROM evidence AS o WHERE o.envelope_id != evidence.envelope_id)",
         "UPDATE evidence SET subject = 'acme/user:mallory'",
         "DELETE FROM subject_keys",
-        "UPDATE subject_keys SET wrapped = substr(wrapped, 1, length(wrapped) - 1) || x'ff'",
+        ANOTHER_LAST_BYTE.format("subject_keys", "wrapped"),
         "UPDATE subject_keys SET wrapped = x''",
     ],
 )

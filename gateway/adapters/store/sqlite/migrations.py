@@ -16,6 +16,7 @@ from gateway.adapters.store.sqlite.database import SCHEMA, SCHEMA_VERSION, check
 from gateway.adapters.store.sqlite.reader import LogTables
 from gateway.adapters.store.sqlite.tiles import put_tile
 from gateway.adapters.store.sqlite.told import keep_told
+from gateway.adapters.store.sqlite.told_flows import make_flows
 from gateway.core.errors import StoreFault
 from gateway.core.tiles import TileEdge
 from gateway.core.trust import TrustedKeys
@@ -112,20 +113,27 @@ def _migrate(
     found = verify_log(entries, log.checkpoints(), keys, head=head, snapshot=True, accept_revoked=accept_revoked)
     if not found.ok:
         return StateReport(problems=found.problems, log=found)
+    with keep_told(db, (read_entry(stored.entry) for stored in watch(log.entries(), head[0], "reading the calls"))):
+        if version == 1:
+            _from_schema_1(db)
+        else:
+            _make_missing(db)
+        make_flows(db)
     if version == 1:
-        _from_schema_1(db, log, head[0], watch)
-    else:
-        _make_missing(db)
+        _make_tiles(db, log, head[0], watch)
     db.pragma("user_version", SCHEMA_VERSION)
     return check_migrated(db, keys, accept_revoked, watch)
 
 
-def _from_schema_1(db: apsw.Connection, log: LogTables, size: int, watch: Watch) -> None:
-    """Calls and values in tables of another form, and no tiles."""
-    with keep_told(db, (read_entry(stored.entry) for stored in watch(log.entries(), size, "reading the calls"))):
-        db.execute(_ASIDE)
-        _make_missing(db)
-        db.execute(_BACK)
+def _from_schema_1(db: apsw.Connection) -> None:
+    """Calls and values in tables of another form."""
+    db.execute(_ASIDE)
+    _make_missing(db)
+    db.execute(_BACK)
+
+
+def _make_tiles(db: apsw.Connection, log: LogTables, size: int, watch: Watch) -> None:
+    """Schema 1 kept none."""
     edge = TileEdge()
     for stored in watch(log.entries(), size, "making the tiles"):
         for tile in edge.append(stored.leaf):

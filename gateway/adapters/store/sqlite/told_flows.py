@@ -15,7 +15,8 @@ from gateway.core.standing import FlowTold
 
 TABLE = """
 CREATE TEMP TABLE told_flows (
-    scope TEXT PRIMARY KEY, fades INTEGER, tainted_at TEXT, effects INTEGER, intent TEXT) WITHOUT ROWID;
+    scope TEXT PRIMARY KEY, fades INTEGER, tainted_at TEXT, effects INTEGER, intent TEXT, subject TEXT, at TEXT)
+    WITHOUT ROWID;
 """
 NAME = "told_flows"
 
@@ -23,10 +24,19 @@ NAME = "told_flows"
 def keep_flow(db: apsw.Connection, one: FlowTold, at: str) -> None:
     """Add what one entry says."""
     db.execute(
-        "INSERT INTO told_flows VALUES (?, ?, ?, ?, ?) ON CONFLICT (scope) DO UPDATE SET"
+        "INSERT INTO told_flows VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (scope) DO UPDATE SET"
         " tainted_at = coalesce(excluded.tainted_at, tainted_at), effects = effects + excluded.effects,"
-        " intent = coalesce(excluded.intent, intent)",
-        (one.scope, one.fades, at if one.tainted else None, one.effect, one.intent),
+        " intent = coalesce(excluded.intent, intent), at = excluded.at",
+        (one.scope, one.fades, at if one.tainted else None, one.effect, one.intent, one.subject, at),
+    )
+
+
+def make_flows(db: apsw.Connection) -> None:
+    """Rows for a journal that has none yet: as strict as the log says."""
+    db.execute(
+        "INSERT INTO flows (scope, subject, tainted_at, effects, intent, updated_at)"
+        " SELECT scope, subject, tainted_at, effects, intent, at FROM told_flows"
+        " WHERE tainted_at IS NOT NULL OR effects > 0 OR intent IS NOT NULL"
     )
 
 

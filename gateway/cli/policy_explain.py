@@ -19,9 +19,8 @@ from gateway.cli.target import JsonOption, StateOption, state_folder
 from gateway.core.commitment import Missing
 from gateway.core.errors import ConfigError, GatewayError
 from gateway.core.ports import LogReader
-from gateway.core.secret_formats import redacted as redacted_as
+from gateway.core.secret_formats import REDACTED
 
-_REDACTED = redacted_as("").removesuffix("]")
 MISSING = {
     Missing.ERASED: "the values of its subject were erased",
     Missing.NOT_KEPT: "it is older than values are kept, or could not be kept (policy.input_kept in its entry)",
@@ -73,7 +72,7 @@ def explain_decision(
             ) from error
     found = asyncio.run(explain(bundle, told["input"]))
     agrees = _agrees(recorded, found)
-    redacted = _REDACTED in str(told["input"])
+    redacted = REDACTED in str(told["input"])
     if json:
         print_json(_document(recorded, found, bundle.revision, agrees=agrees, redacted=redacted))
         return

@@ -8,7 +8,8 @@
 | arguments.amount_above | `constraints.<tool>.ask_above`, the amounts of this call together | every caller, this tool |
 
 Nothing lifts the others, nor anything of a `delegated` or `destructive` call. What is proposed here is a guess until policy
-was asked with it. Values come from the call, so each is told with where it was seen before.
+was asked with it. Values come from the call, so each is told with where it was seen before; where the gateway could not tell
+that of all arguments, none of them enters a setting: what it did not look for may stand in an untrusted result.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,12 +21,11 @@ from gateway.core.capability import ApprovalMode
 from gateway.core.circumstances import Origin
 from gateway.core.fields import values_at
 from gateway.core.normal_forms import amount_form, host_form
-from gateway.core.secret_formats import redacted
+from gateway.core.secret_formats import REDACTED
 
 SETTINGS = ("sealgate", "settings")
 MILLIONTHS = 6  # to which policy compares amounts
 MAX_VALUES = 16  # that a person can be asked to look at
-_REDACTED = redacted("").removesuffix("]")
 
 Place = tuple[str, ...]
 """The keys that lead to a value in the policy data."""
@@ -119,8 +119,9 @@ def _declared_hosts(seen: dict[str, Any], settings: dict[str, Any]) -> Lift | St
 
 
 def _argument_hosts(seen: dict[str, Any], settings: dict[str, Any]) -> Lift | Stays:
+    code = "network.argument_not_allowed"
     hosts = list(dict.fromkeys(_field_values(seen, "host", _host)))
-    return _longer_egress("network.argument_not_allowed", settings, hosts, "")
+    return _longer_egress(code, settings, hosts, "") if _is_traced(seen) else _untraced(code)
 
 
 def _longer_egress(code: str, settings: dict[str, Any], hosts: list[Value], instead: str) -> Lift | Stays:
@@ -130,7 +131,7 @@ def _longer_egress(code: str, settings: dict[str, Any], hosts: list[Value], inst
     fresh = tuple(host for host in hosts if host.value not in allowed)
     if not fresh:
         return Stays(code, "the hosts it is about are not to be found in what policy saw", _EXPLAIN)
-    if any(_REDACTED in str(host.value) for host in fresh):
+    if any(REDACTED in str(host.value) for host in fresh):
         return Stays(code, "a host is redacted as a secret, and a secret cannot stand in a setting", _APPROVE)
     if len(fresh) > MAX_VALUES:
         return Stays(code, f"it names {len(fresh)} hosts, more than a person can be asked to look at", _APPROVE)
@@ -161,6 +162,8 @@ def _amount(seen: dict[str, Any], settings: dict[str, Any]) -> Lift | Stays:
     key = tool if own else everywhere
     if not _is_number(_member(_member(constraints, key), "ask_above")):
         return _unreadable(code, f"constraints.{key}.ask_above")
+    if not _is_traced(seen):
+        return _untraced(code)
     amounts = _field_values(seen, "amount", amount_form)
     if not all(_is_number(amount.value) for amount in amounts) or not amounts:
         return Stays(code, "the amounts it is about are not to be found in what policy saw", _EXPLAIN)
@@ -223,11 +226,21 @@ def _unreadable(code: str, setting: str) -> Stays:
     return Stays(code, f"the setting {setting} has a form that policy does not know", "Correct it by hand.")
 
 
+def _untraced(code: str) -> Stays:
+    return Stays(code, "where its arguments were seen before is not known of all, so a value may be anybody's", _APPROVE)
+
+
+def _is_traced(seen: dict[str, Any]) -> bool:
+    """Whether every argument was looked for in what the run had read: not where there were too many, or it took too long."""
+    provenance = seen["context"].get("provenance")
+    return isinstance(provenance, dict) and provenance.get("complete") is True
+
+
 def _field_values(seen: dict[str, Any], role: str, form: Callable[[object], object]) -> list[Value]:
     """The values of a role's fields, with the arguments that have them and where those were seen before."""
     context = seen["context"]
-    told = context.get("provenance", {"leaves": ()})["leaves"]
-    leaves = [(leaf, form(found)) for leaf in told for _, found in values_at(context["arguments"], leaf["pointer"])]
+    told = _member(context.get("provenance"), "leaves")
+    leaves = [(leaf, form(found)) for leaf in told or () for _, found in values_at(context["arguments"], leaf["pointer"])]
 
     def of(value: Any) -> Value:
         same = [leaf for leaf, found in leaves if found == value]

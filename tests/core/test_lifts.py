@@ -49,9 +49,24 @@ def test_one_host_in_two_spellings_is_one_value_and_untrusted_if_either_is() -> 
     assert (value.source, value.untrusted) == ("the argument /host and /other", True)
 
 
-def test_without_provenance_every_value_is_unknown() -> None:
+@pytest.mark.parametrize("told", [None, {"tainted": True, "complete": False, "leaves": []}])
+def test_of_arguments_whose_origin_was_not_looked_for_there_is_no_rule(told: dict[str, Any] | None) -> None:
+    """Whoever pads a call until the gateway stops looking must not make an untrusted host look new."""
     seen = call()
     del seen["context"]["provenance"]
+    if told is not None:
+        seen["context"]["provenance"] = told
+    for code in (HOST, AMOUNT):
+        found = lifted(code, OWN, seen)
+        assert isinstance(found, Stays)
+        assert "not known of all" in found.why
+    assert isinstance(lifted(RATE, OWN, seen), Lift)
+
+
+def test_a_value_that_was_looked_for_and_not_found_is_told_as_such() -> None:
+    seen = call()
+    for leaf in seen["context"]["provenance"]["leaves"]:
+        leaf["origins"] = []
     found = lifted(HOST, {}, seen)
     assert isinstance(found, Lift)
     assert found.values[0].seen() == "unknown: seen nowhere before"

@@ -64,6 +64,20 @@ async def test_what_opens_a_denied_call_is_not_shown(folder: Path) -> None:
     assert isinstance(await propose(folder, seen(), frozenset({HOST}), [seen()]), Proposal)
 
 
+async def test_what_opens_a_call_that_is_denied_for_an_error_is_not_shown(folder: Path) -> None:
+    """A rule that fails denies as much as one that says so."""
+    house(
+        folder,
+        "conflicting := input.resource.properties.mode if count(data.sealgate.settings.egress_allow) == 0\n\n"
+        'conflicting := "other" if input.resource.id == "house__odd"\n\n'
+        'refusals contains {"code": "house.no", "message": "No."} if conflicting == "none"',
+    )
+    odd = seen("a complete local_write call")
+    odd["resource"]["id"] = "house__odd"
+    assert (await refused(folder, seen(), odd)).code == "rule.opens_denied"
+    assert isinstance(await propose(folder, seen(), frozenset({HOST}), [seen()]), Proposal)
+
+
 async def test_what_the_folder_does_not_ask_about_needs_no_rule(folder: Path) -> None:
     assert (await refused(folder, seen("a complete local_write call"))).code == "rule.not_asked"
     assert (await refused(folder, seen("a bare network call"))).code == "rule.not_asked"

@@ -19,11 +19,10 @@ from gateway.adapters.policy.process import Fault
 from gateway.adapters.policy.settings_files import edited, unified_diff
 from gateway.core.decision import Effect, Verdict, failed_verdict, read_verdict
 from gateway.core.lifts import Lift, Stays, lifts
-from gateway.core.secret_formats import redacted as redacted_as
+from gateway.core.secret_formats import REDACTED
 
 DECISION_SECONDS = 2.0
 ALL_SECONDS = 20.0
-_REDACTED = redacted_as("").removesuffix("]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,7 @@ async def propose(
     files = read_folder(path)
     bundle = bundle_of(files, path)
     before, *first = await _verdicts(bundle, [seen, *recent])
-    redacted = _REDACTED in str(seen)
+    redacted = REDACTED in str(seen)
     refused = _not_asked(before, recorded, redacted=redacted) or _bound(before)
     if refused is not None:
         return refused
@@ -152,6 +151,6 @@ def _changed(
     counts = Counter(
         (before.effect, after.effect, str(seen["resource"]["id"]), f"{seen['subject']['type']}:{seen['subject']['id']}")
         for seen, before, after in zip(recent, first, second, strict=False)
-        if before.effect is not after.effect and before.cause is None and after.cause is None
+        if before.effect is not after.effect  # also where one of them is for an error: a call that nobody decides is closed
     )
     return tuple(Changed(*what, count) for what, count in counts.most_common())

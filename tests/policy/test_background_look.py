@@ -90,8 +90,22 @@ async def test_a_change_that_is_refused_is_told_once_and_not_at_any_length(in_fo
     assert len(one["cause"]) == MAX_CAUSE_CHARS
 
 
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (ConfigError("the process that read it ended with -9"), "the process that read it ended with -9"),
+        (OSError(24, "Too many open files"), "OSError: [Errno 24] Too many open files"),
+        (RuntimeError("x" * 2 * MAX_CAUSE_CHARS), ("RuntimeError: " + "x" * MAX_CAUSE_CHARS)[:MAX_CAUSE_CHARS]),
+    ],
+    ids=["ours", "the system's", "unforeseen"],
+)
 async def test_a_change_that_could_not_be_read_is_tried_again_and_status_tells_of_it_meanwhile(
-    in_force: InForce, folder: Path, recorded: list[Mapping[str, Any]], monkeypatch: pytest.MonkeyPatch
+    in_force: InForce,
+    folder: Path,
+    recorded: list[Mapping[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    cause: str,
 ) -> None:
     first = in_force.status()["revision"]
     readings = 0
@@ -100,14 +114,14 @@ async def test_a_change_that_could_not_be_read_is_tried_again_and_status_tells_o
         nonlocal readings
         readings += 1
         if readings < 4:
-            raise ConfigError("the process that read it ended with -9")
+            raise error
         return read_apart(*arguments)
 
     monkeypatch.setattr(module, "read_apart", interrupted)
     with capture_logs() as told:
         write_policy(folder, "deny", "v2")
         await in_force._look(at_once=True)
-        assert in_force.status()["refused"] == "the process that read it ended with -9"
+        assert in_force.status()["refused"] == cause
         assert in_force.status()["revision"] == first
         for _ in range(3):  # at once is too early
             await in_force._look(at_once=False)

@@ -233,6 +233,8 @@ class InForce:
                     await self._configure(bundle, "change")
             except GatewayError as error:  # the old policies stay
                 self._refuse(error.message[:MAX_CAUSE_CHARS])
+            except Exception as error:  # noqa: BLE001 - it looks as it did from now on, so only a refusal is tried again
+                self._refuse(f"{type(error).__name__}: {error}"[:MAX_CAUSE_CHARS])
             else:
                 self._refusal = None
 

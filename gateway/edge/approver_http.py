@@ -28,7 +28,7 @@ ROLE = "approver"
 MAX_BODY_BYTES = 64 * 1024
 MAX_PER_MINUTE = 120
 
-Handler = Callable[[Request], Awaitable[Response]]
+Handler = Callable[[Request, Caller], Awaitable[Response]]
 
 
 class ApproverDesk:
@@ -49,28 +49,27 @@ class ApproverDesk:
             Route("/approvals/{id}/modify", self._guarded(self._modify), methods=["POST"]),
         ]
 
-    def _guarded(self, handle: Handler) -> Handler:
+    def _guarded(self, handle: Handler) -> Callable[[Request], Awaitable[Response]]:
         async def guarded(request: Request) -> Response:
             caller = await self._door.admit(request)
             if not isinstance(caller, Caller):
                 return caller
             if ROLE not in caller.roles:
                 return _refused(403, "forbidden", "This needs the role approver.")
-            who = f"{caller.tenant_id}/{caller.principal}"
-            if self._recent.add(who, time.monotonic()) >= MAX_PER_MINUTE:
+            if self._recent.add(_name(caller), time.monotonic()) >= MAX_PER_MINUTE:
                 return _refused(429, "too_many", f"At most {MAX_PER_MINUTE} requests in a minute.")
             try:
-                return await handle(request)
+                return await handle(request, caller)
             except GatewayError as error:
                 return _refused(503, error.code, "The gateway cannot tell now. Try again.")
 
         return guarded
 
-    async def _list(self, request: Request) -> Response:
+    async def _list(self, request: Request, caller: Caller) -> Response:
         rows = await self._questions.rows(pending_only=True)
         return JSONResponse({"approvals": [row.document() for row in rows]})
 
-    async def _show(self, request: Request) -> Response:
+    async def _show(self, request: Request, caller: Caller) -> Response:
         found = await self._questions.row(request.path_params["id"])
         if found is None:
             return _refused(404, "approval.unknown", "There is no such approval request.")
@@ -78,7 +77,7 @@ class ApproverDesk:
         digest = request_digest(row.request.document())
         return JSONResponse({**row.document(), "arguments": orjson.loads(arguments), "request_digest": digest})
 
-    async def _answer(self, request: Request) -> Response:
+    async def _answer(self, request: Request, caller: Caller) -> Response:
         document = await _document(request)
         envelope = document.get("envelope") if isinstance(document, dict) else None
         if not isinstance(envelope, dict):
@@ -88,11 +87,20 @@ class ApproverDesk:
             return _not_counted(told)
         return JSONResponse({"approval_id": told.approval_id, "answer": told.answer, "approver": told.approver})
 
-    async def _modify(self, request: Request) -> Response:
-        told = await self._changes.offer(request.path_params["id"], await _document(request))
+    async def _modify(self, request: Request, caller: Caller) -> Response:
+        approval_id, document = request.path_params["id"], await _document(request)
+        found = await self._questions.row(approval_id)
+        refused = None if found is None else found[0].request.refuses(str(caller.principal), ApprovalRoute.WEBHOOK)
+        if refused is not None and refused.code != "approval.wrong_approver":  # it may carry the right one's answer
+            return _not_counted(refused)
+        told = await self._changes.offer(approval_id, document, _name(caller))
         if isinstance(told, Reason):
             return _not_counted(told)
         return JSONResponse({**told.document(), "request_digest": request_digest(told.request.document())})
+
+
+def _name(caller: Caller) -> str:
+    return f"{caller.tenant_id}/{caller.principal}"
 
 
 async def _document(request: Request) -> Any:

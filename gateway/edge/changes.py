@@ -19,6 +19,9 @@ from gateway.core.offer import Offer, make_offer
 from gateway.core.outcome import Reason
 from gateway.core.ports import CatalogSource, Clock
 
+HERE = ""
+"""Who asks through the control socket: whoever operates the gateway."""
+
 
 @dataclass(frozen=True, slots=True)
 class ChangeDesk:
@@ -35,13 +38,16 @@ class ChangeDesk:
 
     async def _modify(self, request: Request) -> Response:
         document = wire.parse(await request.body())
-        offer = await self.offer(request.path_params["id"], document)
+        offer = await self.offer(request.path_params["id"], document, HERE)
         if isinstance(offer, Reason):
             raise GatewayError(offer.message, hint="sealgate approvals list", code=offer.code)
         return JSONResponse(offer.document())
 
-    async def offer(self, approval_id: str, document: object) -> Offer | Reason:
-        """The request that would be asked instead, for `{"changes": {pointer: value}}`; it may be the answer from now on."""
+    async def offer(self, approval_id: str, document: object, asker: str) -> Offer | Reason:
+        """The request that would be asked instead, for `{"changes": {pointer: value}}`; it may be the answer from now on.
+
+        `asker`: whose offers it is kept with.
+        """
         try:
             changes = read_changes(document.get("changes") if isinstance(document, dict) else None)
         except NotApplicable as error:
@@ -52,5 +58,5 @@ class ChangeDesk:
         capability = self.catalog.current().resolve(waits.row.request.capability_id)
         offer = make_offer(waits, changes, capability, self.sealer, approval_id=self.clock.new_id(), now=self.clock.now())
         if isinstance(offer, Offer):
-            self.questions.keep_offer(offer)
+            self.questions.keep_offer(offer, asker)
         return offer

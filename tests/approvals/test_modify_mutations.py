@@ -140,7 +140,7 @@ class Till:
         changes = {"/a": rng.randrange(100, 200), "/b/0": "y"}
         made = await self.offer(waiting.approval_id, call, changes)
         questions = self.world.journal.questions
-        questions.keep_offer(made)
+        questions.keep_offer(made, "desk")
         by = rng.sample((BOB, CAROL, DORA), 2 if two else 1)
         answer = by[0].sign(made.asked, Answer.MODIFY, into=made.request)
         assert isinstance(await questions.answer(waiting.approval_id, answer), SignedAnswer)
@@ -384,7 +384,7 @@ async def test_what_is_erased_while_a_change_is_signed_is_not_kept_anew(till: Ti
     made = await till.offer(waiting.approval_id, call, {"/text": "changed"})
     vault = ErasedMeanwhile(world.vault)
     questions = Questions(world.writer, world.journal._reader, vault, world.clock, world.approvers, None)
-    questions.keep_offer(made)
+    questions.keep_offer(made, "desk")
     told = await questions.answer(waiting.approval_id, BOB.sign(made.asked, Answer.MODIFY, into=made.request))
     vault.close()
     assert isinstance(told, Reason)

@@ -9,6 +9,7 @@ import pytest
 from gateway.cli.changes import check_offer
 from gateway.core.errors import GatewayError
 from gateway.core.obligations import ApproveFor, Route
+from gateway.core.offers import MOST_OF_A_REQUEST
 from tests.approvals.people import Person
 from tests.approvals.till import Desk, about, asks, instead_of, modify, paid, pay, signed, till
 from tests.edge.box import Box
@@ -140,9 +141,10 @@ def test_an_offer_alone_changes_nothing(box: Box, client: ModernClient, desk: De
 def test_offers_are_not_kept_for_ever(box: Box, client: ModernClient, desk: Desk, alice: Person) -> None:
     approval_id = asks(client, of("many"))
     made = desk.shown(approval_id)["request"]
-    first, *_ = [desk.offered(approval_id, {"/amount": 200 + number})["request"] for number in range(33)]
-    assert refusal(desk, approval_id, signed(alice, made, first)) == "approval.not_offered"
+    offers = [desk.offered(approval_id, {"/amount": 200 + number})["request"] for number in range(MOST_OF_A_REQUEST + 1)]
+    assert refusal(desk, approval_id, signed(alice, made, offers[0])) == "approval.not_offered"
     assert untouched(box, client, approval_id, "many")
+    assert desk.answered(approval_id, signed(alice, made, offers[1]))["modified_into"] == offers[1]["approval_id"]
 
 
 def test_the_actor_cannot_change_its_call(box: Box, client: ModernClient, actor: Person) -> None:

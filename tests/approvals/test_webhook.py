@@ -28,6 +28,7 @@ from gateway.core.answer import PAYLOAD_TYPE, Answer, SignedAnswer, answer_paylo
 from gateway.core.approval import ApprovalRow, ApprovalState
 from gateway.core.dsse import envelop
 from gateway.core.obligations import Route
+from gateway.core.offers import MOST, MOST_OF_A_REQUEST
 from gateway.core.outcome import Reason
 from tests.approvals import till
 from tests.approvals.people import Person, ask
@@ -39,6 +40,8 @@ from tests.running import ModernClient, free_port, outcome, until
 
 SECRET = base64.b64encode(bytes(range(32))).decode()
 APPROVER_TOKEN = "approver-token"
+OTHER_TOKEN = "token-of-another-desk"
+OWN_TOKEN = "token-of-the-principal"
 
 
 @dataclass
@@ -300,7 +303,7 @@ def test_a_secret_that_is_none_ends_the_start(tmp_path: Path, secret: str) -> No
 
 @pytest.fixture(scope="module")
 def desk(alice: Person, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
-    """A gateway for two callers: an agent, and somebody with the role approver."""
+    """A gateway for an agent, two desks of approvers, and the agent's principal, who has the role approver, too."""
     folder = tmp_path_factory.mktemp("desk")
     (folder / "box").mkdir()
     callers = "".join(
@@ -309,6 +312,8 @@ def desk(alice: Person, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bo
         for principal, role, token in (
             ("user:ada", "agent", "delegated"),
             ("service:desk", "approver", APPROVER_TOKEN),
+            ("service:other", "approver", OTHER_TOKEN),
+            ("user:ada", "approver", OWN_TOKEN),
         )
     )
     gateway = ServingGateway(folder, verb="serve")
@@ -382,6 +387,30 @@ def test_a_call_may_be_changed_over_the_port(desk: Box, alice: Person) -> None:
         assert over_http(desk, "POST", f"/approvals/{changed_id}/answer", yes).status_code == 200
         assert outcome(client.call("box__drop", {"text": "to change"})) == {"outcome": "completed"}
     assert [row for row in desk.lines("rows") if row.startswith("drop ") and "change" in row] == ["drop changed"]
+
+
+def test_who_has_no_key_cannot_crowd_out_a_change_that_another_desk_asked_for(desk: Box, alice: Person) -> None:
+    with ModernClient(desk.gateway) as client:
+        ids = [ask(client, f"crowded {number}") for number in range(1 + MOST // MOST_OF_A_REQUEST)]
+        path = f"/approvals/{ids[0]}"
+        made = over_http(desk, "GET", path).json()["request"]
+        offered = over_http(desk, "POST", f"{path}/modify", {"changes": {"/text": "wanted"}}).json()["request"]
+        for approval_id in ids:
+            for number in range(MOST_OF_A_REQUEST + 1):
+                change = {"changes": {"/text": f"crowd {number}"}}
+                told = over_http(desk, "POST", f"/approvals/{approval_id}/modify", change, OTHER_TOKEN)
+                assert told.status_code == 200
+        envelope = till.signed(alice, made, offered, route=Route.WEBHOOK)
+        assert over_http(desk, "POST", f"{path}/answer", {"envelope": envelope}).status_code == 200
+
+
+def test_who_could_not_answer_is_offered_no_change(desk: Box) -> None:
+    with ModernClient(desk.gateway) as client:
+        approval_id = ask(client, "my own")
+        change = {"changes": {"/text": "better"}}
+        refused = over_http(desk, "POST", f"/approvals/{approval_id}/modify", change, OWN_TOKEN)
+        assert (refused.status_code, refused.json()["error"]) == (409, "approval.self")
+        assert ask(client, "my own") == approval_id
 
 
 def test_only_the_role_approver_gets_there(desk: Box) -> None:

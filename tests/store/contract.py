@@ -64,7 +64,7 @@ async def answer(world: World, request: ApprovalRequest, how: Answer, by: Person
     if how is Answer.MODIFY:
         changed = {"call_digest": "hmac-sha256:00", "modified_from": request.approval_id}
         into = replace(request, approval_id=world.clock.new_id(), **changed)  # type: ignore[arg-type]
-        world.journal.questions.keep_offer(Offer(request, into, b'{"text":"changed"}'))
+        world.journal.questions.keep_offer(Offer(request, into, b'{"text":"changed"}'), "desk")
     return await world.journal.questions.answer(request.approval_id, by.sign(request, how, into=into))
 
 

@@ -28,13 +28,12 @@ from gateway.core.errors import ApprovalSpent, GatewayError
 from gateway.core.idempotency import CallRow, State, advance
 from gateway.core.obligations import ApproveFor, Route
 from gateway.core.offer import MOST_MODIFIED, Offer, Waits
+from gateway.core.offers import Offers
 from gateway.core.outcome import Reason
 from gateway.core.ports import Clock, Vault
 from gateway.core.reservation import LIVE
 
 MAX_RUNS = 10_000
-MAX_OFFERS = 32
-"""Changes that were made and not signed yet. Each holds the arguments of a call, at most 1 MiB."""
 UNKNOWN = Reason("approval.unknown", "There is no such approval request.")
 
 _log = structlog.get_logger("sealgate.journal")
@@ -62,7 +61,7 @@ class Questions:
         self._approvers = approvers
         self._attestor = attestor
         self._for_runs: dict[tuple[str, ...], str] = {}
-        self._offers: dict[str, Offer] = {}
+        self._offers = Offers()
 
     # --- for approvers and the daemon ---
 
@@ -96,11 +95,9 @@ class Questions:
             return UNKNOWN
         return Waits(*found, rows.modified_before(self._reader, found[0].request, MOST_MODIFIED))
 
-    def keep_offer(self, offer: Offer) -> None:
-        """Let a request be answered with `modify` and this offer. In memory, and not for ever: nothing was asked yet."""
-        if len(self._offers) >= MAX_OFFERS:
-            del self._offers[next(iter(self._offers))]
-        self._offers[offer.request.approval_id] = offer
+    def keep_offer(self, offer: Offer, asker: str) -> None:
+        """Let a request be answered with `modify` and this offer, which this one asked for."""
+        self._offers.keep(offer, asker)
 
     def forget_offers(self) -> None:
         """They hold arguments, and somebody's values are erased."""
@@ -112,7 +109,7 @@ class Questions:
         if row is None:
             return UNKNOWN
         now = self._clock.now()
-        offer = self._offers.get(named_request(envelope) or "")
+        offer = self._offers.find(named_request(envelope) or "")
         signed = self._checked(row, envelope, route, now, offer)
         if isinstance(signed, Reason):
             if now >= row.request.expires_at:  # for good, also if the clock is set back
@@ -127,7 +124,7 @@ class Questions:
         sealed = seal_question(sealing, offer.arguments, offer.request)
         work = partial(self._modify, offer=offer, envelope=envelope, route=route, sealed=sealed)
         told = await self._writer.submit(work)
-        self._offers.pop(offer.request.approval_id, None)
+        self._offers.forget(offer.request.approval_id)
         return told
 
     async def attest(self, approval_id: str, answer: Answer) -> SignedAnswer | Reason:

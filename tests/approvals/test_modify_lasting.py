@@ -14,7 +14,7 @@ from gateway.core.errors import GatewayError
 from tests.approvals.people import Person
 from tests.approvals.till import Desk, asks, instead_of, meta, modify, paid, pay, signed, till
 from tests.edge.box import Box, Said
-from tests.running import ModernClient, outcome, until
+from tests.running import ModernClient, outcome, text, until
 
 MADE: dict[str, Any] = {"to": ["ann"], "amount": 5000}
 CHANGED = {**MADE, "amount": 200}
@@ -102,6 +102,7 @@ def test_what_was_changed_is_erased_with_its_subject(alice: Person, tmp_path: Pa
         assert box.json("approvals", "show", waiting_now)["state"] == "void"
         refused = pay(client, {**MADE, "note": "approved"}, key="approved")
         assert outcome(refused) == {"outcome": "denied", "reasons": ["approval.change_gone"]}
+        assert "kept no more" in text(refused)
         assert asks(client, {**MADE, "note": "waits"}, key="waits") not in (waiting, waiting_now)
         assert paid(box) == []
         assert box.verified().problems == []

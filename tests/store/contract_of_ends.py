@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gateway.core.answer import Answer, SignedAnswer
 from gateway.core.approval import ApprovalState, Grant
 from gateway.core.call import Sealer
 from gateway.core.commitment import CommitmentKey
@@ -17,10 +18,10 @@ from gateway.core.envelope import NotDone, Unknown
 from gateway.core.idempotency import IllegalTransition, State
 from gateway.core.ids import oldest_uuid7
 from gateway.core.outcome import Reason, Receipt
-from gateway.core.reservation import Gone, Held, Lost, NotCompensable, Prior, Undone, Waiting
+from gateway.core.reservation import Gone, Held, Instead, Lost, NotCompensable, Prior, Undone, Waiting
 from gateway.core.resolution import Method, Resolution
 from tests.core.calls import ALICE, ALLOW, ASK, KEY, Call, ask_for, capability, envelope_id
-from tests.store.contract import DERIVED, FAILED, WRITE, approve, ask, kinds, retry, sealed
+from tests.store.contract import DERIVED, FAILED, WRITE, answer, approve, ask, kinds, retry, sealed
 from tests.store.world import World, answered, result_of, run, text
 
 LATE = Reason("upstream.timeout", "Late.")
@@ -62,6 +63,11 @@ def links(world: World) -> list[tuple[str, str, str]]:
 async def drop_all(world: World) -> int:
     """Forget the values of every call made so far. Ids of tests are of the year 2023, the clock's of 2026."""
     return await world.journal.drop_before(oldest_uuid7(1_790_000_000_000))
+
+
+async def drop_everything(world: World) -> int:
+    """Forget the values of whatever there is, however young."""
+    return await world.journal.drop_before("ffffffff-ffff-7fff-bfff-ffffffffffff")
 
 
 class EndsContract:
@@ -311,10 +317,26 @@ class EndsContract:
 
     async def test_what_a_person_is_asked_about_is_not_dropped(self, world: World) -> None:
         request = await ask(world, WRITE)
-        assert await world.journal.drop_before("ffffffff-ffff-7fff-bfff-ffffffffffff") == 0
+        assert await drop_everything(world) == 0
         found = await world.journal.questions.row(request.approval_id)
         assert found is not None
         assert found[1] == b'{"text":"hello"}'
+
+    async def test_a_changed_call_that_was_approved_can_be_made_until_its_time_is_over(self, world: World) -> None:
+        made = await ask(world, WRITE, expires_in=60)
+        changed = await answer(world, made, Answer.MODIFY)
+        assert isinstance(changed, SignedAnswer)
+        found = await world.journal.questions.row(changed.modified_into or "")
+        assert found is not None
+        await approve(world, found[0].request)
+        assert await drop_everything(world) == 1  # what was asked about first
+        assert await retry(world, WRITE) == Instead(found[0].request.approval_id, {"text": "changed"})
+        world.clock.advance(60)
+        assert await drop_everything(world) == 1
+
+    async def test_of_a_call_approved_as_it_was_made_nothing_is_kept_for_that(self, world: World) -> None:
+        await approve(world, await ask(world, WRITE))
+        assert await drop_everything(world) == 1
 
     async def test_a_verdict_brings_its_result_even_where_the_arguments_were_dropped(self, world: World) -> None:
         envelope = await doubt(world)

@@ -203,12 +203,17 @@ def is_sealed_alike(db: apsw.Connection, key: str, sealed: bytes) -> bool:
     return row is not None and row.arguments != b"" and row.arguments[:KEY_BYTES] == sealed[:KEY_BYTES]
 
 
-def drop_evidence_before(db: apsw.Connection, oldest_id: str, most: int) -> int:
-    """Delete rows of ids below `oldest_id`, at most so many, but for what a pending request is about; how many."""
+def drop_evidence_before(db: apsw.Connection, oldest_id: str, most: int, *, now: str) -> int:
+    """Delete rows of ids below `oldest_id`, at most so many; how many.
+
+    Spared is what a pending request is about, and until it expires, a changed call that was approved: it is made from here.
+    """
     db.execute(
-        "DELETE FROM evidence WHERE envelope_id IN (SELECT envelope_id FROM evidence WHERE envelope_id < ?"
-        " AND envelope_id NOT IN (SELECT approval_id FROM approvals WHERE state = 'pending') LIMIT ?)",
-        (oldest_id, most),
+        "DELETE FROM evidence WHERE envelope_id IN (SELECT e.envelope_id FROM evidence AS e WHERE e.envelope_id < ?"
+        " AND NOT EXISTS (SELECT 1 FROM approvals AS a WHERE a.approval_id = e.envelope_id AND (a.state = 'pending' OR"
+        " (a.state = 'approved' AND a.expires_at > ? AND json_extract(a.request, '$.modified_from') IS NOT NULL)))"
+        " LIMIT ?)",
+        (oldest_id, now, most),
     )
     return db.changes()
 

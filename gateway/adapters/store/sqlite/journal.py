@@ -114,7 +114,8 @@ DERIVED_NOTE = (
     ' _meta["dev.sealgate/idempotency-key"] with a key of your own.'
 )
 CHANGE_GONE = Reason(
-    "approval.change_gone", "A person changed this call, and the changed arguments were erased. Ask anew after that expired."
+    "approval.change_gone",
+    "A person changed this call, and the changed arguments are kept no more. Ask anew after that expired.",
 )
 DROP_AT_ONCE = 256
 KEY_SECONDS = 2.0
@@ -328,10 +329,12 @@ class SqliteJournal:
     async def drop_before(self, oldest_id: str) -> int:
         """Forget the arguments and results of calls older than this id (a UUIDv7 tells its time); how many.
 
-        The calls' rows stay: a call whose result is gone does not run again. Nothing is taken from pending requests.
+        The calls' rows stay: a call whose result is gone does not run again. Nothing is taken from pending requests, nor
+        of a changed call that was approved and can yet be made.
         """
         dropped = 0
-        for drop, counts in ((drop_evidence_before, True), (drop_inputs_before, False)):
+        drop_evidence = partial(drop_evidence_before, now=self._clock.now())
+        for drop, counts in ((drop_evidence, True), (drop_inputs_before, False)):
             found = DROP_AT_ONCE
             while found == DROP_AT_ONCE:
                 found = await self._writer.submit(partial(_dropped, drop=drop, oldest_id=oldest_id))
@@ -406,7 +409,7 @@ class SqliteJournal:
         return seal_question(await self._vault.sealing_key(call.subject), call.shown_arguments, ask, call.hidden)
 
     async def _instead(self, request: ApprovalRequest) -> Instead | NotApproved:
-        """The changed call that waits; where its arguments were erased, nobody can make it."""
+        """The changed call that waits; where its arguments are kept no more, nobody can make it."""
         pending = (await stored_values(self._vault, self._reader, request.approval_id)).pending()
         if isinstance(pending, Missing):
             return NotApproved(CHANGE_GONE)

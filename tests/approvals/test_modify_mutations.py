@@ -390,3 +390,26 @@ async def test_what_is_erased_while_a_change_is_signed_is_not_kept_anew(till: Ti
     assert isinstance(told, Reason)
     assert told.code == "approval.not_offered"
     assert [row.request.approval_id for row in await questions.rows(pending_only=False)] == [waiting.approval_id]
+
+
+async def test_to_be_asked_anew_under_other_policies_is_no_change_by_a_person(till: Till) -> None:
+    call, decision, questions = Call(), decide(Effect.ASK), till.world.journal.questions
+    waiting = await till.make(call, decision)
+    made = await till.offer(waiting.approval_id, call, {"/text": "changed"})
+    questions.keep_offer(made, "desk")
+    told = await questions.answer(waiting.approval_id, BOB.sign(made.asked, Answer.MODIFY, into=made.request))
+    assert isinstance(told, SignedAnswer)
+    before = made.request.approval_id
+    for revision in ("sha256:other", "sha256:yet-another"):
+        anew = await till.make(call, replace(decision, bundle_revision=revision))
+        assert isinstance(anew, AwaitingApproval)
+        assert till.document(anew.approval_id)["modified_from"] == before
+        waits = await questions.waits(anew.approval_id)
+        assert isinstance(waits, Waits)
+        assert waits.modified == 1
+        before = anew.approval_id
+    circle = {**till.document(made.request.approval_id), "modified_from": before}  # by somebody with the file
+    till.put(made.request.approval_id, "request", circle)
+    waits = await questions.waits(before)
+    assert isinstance(waits, Waits)
+    assert waits.modified == 0

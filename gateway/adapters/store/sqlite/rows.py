@@ -86,11 +86,17 @@ def approval_rows(db: apsw.Connection, *, pending_only: bool) -> list[ApprovalRo
 
 
 def modified_before(db: apsw.Connection, request: ApprovalRequest, most: int) -> int:
-    """How many requests about the same call, with other arguments, came before this one; counted up to `most`."""
+    """How often people changed the call before this request about it; counted up to `most`.
+
+    Of the requests before it, some were filed anew without a change: the policies were others by then.
+    """
     count, before = 0, request.modified_from
-    while before is not None and count < most:
+    passed: set[str] = set()  # a file that somebody changed may lead in a circle
+    while before is not None and before not in passed and count < most:
+        passed.add(before)
         row = approval_row(db, before)
-        count, before = count + 1, None if row is None else row.request.modified_from
+        count += row is None or row.state is ApprovalState.MODIFIED
+        before = None if row is None else row.request.modified_from
     return count
 
 

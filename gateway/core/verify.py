@@ -6,10 +6,11 @@ accepts exactly that, and only where a checkpoint that counts covers it: without
 * entries are numbered 0, 1, 2, …, each states its own number, and none comes twice
 * each entry's signature, form and leaf hash, and that its key is in force there (`trust.py`)
 * order: no outcome or doubt without an open intent of the same call, but of a read that policy allowed; no intent of a call
-  that is open; no intent of a call that policy wanted a person for without a yes that holds for it, and no step of an
-  approval request that may not follow the one before (`requests.py`); no request about a changed call but by the signed
-  answer `modify` that names it and its digest, or in place of such a request (`change_links.py`); no resolution of what is
-  not in doubt; no end of a compensation that was not begun, or that is not what the end of the undoing call means
+  that is open; no intent of a call that policy wanted a person for without a yes that holds for it, no step of an approval
+  request that may not follow the one before, and no answer of somebody, or by a route, that does not count (`requests.py`);
+  no request about a changed call but as the signed answer `modify` names it, or in the place of one that has ended
+  (`change_links.py`); no resolution of what is not in doubt; no end of a compensation that was not begun, or that is not
+  what the end of the undoing call means
 * every tile that the store keeps is the one of these entries
 * every checkpoint's signature, and that its root is the root of that many entries
 * the log is at least as long as its longest checkpoint, the stored head's and the one the auditor kept
@@ -269,12 +270,13 @@ class _Order:
         match entry.kind:
             case Kind.APPROVAL:
                 yield from self._requests.problems(entry)
-                yield from self._changes.problems(entry.predicate)
+                yield from self._changes.problems(entry)
             case Kind.INTENT:
                 if entry.id in self._open:
                     yield "a second intent of the same call"
                 self._open[entry.id] = _begun(entry.predicate)
                 yield from self._requests.problems(entry)
+                yield from self._changes.problems(entry)
             case Kind.OUTCOME if part(entry.predicate, "result").get("status") == "replayed":
                 if entry.id in self._open or part(entry.predicate, "policy").get("effect") not in ("allow", "ask"):
                     yield "a stored result to a call that was begun, or that policy did not let through"

@@ -13,6 +13,7 @@ Rules for an answer:
 * the approver is no acting party of the call, and of a destructive call not its principal either
 * where policy names an approver or a circle of them, it is one of those; nobody answers twice, with another key neither
 * `modify` names the request that is to be asked instead, which the gateway made for it (`offer.py`); an own key signs it
+* only a yes is for a whole run, and only where policy allows that
 * its comment, which enters the log in clear, is one short line that can be seen, and holds no secret of a known format
 
 Nobody is asked about arguments that hold a secret of a known format: it could not be shown, and the caller would choose by
@@ -352,7 +353,9 @@ def check_answer(
         return refused
     if any(approver == one.approver or verified.keyid == one.keyid for one in earlier):
         return Reason("approval.already_answered", f"{approver} has answered; another approver must say yes, too.")
-    if reach is not ApproveFor.ONCE and (reach is not request.widest or answer is Answer.MODIFY):
+    if reach is not ApproveFor.ONCE and answer is not Answer.APPROVE:
+        return Reason("approval.reach", "Only a yes can be for a whole run.")
+    if reach is not ApproveFor.ONCE and reach is not request.widest:
         return Reason("approval.reach", "Policy allows a yes for this one call only.")
     unfit = bad_comment(comment)
     if unfit is not None:

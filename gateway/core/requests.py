@@ -4,7 +4,9 @@
 too. A request ends where no step leads on, and nothing follows its end. Beyond the order:
 
 * every entry about a request repeats it as it was asked
-* answers come in its time; yeses from different approvers with different keys, and the last is the one that fills the number
+* answers come in its time, from somebody and by a route that the request lets count (`ApprovalRequest.refuses`); a client
+  answers an elicitation for the principal, changes no call and says yes for no whole run
+* yeses are from different approvers with different keys, and the last is the one that fills the number
 * a yes is for a whole run only where the request offered that
 * a yes to one call lets exactly that call begin, under the mode, policy and approvers that it was given for, with no doubt
   that was not asked about, in its time, once
@@ -20,10 +22,10 @@ from enum import StrEnum
 from heapq import heappop, heappush
 from typing import Any
 
-from gateway.core.approval import ApprovalState
+from gateway.core.approval import ApprovalRequest, ApprovalState
 from gateway.core.canonical import digest
 from gateway.core.entry import Entry, Kind, part
-from gateway.core.obligations import ApproveFor
+from gateway.core.obligations import ApproveFor, Route
 
 
 class Stage(StrEnum):
@@ -143,9 +145,7 @@ class _Request:
             asked=digest(asked),
             expires_at=expires_at if isinstance(expires_at, str) else "",
             needed=count if type(count) is int else 0,
-            may_be_for_run=asked.get("approve_for") == ApproveFor.RUN
-            and isinstance(asked.get("run_id"), str)
-            and asked.get("modified_from") is None,
+            may_be_for_run=offers_run(asked),
             doubts=_codes(asked.get("reasons")),
             call=(*_common(asked), asked.get("call_digest"), part(asked, "compensates").get("envelope_id")),
             run=(*_common(asked), asked.get("run_id"), part(asked, "compensates").get("envelope_id")),
@@ -193,8 +193,10 @@ class Requests:
             return
         if digest(asked) != request.asked:
             yield "an approval request is not as it was asked"
-        if step in ANSWERS and now >= request.expires_at:
-            yield "an answer to an approval request whose time was over"
+        if step in ANSWERS:
+            if now >= request.expires_at:
+                yield "an answer to an approval request whose time was over"
+            yield from _answer_problems(asked, step, entry.predicate)
         if step in YESES:
             yield from _yes_problems(request, step, entry.predicate)
         self._move(approval_id, request, stage, now)
@@ -235,6 +237,29 @@ class Requests:
 
 NOT_GIVEN = "an intent without an approval that was given and not used before"
 NOT_FOR_RUN = "an intent with an approval that is not for such a call of its run"
+
+
+def offers_run(asked: Mapping[str, Any]) -> bool:
+    """Whether a request lets an approver say yes for its whole run."""
+    of_run = asked.get("approve_for") == ApproveFor.RUN and isinstance(asked.get("run_id"), str)
+    return of_run and asked.get("modified_from") is None
+
+
+def _answer_problems(asked: Mapping[str, Any], step: Step, predicate: Mapping[str, Any]) -> Iterator[str]:
+    """Why this answer cannot have counted: whoever gave it may not, or not in this way."""
+    approver = predicate.get("approver")
+    try:
+        request = ApprovalRequest.from_document({**asked, "reasons": ()})  # codes there; they decide nothing of this
+        route = Route(str(predicate.get("route")))
+        refused = request.refuses(str(approver), route)
+        of_principal = approver == request.principal_chain[0]
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        yield f"an answer of which nobody can say whether it counts: {error!r}"
+        return
+    if refused is not None:
+        yield f"an answer that does not count: {refused.message}"
+    elif route is Route.ELICITATION and (not of_principal or step in (Step.MODIFIED, Step.APPROVED_FOR_RUN)):
+        yield "an answer that does not count: no client can have given it"
 
 
 def _yes_problems(request: _Request, step: Step, predicate: Mapping[str, Any]) -> Iterator[str]:

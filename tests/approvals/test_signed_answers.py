@@ -97,6 +97,31 @@ def test_what_a_client_answered_is_counted_and_not_taken_for_a_signature(box: Bo
     assert (answers.signed, answers.elicited) == (0, 1)
 
 
+def test_a_yes_that_was_signed_for_more_than_it_is_told_of_is_in_order(tmp_path: Path) -> None:
+    """Of two approvers the first is told of before anybody knows how far both go; and a call alone is within its run."""
+    alice, bob = Person.make(tmp_path, "user:alice"), Person.make(tmp_path, "user:bob")
+    policy = f"policy: {{path: {write_policy(tmp_path)}}}\napprovers:\n{alice.listed()}{bob.listed()}"
+    text = 'both || {"quorum": {"count": 2}, "approve_for": "run"}'
+    with boxed(tmp_path, policy) as box, ModernClient(box.gateway) as client:
+        for first, second in (("run", "run"), ("once", "run"), ("run", "once")):
+            run = {"run_id": f"{first}-{second}"}
+            approval_id = ask(client, text, tool="box__post", run=run)
+            assert alice.answers(box, "approve", approval_id, "--for", first).code == 0
+            assert bob.answers(box, "approve", approval_id, "--for", second).code == 0
+            assert outcome(client.call("box__post", {"text": text}, run=run)) == {"outcome": "completed"}
+        done = box.run("log", "verify", "--approvers", str(config(box)))
+        assert (done.code, "answers: 6 signed by these approvers, 0 told by clients" in done.stdout) == (0, True), done
+        entries = [entry for entry in box.entries() if entry.predicate.get("event") in ("answered", "approved")]
+        reaches = [entry.predicate.get("approve_for") for entry in entries]
+        assert reaches == [None, "run", None, None, None, None]
+        for place, problem in ((3, "not all of its approvers signed"), (5, "not the one that its approver signed")):
+            answers = SignedAnswers(load_approvers(config(box)))
+            said = replace(entries[place], predicate={**entries[place].predicate, "approve_for": "run"})
+            assert list(answers.problems(entries[place - 1])) == []
+            (found,) = answers.problems(said)
+            assert problem in found
+
+
 @pytest.mark.parametrize(
     "text", ["", "approvers: []", "[]", "approvers: [{principal: x}]", "approvers: 5", "{", "tenant: a"]
 )

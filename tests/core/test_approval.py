@@ -108,6 +108,15 @@ def test_a_yes_to_a_changed_call_reaches_no_other_and_is_reached_by_none() -> No
     assert not for_run.reaches(CALL, changed)
 
 
+@pytest.mark.parametrize(("answer", "counts"), [(Answer.APPROVE, True), (Answer.REJECT, False)])
+def test_only_a_yes_is_for_a_whole_run(answer: Answer, counts: bool) -> None:
+    for_run = replace(REQUEST, approve_for=ApproveFor.RUN, run_id="run-1")
+    payload = answer_payload(for_run.document(), answer, "user:bob", "", reach=ApproveFor.RUN)
+    told = check(signed_answer(BOB.signer, payload), request=for_run)
+    assert told.reach is ApproveFor.RUN if isinstance(told, SignedAnswer) else told.code == "approval.reach"
+    assert isinstance(told, SignedAnswer) is counts
+
+
 def test_the_request_survives_storage() -> None:
     stored = orjson.loads(orjson.dumps(REQUEST.document()))
     assert ApprovalRequest.from_document(stored) == REQUEST

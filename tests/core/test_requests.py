@@ -25,7 +25,11 @@ COMMON: dict[str, Any] = {
 ASKED: dict[str, Any] = {
     **COMMON,
     "approval_id": "approval-1",
+    "envelope_id": envelope_id(1),
     "call_digest": "digest-1",
+    "required_approver": None,
+    "requested_at": NOW,
+    "advisory": False,
     "reasons": ["egress.unknown"],
     "approve_for": "run",
     "run_id": "r-1",
@@ -38,7 +42,7 @@ ANSWERED_BY = ("answered", "approved", "rejected", "modified")
 
 def told(event: str, at: str = NOW, asked: dict[str, Any] = ASKED, **more: Any) -> Said:
     """An `approval` entry; with the answer of Bob, where it is one."""
-    answered = {"approver": "user:bob", "keyid": "key-bob"} if event in ANSWERED_BY else {}
+    answered = {"approver": "user:bob", "keyid": "key-bob", "route": "cli"} if event in ANSWERED_BY else {}
     return Kind.APPROVAL, 9, {"event": event, "approval": asked, "recorded_at": at, **answered, **more}
 
 
@@ -119,6 +123,68 @@ def test_an_intent_of_before_there_were_quorums_names_one_approver() -> None:
     assert verify(REQUESTED, APPROVED, (kind, call, {**body, "approval": before})) == []
     (problem,) = verify(REQUESTED, APPROVED, (kind, call, {**body, "approval": {**before, "approver": "user:mallory"}}))
     assert "other approvers than those who said yes" in problem
+
+
+ONCE = {name: value for name, value in ASKED.items() if name not in ("approve_for", "run_id")}
+DESTRUCTIVE = {**ONCE, "mode": "destructive"}
+BY_CLIENT = {"approver": "user:alice", "keyid": "entry-key", "route": "elicitation"}
+WANTS_CAROL: dict[str, Any] = {**ONCE, "required_approver": "user:carol"}
+OF_CIRCLE: dict[str, Any] = {**ONCE, "quorum": {"count": 1, "of": ["user:carol", "user:dave"]}}
+
+
+@pytest.mark.parametrize("event", ["approved", "rejected"])
+@pytest.mark.parametrize(
+    ("asked", "by"),
+    [
+        (ONCE, BY_CLIENT),
+        (DESTRUCTIVE, {}),
+        (WANTS_CAROL, BY_CAROL),
+        (OF_CIRCLE, BY_CAROL),
+        ({**ONCE, "routes": ["webhook"]}, {"route": "webhook"}),
+        ({**WANTS_CAROL, "required_approver": "user:alice", "routes": ["elicitation"]}, BY_CLIENT),
+    ],
+)
+def test_an_answer_of_whom_it_was_asked_of_is_in_order(event: str, asked: dict[str, Any], by: dict[str, str]) -> None:
+    assert verify(told("requested", asked=asked), told(event, asked=asked, **by)) == []
+
+
+@pytest.mark.parametrize("event", ["approved", "rejected", "modified"])
+@pytest.mark.parametrize(
+    ("asked", "by"),
+    [
+        (DESTRUCTIVE, BY_CLIENT),
+        ({**ONCE, "mode": "delegated"}, BY_CLIENT),
+        ({**ONCE, "principal_chain": ["user:alice"]}, BY_CLIENT),
+        (ONCE, {**BY_CLIENT, "approver": "user:bob"}),
+        (WANTS_CAROL, {}),
+        ({**WANTS_CAROL, "required_approver": "user:alice"}, BY_CLIENT),
+        (QUORUM, BY_CLIENT),
+        (OF_CIRCLE, {}),
+        (ONCE, {"approver": "agent:a"}),
+        (DESTRUCTIVE, {"approver": "user:alice"}),
+        ({**ONCE, "routes": ["webhook"]}, {}),
+        (ONCE, {"route": "pigeon"}),
+        (ONCE, {"route": None}),
+        ({**ONCE, "mode": "harmless"}, {}),
+        ({**ONCE, "principal_chain": []}, BY_CLIENT),
+        ({**ONCE, "principal_chain": [{}]}, {}),
+        ({**ONCE, "quorum": []}, {}),
+        ({name: value for name, value in ONCE.items() if name != "required_approver"}, {}),
+    ],
+)
+def test_an_answer_that_cannot_count_is_named(event: str, asked: dict[str, Any], by: dict[str, str]) -> None:
+    found = verify(told("requested", asked=asked), told(event, asked=asked, **by))
+    assert any(
+        problem.startswith(("entry 1: an answer that does not count: ", "entry 1: an answer of which nobody can say"))
+        for problem in found
+    ), found
+
+
+@pytest.mark.parametrize("said", [wide(), told("modified")])
+def test_a_client_changes_no_call_and_says_yes_for_no_run(said: Said) -> None:
+    kind, call, body = said
+    found = verify(told("requested"), (kind, call, {**body, **BY_CLIENT}))
+    assert "entry 1: an answer that does not count: no client can have given it" in found
 
 
 NONE_GIVEN = "an intent without an approval that was given and not used before"

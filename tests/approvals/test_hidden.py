@@ -34,15 +34,7 @@ def box(alice: Person, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box
         running = Box(gateway, folder / "box")
         assert running.run("tools", "approve", "--all", "--yes").code == 0
         yield running
-        assert running.faults() == []
-        assert running.verified().problems == []
-        assert running.run("state", "check").code == 0
-
-
-@pytest.fixture
-def client(box: Box) -> Iterator[ModernClient]:
-    with ModernClient(box.gateway) as client:
-        yield client
+        running.assert_sound()
 
 
 def waiting(box: Box) -> list[Any]:

@@ -25,12 +25,6 @@ def box(alice: Person, bob: Person, actor: Person, tmp_path_factory: pytest.Temp
         assert checked.code == 0, checked
 
 
-@pytest.fixture
-def client(box: Box) -> Iterator[ModernClient]:
-    with ModernClient(box.gateway) as client:
-        yield client
-
-
 def of(name: str, **more: Any) -> dict[str, Any]:
     return {"to": [name], "amount": 5000, **more}
 

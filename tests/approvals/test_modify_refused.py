@@ -20,15 +20,7 @@ from tests.running import ModernClient, outcome, until
 def box(alice: Person, actor: Person, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
     with till(tmp_path_factory.mktemp("refused"), [alice, actor]) as running:
         yield running
-        assert running.faults() == []
-        assert running.verified().problems == []
-        assert running.run("state", "check").code == 0
-
-
-@pytest.fixture
-def client(box: Box) -> Iterator[ModernClient]:
-    with ModernClient(box.gateway) as client:
-        yield client
+        running.assert_sound()
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """Checkpoints are C2SP signed notes: openssl verifies them, and a note with any change is refused."""
 
-import os
-import shutil
 import subprocess
 from base64 import b64decode, b64encode
 from pathlib import Path
@@ -118,16 +116,6 @@ def test_signatures_by_others_are_passed_over() -> None:
 def test_the_signed_text_cannot_be_taken_from_another_note() -> None:
     other = sign_checkpoint(Checkpoint(ORIGIN, 1235, bytes(range(32))), SIGNER)
     assert "does not match" in refused(NOTE.split("\n\n")[0] + "\n\n" + other.split("\n\n")[1])
-
-
-@pytest.fixture
-def openssl() -> str:
-    found = shutil.which("openssl")
-    if found is None:
-        if os.environ.get("REQUIRE_ALL") == "1":
-            pytest.fail("no openssl on PATH")
-        pytest.skip("no openssl on PATH")
-    return found
 
 
 @pytest.mark.openssl

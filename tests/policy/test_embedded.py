@@ -80,9 +80,7 @@ decision := allow if {
     scope="session",
     params=[
         pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
-        pytest.param(
-            ("asyncio", {"use_uvloop": True}), id="uvloop", marks=pytest.mark.skipif(sys.platform == "win32", reason="")
-        ),
+        pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
     ],
 )
 def anyio_backend(request: pytest.FixtureRequest) -> object:

@@ -29,6 +29,7 @@ from gateway.adapters.keys import make_keys, write_private_text
 from gateway.adapters.observer import Timings
 from gateway.adapters.state import StateFolder
 from gateway.core.call import ToolRequest
+from gateway.core.conversation import SILENT, Conversation
 from gateway.core.outcome import Outcome
 from gateway.core.run_context import Principal, PrincipalKind, RunContext
 from gateway.edge.auth import Caller, TokenTable, token_digest
@@ -69,9 +70,9 @@ class Clock:
 class ClockedGateway(Gateway):
     """A gateway whose whole call is a step as well."""
 
-    async def call(self, run: RunContext, request: ToolRequest) -> Outcome:
+    async def call(self, run: RunContext, request: ToolRequest, conversation: Conversation = SILENT) -> Outcome:
         with self.observer.step(CALL):
-            return await super().call(run, request)
+            return await super().call(run, request, conversation)
 
 
 class Reporting:

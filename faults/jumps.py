@@ -20,6 +20,7 @@ from faults.world import DESTROY, MUTE, READ, WRITE, World
 from gateway.adapters.clock import SystemClock
 from gateway.core.approval import Grant
 from gateway.core.call import PRINCIPAL_WINDOW_SECONDS
+from gateway.core.conversation import Conversation
 from gateway.core.ids import uuid7
 from gateway.core.outcome import AwaitingApproval, Completed, Denied, InDoubt, Outcome, Replayed
 from gateway.core.reply import UpstreamReply
@@ -64,9 +65,9 @@ class SlowWorld(World):
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def run(self, grant: Grant) -> UpstreamReply:
+    async def run(self, grant: Grant, conversation: Conversation) -> UpstreamReply:
         await self.gate.wait()
-        return await super().run(grant)
+        return await super().run(grant, conversation)
 
 
 @dataclass(slots=True)

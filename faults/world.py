@@ -11,6 +11,7 @@ import orjson
 from gateway.core.approval import Grant
 from gateway.core.capability import ApprovalMode, Classification, IdempotencyRule, ToolDefinition, TrustLevel
 from gateway.core.catalog import Catalog, build_catalog
+from gateway.core.conversation import Conversation
 from gateway.core.outcome import Reason
 from gateway.core.reply import NoAnswer, NotSent, ToolReply, UpstreamReply
 
@@ -55,7 +56,7 @@ class World:
     async def ready(self, grant: Grant) -> Reason | None:
         return None
 
-    async def run(self, grant: Grant) -> UpstreamReply:
+    async def run(self, grant: Grant, conversation: Conversation) -> UpstreamReply:
         tool, key = grant.call.capability.id, orjson.loads(grant.call.arguments)["key"]
         if tool == UNSENT:
             return NotSent(Reason("upstream.unavailable", "The way is blocked."))

@@ -22,6 +22,7 @@ from gateway.core.call import Compensated, SealedCall, Sealer, ToolRequest
 from gateway.core.canonical import NotCanonical
 from gateway.core.capability import Capability, TrustLevel
 from gateway.core.circumstances import Circumstances, IntentTold, Provenance
+from gateway.core.conversation import SILENT, Conversation
 from gateway.core.decision import Effect, PolicyDecision
 from gateway.core.delivery import Delivery, deliver
 from gateway.core.envelope import Answered, Ending, NotDone, Refusal, Replay, Unknown
@@ -114,8 +115,10 @@ class Gateway:
     approval_ttl_seconds: float
     dev: bool
 
-    async def call(self, run: RunContext, request: ToolRequest) -> Outcome:
-        """One tool call of an authenticated caller, decided, run at most once, recorded.
+    async def call(self, run: RunContext, request: ToolRequest, conversation: Conversation = SILENT) -> Outcome:
+        """One call of an authenticated caller, decided, run at most once, recorded.
+
+        `conversation`: the caller, as far as the upstream may talk with it meanwhile.
 
         Raises:
             GatewayError: the journal or a key failed; nothing ran, or what ran shows as in doubt.
@@ -123,7 +126,7 @@ class Gateway:
         step, refuse = self.observer.step, self.journal.refuse
 
         with step("resolve"):
-            capability = self.catalog.current().resolve(request.name)
+            capability = self.catalog.current().resolve(request.name, request.method)
         if isinstance(capability, Reason):
             return Denied((capability,), await refuse(Refusal(run, request, (capability,))))
 
@@ -142,7 +145,7 @@ class Gateway:
         with self.runs.effect(call.scope, may_have_one=capability.mode.has_effect) as pending:
             while True:
                 try:
-                    ended = await self._governed(turn, pending)
+                    ended = await self._governed(turn, pending, conversation)
                 except FlowChanged:  # nothing was begun, and nothing of it recorded: it is decided anew
                     changes += 1
                     if changes > MOST_CHANGES:
@@ -153,7 +156,7 @@ class Gateway:
                 turn = ended.turn  # policy changes a call once only; a person may have changed it since, or again
                 modified = ended.modified if modified is None else modified.and_then(ended.modified)
 
-    async def _governed(self, turn: "_Turn", pending: Pending) -> "Outcome | _Instead":
+    async def _governed(self, turn: "_Turn", pending: Pending, conversation: Conversation) -> "Outcome | _Instead":
         """The rest of a call, from the decision on; or the call that policy or a person wants instead, when it is recorded
         that this one does not run. Raises `FlowChanged` where it was not begun, since the run changed after the decision."""
         step, refuse = self.observer.step, self.journal.refuse
@@ -250,7 +253,7 @@ class Gateway:
                 started = self.clock.monotonic()
                 try:
                     with step("execute"):
-                        reply = await self.executor.run(grant)
+                        reply = await self.executor.run(grant, conversation)
                 except anyio.get_cancelled_exc_class():  # of an effect only where the loop ends: it was sent, perhaps
                     ended = _without_result(capability, CANCELLED)
                     with anyio.CancelScope(shield=True):
@@ -302,7 +305,7 @@ class Gateway:
                     disclosure = self.sealer.disclose_result(grant.call, delivery.result)
                 except NotCanonical:
                     return _without_result(capability, RESULT_UNUSABLE), _NOTHING
-                now = self.catalog.current().capabilities.get(capability.id)
+                now = self.catalog.current().find(capability.id)
                 drifted = now is None or now.definition.digest != capability.definition.digest
                 evidence = EvidenceRef.of_result(capability, grant.call.envelope_id, disclosure.digest, doubted=drifted)
                 is_error = document.get("isError") is True

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import structlog
 from mcp_types.methods import serialize_server_result
 from mcp_types.version import LATEST_HANDSHAKE_VERSION, LATEST_MODERN_VERSION
 from pydantic import ValidationError
@@ -18,6 +19,9 @@ from gateway.core.canonical import digest
 from gateway.core.capability import ToolDefinition
 from gateway.core.catalog import Catalog, Hidden, Rule, Usable, build_catalog
 from gateway.core.errors import ConfigError, GatewayError
+from gateway.core.surface import NOTHING, Surface, readable
+
+_log = structlog.get_logger("sealgate.catalogue")
 
 
 class Lock:
@@ -73,13 +77,21 @@ class Lock:
 class Catalogue:
     """Implements `core.ports.CatalogSource`. Owned by the event loop; rebuilt as a whole, never changed in place."""
 
-    def __init__(self, rules: Iterable[Rule], lock: Lock, on_change: Callable[[Catalog], None] | None = None) -> None:
+    def __init__(
+        self,
+        rules: Iterable[Rule],
+        lock: Lock,
+        on_change: Callable[[Catalog], None] | None = None,
+        upstreams: Iterable[str] = (),
+    ) -> None:
+        """`upstreams`: their names, in the order of the configuration: where two offer one resource, the first is read."""
         self._rules = tuple(rules)
         self._lock = lock
         self._listed: dict[str, list[ToolDefinition]] = {}
+        self._surfaces: dict[str, Surface] = dict.fromkeys(upstreams, NOTHING)
         self._on_change = on_change
         self._compiled: dict[str, Usable] = {}
-        self._catalog = build_catalog((), self._rules, lock.pins)
+        self._catalog = build_catalog((), self._rules, lock.pins, surfaces=self._surfaces)
 
     def current(self) -> Catalog:
         return self._catalog
@@ -88,6 +100,15 @@ class Catalogue:
         """An upstream listed its tools: all of them."""
         self._listed[upstream] = definitions
         self._rebuild()
+
+    def offered(self, upstream: str, surface: Surface) -> None:
+        """An upstream offers this beside its tools: all of it."""
+        kept, dropped = readable(surface, surface_problem)
+        if dropped:
+            _log.warning("surface_items_left_out", upstream=upstream, count=dropped)
+        if kept != self._surfaces.get(upstream):
+            self._surfaces = {**self._surfaces, upstream: kept}
+            self._rebuild()
 
     def pinned_definition(self, capability_id: str) -> dict[str, Any] | None:
         """The approved definition, to compare with the listed one."""
@@ -121,8 +142,15 @@ class Catalogue:
 
     def _rebuild(self) -> None:
         definitions = [tool for tools in self._listed.values() for tool in tools]
-        catalog = build_catalog(definitions, self._rules, self._lock.pins, shape=shape_problem, compiled=self._compiled)
-        changed = catalog.revision != self._catalog.revision
+        catalog = build_catalog(
+            definitions,
+            self._rules,
+            self._lock.pins,
+            shape=shape_problem,
+            compiled=self._compiled,
+            surfaces=self._surfaces,
+        )
+        changed = catalog.revision != self._catalog.revision or catalog.surfaces != self._catalog.surfaces
         self._catalog = catalog
         if changed and self._on_change is not None:
             self._on_change(catalog)
@@ -140,4 +168,20 @@ def shape_problem(document: dict[str, Any]) -> str | None:
         return f"wrong type or value of {', '.join(sorted(members)) or 'a member'}"
     except ValueError:
         return "it cannot be written as JSON"
+    return None
+
+
+_LISTED = {"resources": "resources/list", "templates": "resources/templates/list", "prompts": "prompts/list"}
+_MEMBER = {"resources": "resources", "templates": "resourceTemplates", "prompts": "prompts"}
+
+
+def surface_problem(kind: str, document: dict[str, Any]) -> str | None:
+    """Why the SDK would refuse to list this resource, template or prompt, to clients of either era, or None."""
+    result = {_MEMBER[kind]: [document]}
+    modern = {"ttlMs": 0, "cacheScope": "private", "resultType": "complete"}
+    try:
+        serialize_server_result(_LISTED[kind], LATEST_HANDSHAKE_VERSION, result)
+        serialize_server_result(_LISTED[kind], LATEST_MODERN_VERSION, {**result, **modern})
+    except (ValidationError, ValueError):
+        return "it has not the protocol's shape"
     return None

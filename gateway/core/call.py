@@ -20,6 +20,7 @@ from gateway.core.fields import BadField, FieldRole, read_fields
 from gateway.core.flow import scope_of
 from gateway.core.hidden import Hidden, hidden_values
 from gateway.core.intent import Intent
+from gateway.core.method import Method
 from gateway.core.outcome import Reason
 from gateway.core.redaction import SENSITIVE, Redacted, Redaction, hidden_result, moved_pointers, redacted_text
 from gateway.core.run_context import RunContext
@@ -35,7 +36,7 @@ RUN_WINDOW_SECONDS = 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class ToolRequest:
-    """A tools/call as it came in, parsed: nothing decided yet. `requested_at` is RFC 3339 UTC.
+    """A call as it came in, parsed: nothing decided yet. `requested_at` is RFC 3339 UTC. `name`: the capability's id.
 
     `compensates`: the envelope id of the call that this one undoes. `intent`: what the caller says its run is for.
     `cites`: the evidence refs of results that the call stands on.
@@ -49,6 +50,7 @@ class ToolRequest:
     compensates: str | None = None
     intent: Intent | None = None
     cites: tuple[str, ...] = ()
+    method: Method = Method.TOOL
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +244,7 @@ class Sealer:
             hidden=hidden_values(redaction.hidden_places(request.arguments), key, call_digest),
             secrets=() if redacted is None else tuple(kind for kind in redacted.kinds if kind != SENSITIVE),
             fields=fit.fields,
-            scope=scope_of(key, run),
+            scope=scope_of(key, run, asks_client=capability.method.asks_client),
             intent=None if request.intent is None else key.digest("intent", request.intent.document),
             modified_from=None if instead_of is None else instead_of.envelope_id,
         )

@@ -1,4 +1,4 @@
-"""A tool as the gateway offers it: name, pinned definition, approval mode."""
+"""A tool as the gateway offers it, or another thing that an upstream does: name, definition, approval mode."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -6,6 +6,7 @@ from typing import Any
 
 from gateway.core.canonical import digest
 from gateway.core.fields import Fields
+from gateway.core.method import Method, method_of
 from gateway.core.schema import ArgumentSchema
 
 SEPARATOR = "__"
@@ -97,7 +98,7 @@ class ToolDefinition:
 
 @dataclass(frozen=True, slots=True)
 class Capability:
-    """A tool that may be called: classified, pinned and its schema usable."""
+    """What may be called: classified, its definition pinned or the gateway's own, and its schema usable."""
 
     definition: ToolDefinition
     classification: Classification
@@ -114,3 +115,8 @@ class Capability:
     @property
     def upstream(self) -> str:
         return self.definition.upstream
+
+    @property
+    def method(self) -> Method:
+        """What a call of it is to the protocol."""
+        return method_of(self.definition.name)

@@ -14,16 +14,18 @@ A tool is callable only when all of this holds; otherwise it is hidden, with the
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any
 
 from gateway.core.canonical import NotCanonical, digest
-from gateway.core.capability import Capability, Classification, ToolDefinition
+from gateway.core.capability import SEPARATOR, Capability, Classification, ToolDefinition
+from gateway.core.method import ASKED, Method
 from gateway.core.outcome import Reason
 from gateway.core.scan import hidden_at
 from gateway.core.schema import ArgumentSchema, UnusableSchema
+from gateway.core.surface import Surface, standing_capability
 
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 MAX_PLACE_CHARS = 200
@@ -55,14 +57,29 @@ class HiddenTool:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """One immutable view of all tools. `revision` names the callable set in every entry."""
+    """One immutable view of what may be called. `revision` names the callable set in every entry.
+
+    Attributes:
+        capabilities: the tools, by capability id
+        standing: what upstreams do beside their tools, and may ask of the client, by capability id (`surface.py`)
+        surfaces: what each upstream lists beside its tools, in the order of the configuration
+    """
 
     capabilities: Mapping[str, Capability]
     hidden: tuple[HiddenTool, ...]
     revision: str
+    standing: Mapping[str, Capability] = field(default_factory=dict)
+    surfaces: Mapping[str, Surface] = field(default_factory=dict)
 
-    def resolve(self, name: str) -> Capability | Reason:
+    def find(self, capability_id: str) -> Capability | None:
+        """The capability of that id, whatever it is."""
+        return self.capabilities.get(capability_id) or self.standing.get(capability_id)
+
+    def resolve(self, name: str, method: Method = Method.TOOL) -> Capability | Reason:
         """The capability called `name`; what a caller may know otherwise: it is unknown, or blocked."""
+        if method is not Method.TOOL:
+            standing = self.standing.get(name)
+            return standing if standing is not None and standing.method is method else _UNKNOWN[method]
         capability = self.capabilities.get(name)
         if capability is not None:
             return capability
@@ -70,6 +87,17 @@ class Catalog:
             return Reason("tool.drifted", "This tool changed since it was approved; an operator must approve it again.")
         return Reason("tool.unknown", "There is no tool of this name. Call tools/list for the ones you may use.")
 
+
+_RESOURCE_UNKNOWN = Reason("resource.unknown", "There is no such resource. Call resources/list for those you may read.")
+_PROMPT_UNKNOWN = Reason("prompt.unknown", "There is no prompt of this name. Call prompts/list for those you may get.")
+_NOT_ASKED = Reason("client.not_asked", "No rule lets this server ask that of the client.")
+_UNKNOWN: Mapping[Method, Reason] = {
+    Method.RESOURCE: _RESOURCE_UNKNOWN,
+    Method.SUBSCRIBE: _RESOURCE_UNKNOWN,
+    Method.PROMPT: _PROMPT_UNKNOWN,
+    Method.COMPLETE: Reason("completion.unknown", "Nothing can be completed for that reference."),
+    **dict.fromkeys(ASKED, _NOT_ASKED),
+}
 
 Rule = tuple[str, Classification]
 Shape = Callable[[dict[str, Any]], str | None]
@@ -85,6 +113,7 @@ def build_catalog(
     *,
     shape: Shape = lambda document: None,
     compiled: dict[str, Usable] | None = None,
+    surfaces: Mapping[str, Surface] | None = None,
 ) -> Catalog:
     """Apply the rules above.
 
@@ -94,6 +123,7 @@ def build_catalog(
         pins: capability id → approved definition digest
         shape: what is wrong with a definition as an MCP tool; here nothing ever is
         compiled: what was compiled before, by definition digest; changed in place to what these definitions need
+        surfaces: what each upstream offers beside its tools, by its name, in the order of the configuration
     """
     definitions = list(definitions)
     rules = list(rules)
@@ -114,8 +144,23 @@ def build_catalog(
             capabilities[tool.capability_id] = verdict
         else:
             hidden.append(HiddenTool(tool, *verdict))
-    listed = {name: [capability.definition.digest, capability.mode.value] for name, capability in capabilities.items()}
-    return Catalog(capabilities, tuple(hidden), digest(listed))
+    surfaces = {} if surfaces is None else surfaces
+    standing = _standing(surfaces, rules)
+    everything = {**capabilities, **standing}
+    listed = {name: [capability.definition.digest, capability.mode.value] for name, capability in everything.items()}
+    return Catalog(capabilities, tuple(hidden), digest(listed), standing, surfaces)
+
+
+def _standing(surfaces: Mapping[str, Surface], rules: Iterable[Rule]) -> dict[str, Capability]:
+    rules = [rule for rule in rules if "/" in rule[0]]
+    found: dict[str, Capability] = {}
+    for upstream, surface in surfaces.items():
+        for method in sorted(surface.methods | ASKED):
+            capability_id = f"{upstream}{SEPARATOR}{method}"
+            capability = standing_capability(upstream, method, classify(capability_id, rules))
+            if capability is not None:
+                found[capability_id] = capability
+    return found
 
 
 def skeleton(name: str) -> str:
@@ -124,8 +169,9 @@ def skeleton(name: str) -> str:
 
 
 def classify(capability_id: str, rules: Iterable[Rule]) -> Classification | None:
-    """The first rule whose glob matches."""
-    return next((what for pattern, what in rules if fnmatchcase(capability_id, pattern)), None)
+    """The first rule whose glob matches. One for tools names nothing else, so that `files__*` does not let a server ask."""
+    other = "/" in capability_id
+    return next((what for pattern, what in rules if ("/" in pattern) is other and fnmatchcase(capability_id, pattern)), None)
 
 
 def _verdict(

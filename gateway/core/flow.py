@@ -68,7 +68,12 @@ def has_run(run: RunContext) -> bool:
     return run.run_id is not None
 
 
-def scope_of(key: CommitmentKey, run: RunContext) -> str:
-    """The name of the memory that a call belongs to: a digest under the tenant's key, since a run's name may tell things."""
+def scope_of(key: CommitmentKey, run: RunContext, *, asks_client: bool = False) -> str:
+    """The name of the memory that a call belongs to: a digest under the tenant's key, since a run's name may tell things.
+
+    `asks_client`: it is the upstream that asks and reads the answer. What it reads, the run has not read.
+    """
     named = ["caller"] if run.run_id is None else ["run", run.run_id]
+    if asks_client:
+        named.append("asked")
     return key.digest("flow", orjson.dumps([run.principal_chain, *named]))

@@ -12,6 +12,7 @@ from gateway.core.approval import ApprovalRequest, Grant
 from gateway.core.call import Compensated, SealedCall
 from gateway.core.catalog import Catalog
 from gateway.core.circumstances import Circumstances
+from gateway.core.conversation import Conversation
 from gateway.core.decision import PolicyDecision
 from gateway.core.envelope import Ending, Refusal, Replay
 from gateway.core.flow import Flow
@@ -111,8 +112,12 @@ class Executor(Protocol):
     async def ready(self, grant: Grant) -> Reason | None:
         """Why the call cannot be sent now: its upstream is down, lists another definition, or may not get such fields."""
 
-    async def run(self, grant: Grant) -> UpstreamReply:
-        """Send the call once and wait for its end, within the upstream's deadline. Never retries, never raises."""
+    async def run(self, grant: Grant, conversation: Conversation) -> UpstreamReply:
+        """Send the call once and wait for its end, within the upstream's deadline. Never retries, never raises.
+
+        The upstream may talk with the caller meanwhile. The time that the caller takes to answer it is not the upstream's.
+        A call of a capability that asks the client goes to `conversation.answer`, and to no upstream.
+        """
 
 
 class SealingKey(Protocol):

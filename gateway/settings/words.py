@@ -9,6 +9,7 @@ from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from dataclasses import dataclass
 from datetime import datetime
+from fnmatch import fnmatchcase
 from ipaddress import ip_address
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from pydantic import AfterValidator, GetCoreSchemaHandler, GetJsonSchemaHandler,
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
+from gateway.core.method import STANDING
 from gateway.core.normal_forms import host_form
 from gateway.core.sshsig import KEY_TYPES, BadSshKey, read_ssh_key
 
@@ -141,6 +143,8 @@ def _plain_host(host: str) -> str:
 def _glob(pattern: str) -> str:
     if "__" not in pattern and not set(pattern) & set("*?["):
         raise ValueError(f"matches no tool: tools are called server__tool. Write for example: *__{pattern}")
+    if "/" in pattern and not any(fnmatchcase(method, pattern.partition("__")[2] or pattern) for method in STANDING):
+        raise ValueError(f"has a slash, and names none of: {', '.join(sorted(STANDING))}. Write server__resources/read")
     return pattern
 
 
@@ -222,7 +226,7 @@ Ed25519Base64 = Annotated[
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 HookUrl = Annotated[str, AfterValidator(_hook_url)]
 ServerUrl = Annotated[str, AfterValidator(_server_url)]
-_GLOB = r"[A-Za-z0-9_.*?\[\]!-]{1,128}"
+_GLOB = r"[A-Za-z0-9_.*?\[\]!/-]{1,128}"
 GLOB_SCHEMA = {"type": "string", "pattern": f"^({_GLOB})$"}
 ToolGlob = Annotated[
     str,

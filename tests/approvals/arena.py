@@ -15,6 +15,7 @@ from gateway.core.capability import ApprovalMode, Capability
 from gateway.core.catalog import Catalog
 from gateway.core.circumstances import Circumstances
 from gateway.core.commitment import CommitmentKey
+from gateway.core.conversation import Conversation
 from gateway.core.decision import Effect, PolicyDecision
 from gateway.core.outcome import AwaitingApproval, Completed, InDoubt, Outcome
 from gateway.core.reply import ToolReply, UpstreamReply
@@ -58,7 +59,7 @@ class Asking:
 class Counting(Sent):
     """A tool that counts its calls."""
 
-    async def run(self, grant: Grant) -> UpstreamReply:
+    async def run(self, grant: Grant, conversation: Conversation) -> UpstreamReply:
         self.calls += 1
         return ToolReply(text("done"), "2026-07-28")
 

@@ -29,6 +29,7 @@ from gateway.core.capability import ApprovalMode, ToolDefinition
 from gateway.core.catalog import Catalog
 from gateway.core.circumstances import Circumstances
 from gateway.core.commitment import CommitmentKey
+from gateway.core.conversation import Conversation
 from gateway.core.decision import Effect, PolicyDecision
 from gateway.core.offer import Offer, Waits, make_offer
 from gateway.core.outcome import AwaitingApproval, Denied, Reason
@@ -65,7 +66,7 @@ class Noting(Sent):
         super().__init__()
         self.sent: list[dict[str, Any]] = []
 
-    async def run(self, grant: Grant) -> UpstreamReply:
+    async def run(self, grant: Grant, conversation: Conversation) -> UpstreamReply:
         self.sent.append(orjson.loads(grant.call.arguments))
         return ToolReply(text("done"), "2026-07-28")
 

@@ -14,6 +14,7 @@ from gateway.core.capability import ApprovalMode
 from gateway.core.catalog import Catalog
 from gateway.core.circumstances import Circumstances
 from gateway.core.commitment import CommitmentKey
+from gateway.core.conversation import Conversation
 from gateway.core.decision import PolicyDecision
 from gateway.core.entry import Kind
 from gateway.core.outcome import Completed, Reason
@@ -57,7 +58,7 @@ class Sent:
     async def ready(self, grant: Grant) -> Reason | None:
         return None
 
-    async def run(self, grant: Grant) -> UpstreamReply:
+    async def run(self, grant: Grant, conversation: Conversation) -> UpstreamReply:
         self.calls += 1
         self.reached.set()
         await self.answer.wait()

@@ -20,6 +20,7 @@ from gateway.core.call import SealedCall, Sealer, ToolRequest
 from gateway.core.capability import ApprovalMode, Capability, Classification, IdempotencyRule, ToolDefinition, TrustLevel
 from gateway.core.catalog import build_catalog
 from gateway.core.commitment import CommitmentKey
+from gateway.core.conversation import SILENT, Conversation
 from gateway.core.decision import Effect, PolicyDecision
 from gateway.core.obligations import NONE, Obligations
 from gateway.core.outcome import Reason
@@ -112,9 +113,9 @@ class World:
         """Seal, grant, run."""
         return await self.run_sealed(self.call(name, tool, arguments))
 
-    async def run_sealed(self, call: SealedCall) -> UpstreamReply:
+    async def run_sealed(self, call: SealedCall, conversation: Conversation = SILENT) -> UpstreamReply:
         """Grant and run."""
-        return await self.upstreams.run(Grant(call, PolicyDecision("d", "test", "r", Effect.ALLOW, ())))
+        return await self.upstreams.run(Grant(call, PolicyDecision("d", "test", "r", Effect.ALLOW, ())), conversation)
 
     async def text(self, name: str, tool: str, arguments: dict[str, Any] | None = None) -> str:
         """The text of an answer that must be a good one."""

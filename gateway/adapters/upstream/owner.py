@@ -35,6 +35,7 @@ from gateway.adapters.upstream.status import (
 from gateway.core.approval import Grant
 from gateway.core.call import SealedCall
 from gateway.core.capability import ApprovalMode, Capability, ToolDefinition
+from gateway.core.conversation import Conversation
 from gateway.core.outcome import Reason
 from gateway.core.reply import NoAnswer, NotSent, ToolReply, UpstreamReply
 
@@ -128,7 +129,7 @@ class Upstream:
             return Reason("tool.drifted", DRIFTED.format(self._name))
         return None
 
-    async def run(self, grant: Grant) -> UpstreamReply:
+    async def run(self, grant: Grant, conversation: Conversation) -> UpstreamReply:
         """See `Executor.run`."""
         try:
             async with asyncio.timeout(self._limits.queue_seconds):

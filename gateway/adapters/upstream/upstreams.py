@@ -9,6 +9,7 @@ from typing import Self
 import aiohttp
 
 from gateway.adapters.upstream.addresses import Addresses, Resolve, system_resolve
+from gateway.adapters.upstream.asking import answered_by_client
 from gateway.adapters.upstream.http import http_session
 from gateway.adapters.upstream.owner import OnListed, Upstream
 from gateway.adapters.upstream.rpc import UNAVAILABLE
@@ -17,6 +18,7 @@ from gateway.adapters.upstream.session import Wire
 from gateway.adapters.upstream.spec import HttpSpec, StdioSpec, UpstreamSpec
 from gateway.adapters.upstream.status import UpstreamStatus, say
 from gateway.core.approval import Grant
+from gateway.core.conversation import Conversation
 from gateway.core.errors import ConfigError
 from gateway.core.outcome import Reason
 from gateway.core.reply import NotSent, UpstreamReply
@@ -76,12 +78,18 @@ class Upstreams:
 
     async def ready(self, grant: Grant) -> Reason | None:
         """See `Executor`."""
+        if grant.call.capability.method.asks_client:
+            return None
         name = grant.call.capability.upstream
         upstream = self._upstreams.get(name)
         return await upstream.ready(grant) if upstream is not None else say(UNAVAILABLE, name)
 
-    async def run(self, grant: Grant) -> UpstreamReply:
+    async def run(self, grant: Grant, conversation: Conversation) -> UpstreamReply:
         """See `Executor`."""
         capability = grant.call.capability
+        if capability.method.asks_client:
+            return await answered_by_client(grant.call, conversation)
         upstream = self._upstreams.get(capability.upstream)
-        return await upstream.run(grant) if upstream is not None else NotSent(say(UNAVAILABLE, capability.upstream))
+        if upstream is None:
+            return NotSent(say(UNAVAILABLE, capability.upstream))
+        return await upstream.run(grant, conversation)

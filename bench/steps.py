@@ -15,7 +15,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,6 @@ from gateway.core.run_context import Principal, PrincipalKind, RunContext
 from gateway.edge.auth import Caller, TokenTable, token_digest
 from gateway.edge.daemon import http_port, http_surface, operator_surfaces, until_stopped
 from gateway.edge.http import build_app
-from gateway.edge.mcp import build_server
 from gateway.pipeline import Gateway
 from gateway.settings import load_settings
 from gateway.wiring import assemble
@@ -135,8 +134,9 @@ async def main(config: Path, port: int) -> None:
     with state, http_port("127.0.0.1", port) as bound:
         async with assemble(settings, state, dev=True, on_death=lambda fault: death.set(), observer=clock) as ready:
             parts = {part.name: getattr(ready.gateway, part.name) for part in fields(ready.gateway)}
+            front = replace(ready.front, gateway=ClockedGateway(**parts))
             app = build_app(
-                ClockedGateway(**parts),
+                front,
                 TokenTable({token_digest(token): caller}),
                 host="127.0.0.1",
                 port=port,
@@ -146,7 +146,7 @@ async def main(config: Path, port: int) -> None:
                 changes=ready.control.changes,
                 unready=ready.unready,
             )
-            surfaces = operator_surfaces(state, ready.control.app(), lambda: build_server(ready.gateway, lambda _: caller))
+            surfaces = operator_surfaces(state, ready.control.app(), lambda: ready.front.server(lambda _: caller))
             async with surfaces, http_surface(Reporting(app, clock), bound):
                 await until_stopped(death)
 

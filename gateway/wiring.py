@@ -15,7 +15,7 @@ from gateway.adapters.anchors.asking import anchor_session
 from gateway.adapters.anchors.kept import read_kept
 from gateway.adapters.anchors.policy import check_anchors, load_log_policy
 from gateway.adapters.anchors.stamp import load_authority
-from gateway.adapters.catalogue import Catalogue, Lock
+from gateway.adapters.catalogue import Catalogue, Lock, OnChange
 from gateway.adapters.clock import SystemClock
 from gateway.adapters.keys import KeyRing, check_purpose, load_keys, load_trusted_keys, read_private_text
 from gateway.adapters.keys.reach import check_out_of_reach
@@ -39,6 +39,7 @@ from gateway.adapters.webhooks import Hook, Webhooks, read_secret
 from gateway.core.anchor import check_kept
 from gateway.core.answer import Approver, Attestor
 from gateway.core.call import Sealer
+from gateway.core.catalog import Catalog
 from gateway.core.checkpoint import Checkpoint, read_checkpoint, sign_checkpoint
 from gateway.core.entry import Kind, Record
 from gateway.core.errors import ConfigError, StoreFault
@@ -50,7 +51,11 @@ from gateway.edge.changes import ChangeDesk
 from gateway.edge.control import Control
 from gateway.edge.doubts import DoubtDesk
 from gateway.edge.elicitation import Elicitation
+from gateway.edge.feed import Feed
+from gateway.edge.mcp import Front
+from gateway.edge.parking import Parking
 from gateway.edge.policies import PolicyDesk
+from gateway.edge.routes import RouteTable
 from gateway.key_changes import finish_cut_off
 from gateway.pipeline import Gateway
 from gateway.settings import Settings
@@ -79,7 +84,7 @@ class Assembled:
     gateway: Gateway
     control: Control
     upstreams: Upstreams
-    elicitation: Elicitation | None
+    front: Front
     catalogue: Catalogue
     keys: KeyRing
     policy: _Engine
@@ -120,8 +125,10 @@ async def assemble(
         anchoring = await stack.enter_async_context(_anchored(settings, state, keys, anchor_store, clock))
         policy = await stack.enter_async_context(_policy(settings, state, keys, journal, clock, dev=dev))
         rules = settings.rules()  # once: they say where the roots lead now
-        catalogue = Catalogue(rules, Lock(settings.lock_path), _told_of_change)
-        upstreams = await stack.enter_async_context(Upstreams(settings.upstream_specs(), catalogue.listed))
+        specs = settings.upstream_specs()
+        heard: list[OnChange] = [_told_of_change]
+        catalogue = Catalogue(rules, Lock(settings.lock_path), _each(heard), [spec.name for spec in specs])
+        upstreams = await stack.enter_async_context(Upstreams(specs, catalogue.listed))
         in_doubt = await journal.recover()
         sealer = Sealer(keys.commitment, os.urandom)
         gateway = Gateway(
@@ -138,7 +145,16 @@ async def assemble(
             dev=dev,
         )
         webhooks = Webhooks(hooks, journal.questions, clock)
-        elicitation = Elicitation(journal.questions, clock) if elicits else None
+        routes = RouteTable(catalogue, settings.bare_upstreams())
+        feed = Feed(routes.current, upstreams.unsubscribe)
+        heard.append(feed.catalog_changed)
+        front = Front(
+            gateway,
+            await stack.enter_async_context(Parking(gateway)),
+            feed,
+            routes.current,
+            Elicitation(journal.questions, clock) if elicits else None,
+        )
         await upstreams.settled(SETTLE_SECONDS)
         await journal.boot(_boot(settings, keys, clock, policy, catalogue))
         control = Control(
@@ -174,7 +190,7 @@ async def assemble(
         if hooks:
             works.append(webhooks.run())
         async with _background(*works):
-            yield Assembled(gateway, control, upstreams, elicitation, catalogue, keys, policy.engine, in_doubt)
+            yield Assembled(gateway, control, upstreams, front, catalogue, keys, policy.engine, in_doubt)
 
 
 @contextmanager
@@ -449,6 +465,16 @@ def _status(
     }
 
 
-def _told_of_change(catalog: Any) -> None:
+def _each(heard: list[OnChange]) -> OnChange:
+    """Who is on the list is told, also who comes later."""
+
+    def tell(before: Catalog, now: Catalog) -> None:
+        for one in heard:
+            one(before, now)
+
+    return tell
+
+
+def _told_of_change(before: Catalog, catalog: Catalog) -> None:
     hidden = {tool.definition.capability_id: tool.why for tool in catalog.hidden}
     _log.info("catalogue_changed", revision=catalog.revision, callable=len(catalog.capabilities), hidden=hidden)

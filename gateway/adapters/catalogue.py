@@ -74,6 +74,10 @@ class Lock:
         return tools
 
 
+OnChange = Callable[[Catalog, Catalog], None]
+"""Told of the catalogue that was in force, and of the one that is."""
+
+
 class Catalogue:
     """Implements `core.ports.CatalogSource`. Owned by the event loop; rebuilt as a whole, never changed in place."""
 
@@ -81,7 +85,7 @@ class Catalogue:
         self,
         rules: Iterable[Rule],
         lock: Lock,
-        on_change: Callable[[Catalog], None] | None = None,
+        on_change: OnChange | None = None,
         upstreams: Iterable[str] = (),
     ) -> None:
         """`upstreams`: their names, in the order of the configuration: where two offer one resource, the first is read."""
@@ -150,10 +154,11 @@ class Catalogue:
             compiled=self._compiled,
             surfaces=self._surfaces,
         )
-        changed = catalog.revision != self._catalog.revision or catalog.surfaces != self._catalog.surfaces
+        before = self._catalog
+        changed = catalog.revision != before.revision or catalog.surfaces != before.surfaces
         self._catalog = catalog
         if changed and self._on_change is not None:
-            self._on_change(catalog)
+            self._on_change(before, catalog)
 
 
 def shape_problem(document: dict[str, Any]) -> str | None:

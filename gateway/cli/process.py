@@ -18,7 +18,6 @@ from gateway.edge.daemon import http_port, http_surface, operator_surfaces, rela
 from gateway.edge.http import build_app
 from gateway.edge.lines import own_stdio
 from gateway.edge.lines import serve as serve_lines
-from gateway.edge.mcp import build_server
 from gateway.settings import Settings
 from gateway.wiring import Assembled, assemble
 
@@ -62,7 +61,7 @@ async def _http(
         port: int = bound.getsockname()[1]
         async with assemble(settings, state, dev=dev, dev_approvers=approvers, on_death=_setting(death)) as ready:
             app = build_app(
-                ready.gateway,
+                ready.front,
                 TokenTable(callers),
                 host=listen.host,
                 port=port,
@@ -71,11 +70,8 @@ async def _http(
                 journal=state.journal,
                 changes=ready.control.changes,
                 unready=ready.unready,
-                elicitation=ready.elicitation,
             )
-            surfaces = operator_surfaces(
-                state, ready.control.app(), lambda: build_server(ready.gateway, lambda _: local, ready.elicitation)
-            )
+            surfaces = operator_surfaces(state, ready.control.app(), lambda: ready.front.server(lambda _: local))
             async with surfaces, http_surface(app, bound):
                 _announce(listen.host, port, ready, token)
                 await until_stopped(death)
@@ -86,13 +82,9 @@ async def _stdio(settings: Settings, state: StateFolder, local: Caller) -> int:
     death = asyncio.Event()
     with state:
         async with assemble(settings, state, dev=False, on_death=_setting(death)) as ready:
-            surfaces = operator_surfaces(
-                state, ready.control.app(), lambda: build_server(ready.gateway, lambda _: local, ready.elicitation)
-            )
+            surfaces = operator_surfaces(state, ready.control.app(), lambda: ready.front.server(lambda _: local))
             async with surfaces, own_stdio() as stream:
-                served = asyncio.ensure_future(
-                    serve_lines(build_server(ready.gateway, lambda _: local, ready.elicitation), stream)
-                )
+                served = asyncio.ensure_future(serve_lines(ready.front.server(lambda _: local), stream))
                 stopped = asyncio.ensure_future(until_stopped(death))
                 await asyncio.wait({served, stopped}, return_when=asyncio.FIRST_COMPLETED)
                 for task in (served, stopped):

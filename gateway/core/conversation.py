@@ -42,6 +42,10 @@ class Conversation(Protocol):
     def wants_progress(self) -> bool:
         """Whether the client asked to be told of progress."""
 
+    @property
+    def log_level(self) -> str | None:
+        """The least level of `notifications/message` that the client asked for; None: it asked for none."""
+
     def tell(self, method: str, params: Mapping[str, Any]) -> None:
         """Pass a notification on: `notifications/progress`, without its token, or `notifications/message`.
 
@@ -67,6 +71,10 @@ class Silent:
     @property
     def wants_progress(self) -> bool:
         return False
+
+    @property
+    def log_level(self) -> str | None:
+        return None
 
     def tell(self, method: str, params: Mapping[str, Any]) -> None:
         pass

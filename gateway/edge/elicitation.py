@@ -10,8 +10,6 @@ be the agent itself, so an answer is the client's word, attested by the gateway,
 Yes and no are recorded as the principal's answer; whoever closes the form has not answered, and the request waits on.
 """
 
-import os
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -19,12 +17,8 @@ from typing import Any
 import anyio
 import orjson
 import structlog
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from mcp.server import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 from mcp_types import ElicitResult
-from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
 from gateway.adapters.store.sqlite.questions import Questions
@@ -35,6 +29,8 @@ from gateway.core.outcome import AwaitingApproval, Reason
 from gateway.core.ports import Clock
 from gateway.core.secret_formats import REDACTED
 from gateway.core.shown import shown_request
+from gateway.edge.meta import INVALID_PARAMS, Context, is_modern
+from gateway.edge.sealed_state import StateSeal
 
 MAX_SHOWN_CHARS = 8_000
 """A longer call is not asked about here: a part of it is not what will run."""
@@ -42,10 +38,7 @@ MAX_SHOWN_CHARS = 8_000
 _FENCE = "```"
 """A client that renders Markdown shows what is between as it is; nothing in what is shown holds a backtick."""
 
-_INVALID_PARAMS = -32602
 _ASKED = "approval"
-_SEALED_FOR = b"sealgate elicitation v1"
-_NONCE_BYTES = 12
 _SCHEMA = {
     "type": "object",
     "properties": {
@@ -60,7 +53,6 @@ _SCHEMA = {
 }
 
 _log = structlog.get_logger("sealgate.elicitation")
-Context = ServerRequestContext[Any, Any]
 
 
 class Elicitation:
@@ -69,8 +61,11 @@ class Elicitation:
     def __init__(self, questions: Questions, clock: Clock) -> None:
         self._questions = questions
         self._clock = clock
-        self._key = AESGCM(AESGCM.generate_key(256))
-        self._used: dict[str, str] = {}
+        self._seal = StateSeal("approval", clock)
+
+    def gave(self, state: Any) -> bool:
+        """Whether the state says that it was given out here."""
+        return self._seal.is_one(state)
 
     async def answer(self, context: Context, waiting: AwaitingApproval) -> dict[str, Any] | bool:
         """Have the person answer the request that the call waits for.
@@ -82,12 +77,12 @@ class Elicitation:
         if message is None or not _can_elicit(context):
             return False
         text, request = message
-        if context.protocol_version in MODERN_PROTOCOL_VERSIONS:
+        if is_modern(context):
             params: Mapping[str, Any] = context.params or {}
             state = params.get("requestState")
             if state is None:
                 return self._input_required(text, request)
-            self._use(state, request)
+            self._seal.use(state, _bound(request), request.expires_at)
             responses = params.get("inputResponses")
             return await self._record(request, _told(responses.get(_ASKED) if isinstance(responses, dict) else None))
         if not context.session.can_send_request:
@@ -134,29 +129,8 @@ class Elicitation:
         return {
             "resultType": "input_required",
             "inputRequests": {_ASKED: {"method": "elicitation/create", "params": form}},
-            "requestState": self._state(request),
+            "requestState": self._seal.seal(_bound(request)),
         }
-
-    def _state(self, request: ApprovalRequest) -> str:
-        nonce = os.urandom(_NONCE_BYTES)
-        sealed = self._key.encrypt(nonce, orjson.dumps(_bound(request)), _SEALED_FOR)
-        return urlsafe_b64encode(nonce + sealed).decode()
-
-    def _use(self, state: Any, request: ApprovalRequest) -> None:
-        """Take a state for this request, once. Raises `MCPError`."""
-        now = self._clock.now()
-        self._used = {used: expires_at for used, expires_at in self._used.items() if expires_at > now}
-        try:
-            raw = urlsafe_b64decode(state)
-            bound = orjson.loads(self._key.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], _SEALED_FOR))
-        except (InvalidTag, ValueError, TypeError):
-            bound = None
-        used = raw[:_NONCE_BYTES].hex() if bound is not None else ""
-        if bound != _bound(request) or used in self._used or now >= request.expires_at:
-            raise MCPError(
-                _INVALID_PARAMS, "requestState is not one for this call, or was used before. Make the call without it."
-            )
-        self._used[used] = request.expires_at
 
     def _seconds_until(self, moment: str) -> float:
         return (datetime.fromisoformat(moment) - datetime.fromisoformat(self._clock.now())).total_seconds()
@@ -183,5 +157,5 @@ def _told(response: Any) -> ElicitResult:
         return ElicitResult.model_validate(response, by_name=False)
     except ValidationError as error:
         raise MCPError(
-            _INVALID_PARAMS, f'inputResponses["{_ASKED}"] is the result of the elicitation that was asked for.'
+            INVALID_PARAMS, f'inputResponses["{_ASKED}"] is the result of the elicitation that was asked for.'
         ) from error

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
+from mcp.server.streamable_http_manager import StreamableHTTPASGIApp
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -17,18 +17,18 @@ from gateway.edge.approver_http import ApproverDesk
 from gateway.edge.auth import Caller, TokenTable
 from gateway.edge.changes import ChangeDesk
 from gateway.edge.door import Door
-from gateway.edge.elicitation import Elicitation
+from gateway.edge.events import ResumableSessions
 from gateway.edge.front import CALLER, StrictFront
 from gateway.edge.log_http import GuardedLog, LogFiles
-from gateway.edge.mcp import Context, build_server
+from gateway.edge.mcp import Front
+from gateway.edge.meta import Context
 from gateway.edge.sessions import IDLE_SECONDS, MAX_SESSIONS
-from gateway.pipeline import Gateway
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
 def build_app(
-    gateway: Gateway,
+    front: Front,
     tokens: TokenTable,
     *,
     host: str,
@@ -38,15 +38,14 @@ def build_app(
     journal: Path,
     changes: ChangeDesk,
     unready: Callable[[], str | None],
-    elicitation: Elicitation | None = None,
 ) -> Starlette:
     """The app. `unready` says why calls cannot be served right now, or None. `journal` holds the log for `/log`,
     `changes` has what `/approvals` serves.
 
     SSE responses stay on: with JSON-only responses the SDK does not cancel a call whose client went away.
     """
-    manager = StreamableHTTPSessionManager(
-        build_server(gateway, caller_of, elicitation),
+    manager = ResumableSessions(
+        front.server(caller_of),
         json_response=False,
         security_settings=TransportSecuritySettings(enable_dns_rebinding_protection=False),  # StrictFront did it
         max_request_body_size=16 * wire.MAX_BYTES,  # StrictFront bounds what comes; written anew, numbers may be longer

@@ -1,327 +1,294 @@
-"""MCP ⇄ core: the only module that knows both. Built on the SDK's low-level server, which serves both eras.
+"""MCP ⇄ core. Built on the SDK's low-level server, which serves both eras.
 
-`_meta` keys of a tools/call that mean something here (all others are passed over):
-
-* `dev.sealgate/idempotency-key` (or `idempotencyKey`): a string of 1 to 255 characters
-* `dev.sealgate/compensates`: the envelope id of a call of the same caller that this one undoes
-* `dev.sealgate/run`: {"run_id": string, "safety_mode": an approval mode}; it can only narrow
-* `dev.sealgate/intent`: what the run is for (`core/intent.py`); it can only narrow, and only before an untrusted result came
-* `dev.sealgate/evidence`: refs of results of the same run that the call stands on, each from this key of a result
-* `traceparent`, `tracestate` (W3C Trace Context, SEP-414)
+What a request asks is read in `meta.py`, names are resolved in `routes.py`; what comes out of the pipeline is worded in
+`replies.py`. What upstreams tell and ask meanwhile is in `telling.py`, `conversation.py` and `parking.py`.
 """
 
-import os
+import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any, assert_never
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import structlog
-from mcp.server import ServerRequestContext
-from mcp.server.lowlevel import Server
-from mcp.shared.exceptions import MCPError
-from mcp_types import CallToolRequestParams, PaginatedRequestParams
-from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from mcp.server.lowlevel import NotificationOptions, Server
+from mcp.shared.exceptions import MCPDeprecationWarning, MCPError
+from mcp_types import (
+    CallToolRequestParams,
+    CompleteRequestParams,
+    GetPromptRequestParams,
+    NotificationParams,
+    PaginatedRequestParams,
+    ReadResourceRequestParams,
+    SetLevelRequestParams,
+    SubscribeRequestParams,
+    SubscriptionsListenRequestParams,
+    UnsubscribeRequestParams,
+)
 
 from gateway import __version__
 from gateway.core.call import ToolRequest
-from gateway.core.capability import ApprovalMode, Capability
-from gateway.core.delivery import POLICY
+from gateway.core.capability import SEPARATOR, Capability
+from gateway.core.catalog import Catalog
 from gateway.core.errors import GatewayError, Overloaded
-from gateway.core.ids import is_uuid, trace_id_of
-from gateway.core.intent import BadIntent, Intent, read_intent
-from gateway.core.outcome import (
-    AwaitingApproval,
-    Completed,
-    Conflict,
-    Denied,
-    Failed,
-    InDoubt,
-    Outcome,
-    Reason,
-    Receipt,
-    Replayed,
-    Told,
-)
+from gateway.core.method import Method
+from gateway.core.outcome import AwaitingApproval, Outcome
 from gateway.core.run_context import RunContext
-from gateway.core.secret_formats import without_secrets
 from gateway.edge.auth import Caller
+from gateway.edge.conversation import HandshakeConversation
 from gateway.edge.elicitation import Elicitation
+from gateway.edge.feed import Feed
+from gateway.edge.levels import Levels
+from gateway.edge.meta import (
+    INVALID_PARAMS,
+    MODE,
+    Context,
+    foreign,
+    is_modern,
+    meta_of,
+    request_of,
+    run_context,
+    session_id_of,
+)
+from gateway.edge.parking import Parking, Posed
+from gateway.edge.replies import reply, reply_of
+from gateway.edge.routes import Routes
+from gateway.edge.sealed_state import unknown_state
+from gateway.edge.telling import Telling
 from gateway.pipeline import Gateway
 
-PREFIX = "dev.sealgate/"
-RECEIPT = PREFIX + "receipt"
-OUTCOME = PREFIX + "outcome"
-MODE = PREFIX + "approval-mode"
-IDEMPOTENCY_KEY = PREFIX + "idempotency-key"
-COMPENSATES = PREFIX + "compensates"
-REDACTED = PREFIX + "redacted"
-RUN = PREFIX + "run"
-INTENT = PREFIX + "intent"
-EVIDENCE = PREFIX + "evidence"
-SCAN = PREFIX + "scan"
-WITHHELD = PREFIX + "withheld"
-MODIFIED = PREFIX + "modified"
-MAX_NAMED = 16
-"""So many changed places are named in a text; `dev.sealgate/modified` has all."""
-
-INVALID_PARAMS = -32602
 INTERNAL_ERROR = -32603
 BUSY = -32000
-MAX_KEY_CHARS = 255
-MAX_TRACESTATE_CHARS = 512
-MAX_CITED = 32
-MAX_REF_CHARS = 512
 
 INSTRUCTIONS = (
     "Tools behind a gateway that decides and records every call. A refused call says why and what to do. When a call"
     " waits for approval, make exactly the same call again after a person approved it."
 )
 
-Context = ServerRequestContext[Any, Any]
 _log = structlog.get_logger("sealgate.mcp")
 
 
-def build_server(
-    gateway: Gateway, identify: Callable[[Context], Caller], elicitation: Elicitation | None = None
-) -> Server[Any]:
-    """The MCP server over one gateway. `identify` tells who sent a request; it was authenticated before.
+@dataclass(frozen=True, slots=True)
+class Front:
+    """The MCP face of one gateway. One per process; each connection may have a server of its own.
 
     `elicitation` asks the person at the client about calls that wait for an approval; None: it does not.
     """
 
-    async def list_tools(context: Context, params: PaginatedRequestParams | None) -> Any:
-        catalog = gateway.catalog.current()
-        tools = [_listed(catalog.capabilities[name]) for name in sorted(catalog.capabilities)]
-        # Stale at once: the catalogue may change at any time.
-        return _of_era(context, {"tools": tools}, ttlMs=0, cacheScope="private")
+    gateway: Gateway
+    parking: Parking
+    feed: Feed
+    routes: Callable[[], Routes]
+    elicitation: Elicitation | None = None
+    levels: Levels = field(default_factory=Levels)
 
-    async def call_tool(context: Context, params: CallToolRequestParams) -> Any:
-        meta: Mapping[str, Any] = (context.params or {}).get("_meta") or {}
-        request = ToolRequest(
-            envelope_id=gateway.clock.new_id(),
-            name=params.name,
-            arguments=params.arguments or {},
-            idempotency_key=_idempotency_key(meta),
-            requested_at=gateway.clock.now(),
-            compensates=_compensates(meta),
-            intent=_intent(meta),
-            cites=_cites(meta),
-        )
-        run = run_context(identify(context), meta, _session_id(context))
+    def server(self, identify: Callable[[Context], Caller]) -> Server[Any]:
+        """An MCP server. `identify` tells who sent a request; it was authenticated before."""
+        handlers = _Handlers(self, identify)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", MCPDeprecationWarning)  # handshake clients still set a level
+            server: Server[Any] = _Server(
+                "sealgate",
+                version=__version__,
+                title="Sealgate",
+                instructions=INSTRUCTIONS,
+                get_tool_input_schema=handlers.input_schema,
+                on_list_tools=handlers.list_tools,
+                on_call_tool=handlers.call_tool,
+                on_list_resources=handlers.list_resources,
+                on_list_resource_templates=handlers.list_templates,
+                on_read_resource=handlers.read_resource,
+                on_subscribe_resource=handlers.subscribe,
+                on_unsubscribe_resource=handlers.unsubscribe,
+                on_subscriptions_listen=handlers.listen,
+                on_list_prompts=handlers.list_prompts,
+                on_get_prompt=handlers.get_prompt,
+                on_completion=handlers.complete,
+                on_set_logging_level=handlers.set_level,
+            )
+        server.add_notification_handler("notifications/initialized", NotificationParams, handlers.initialized)
+        return server
+
+
+class _Server(Server[Any]):
+    """One that tells handshake clients that its lists change."""
+
+    def create_initialization_options(
+        self, notification_options: NotificationOptions | None = None, *args: Any, **options: Any
+    ) -> Any:
+        told = NotificationOptions(prompts_changed=True, resources_changed=True, tools_changed=True)
+        return super().create_initialization_options(notification_options or told, *args, **options)
+
+
+@dataclass(frozen=True, slots=True)
+class _Handlers:
+    """What the SDK calls for each method."""
+
+    front: Front
+    identify: Callable[[Context], Caller]
+
+    # --- lists ---
+
+    async def list_tools(self, context: Context, params: PaginatedRequestParams | None) -> Any:
+        return _list(context, "tools", [_listed(name, tool) for name, tool in self.front.routes().tools.items()])
+
+    async def list_resources(self, context: Context, params: PaginatedRequestParams | None) -> Any:
+        return _list(context, "resources", [item.document for item in self.front.routes().resources.values()])
+
+    async def list_templates(self, context: Context, params: PaginatedRequestParams | None) -> Any:
+        return _list(context, "resourceTemplates", [item.document for item in self.front.routes().templates.values()])
+
+    async def list_prompts(self, context: Context, params: PaginatedRequestParams | None) -> Any:
+        prompts = self.front.routes().prompts
+        return _list(context, "prompts", [{**item.document, "name": name} for name, item in prompts.items()])
+
+    def input_schema(self, name: str) -> Mapping[str, Any] | None:
+        catalog = self._catalog()
+        capability = catalog.capabilities.get(self.front.routes().tool(catalog, name))
+        return None if capability is None else dict(capability.definition.document["inputSchema"])
+
+    # --- calls ---
+
+    async def call_tool(self, context: Context, params: CallToolRequestParams) -> Any:
+        name = self.front.routes().tool(self._catalog(), params.name)
+        outcome = await self._governed(context, Method.TOOL, name, params.arguments or {})
+        return outcome if isinstance(outcome, dict) else _of_era(context, reply(outcome))
+
+    async def read_resource(self, context: Context, params: ReadResourceRequestParams) -> Any:
+        uri = _uri(context)
+        return await self._done(context, Method.RESOURCE, self.front.routes().reader(uri), {"uri": uri})
+
+    async def get_prompt(self, context: Context, params: GetPromptRequestParams) -> Any:
+        prompt = self.front.routes().prompts.get(params.name)
+        name = params.name if prompt is None else prompt.document["name"]
+        asked = {"name": name, **({} if params.arguments is None else {"arguments": dict(params.arguments)})}
+        return await self._done(context, Method.PROMPT, None if prompt is None else prompt.upstream, asked)
+
+    async def complete(self, context: Context, params: CompleteRequestParams) -> Any:
+        sent: Mapping[str, Any] = context.params or {}
+        found = self.front.routes().completer(sent["ref"])
+        upstream, ref = (None, sent["ref"]) if found is None else found
+        asked = {"ref": ref, **{key: sent[key] for key in ("argument", "context") if key in sent}}
+        return await self._done(context, Method.COMPLETE, upstream, asked)
+
+    async def _done(self, context: Context, method: Method, upstream: str | None, asked: dict[str, Any]) -> Any:
+        name = method.value if upstream is None else f"{upstream}{SEPARATOR}{method}"
+        outcome = await self._governed(context, method, name, asked)
+        if isinstance(outcome, dict):
+            return outcome
+        result = reply_of(method, outcome, asked, modern=is_modern(context))
+        stale: dict[str, Any] = {"ttlMs": 0, "cacheScope": "private"} if method is Method.RESOURCE else {}
+        return _of_era(context, result, **stale)
+
+    async def _governed(
+        self, context: Context, method: Method, name: str, arguments: dict[str, Any]
+    ) -> Outcome | dict[str, Any]:
+        """The outcome of one call, or the `input_required` result that it is answered with before it ends."""
+        front, gateway = self.front, self.front.gateway
+        request = request_of(context, gateway.clock, method, name, arguments)
+        run = run_context(self.identify(context), meta_of(context), session_id_of(context))
         try:
-            outcome = await gateway.call(run, request)
-            if elicitation is not None and isinstance(outcome, AwaitingApproval):
-                answered = await elicitation.answer(context, outcome)
+            outcome = await self._talked(context, run, request)
+            if front.elicitation is not None and isinstance(outcome, AwaitingApproval):
+                answered = await front.elicitation.answer(context, outcome)
                 if isinstance(answered, dict):
                     return {**answered, "_meta": reply(outcome)["_meta"]}
                 if answered:
                     again = replace(request, envelope_id=gateway.clock.new_id(), requested_at=gateway.clock.now())
                     again = replace(again, intent=None)  # the run has it by now
-                    outcome = await gateway.call(run, again)
-            return _of_era(context, reply(outcome))
+                    outcome = await self._talked(context, run, again, anew=True)
         except Overloaded as error:
             raise MCPError(BUSY, "The gateway is busy; nothing was done. Try again shortly.") from error
         except GatewayError as error:
             _log.error("call_failed", code=error.code, cause=error.message, envelope_id=request.envelope_id)
             raise MCPError(INTERNAL_ERROR, f"The gateway cannot serve this call [{error.code}].") from error
+        return outcome.document() if isinstance(outcome, Posed) else outcome
 
-    def input_schema(name: str) -> Mapping[str, Any] | None:
-        capability = gateway.catalog.current().capabilities.get(name)
-        return None if capability is None else dict(capability.definition.document["inputSchema"])
+    async def _talked(
+        self, context: Context, run: RunContext, request: ToolRequest, *, anew: bool = False
+    ) -> Outcome | Posed:
+        """One governed call, with the client as far as its upstream may talk with it. `anew`: its state was used."""
+        front = self.front
+        telling = Telling(context, front.levels.of(context))
+        conversation = HandshakeConversation(front.gateway, run, context, telling, front.gateway.approval_ttl_seconds)
+        if is_modern(context):
+            sent: Mapping[str, Any] = context.params or {}
+            state = None if anew else sent.get("requestState")
+            responses = sent.get("inputResponses")
+            supplied = responses if isinstance(responses, Mapping) else {}
+            if front.parking.gave(state):
+                return await front.parking.go_on(context, run, request, state, supplied)
+            if state is not None and not (front.elicitation is not None and front.elicitation.gave(state)):
+                raise unknown_state()
+            if conversation.declares(request.name.partition(SEPARATOR)[0]):
+                return await front.parking.begin(context, run, request, telling, supplied)
+        try:
+            outcome = await front.gateway.call(run, request, conversation)
+        except BaseException:
+            telling.drop()
+            raise
+        await telling.flush()
+        return outcome
 
-    return Server(
-        "sealgate",
-        version=__version__,
-        title="Sealgate",
-        instructions=INSTRUCTIONS,
-        get_tool_input_schema=input_schema,
-        on_list_tools=list_tools,
-        on_call_tool=call_tool,
-    )
+    # --- what changes ---
+
+    async def initialized(self, context: Context, params: NotificationParams) -> None:
+        self.front.feed.joined(context)
+
+    async def set_level(self, context: Context, params: SetLevelRequestParams) -> Any:
+        self.front.levels.set(context, params.level)
+        return {}
+
+    async def subscribe(self, context: Context, params: SubscribeRequestParams) -> Any:
+        uri = _uri(context)
+        done = await self._done(context, Method.SUBSCRIBE, self.front.routes().reader(uri), {"uri": uri})
+        if not self.front.feed.subscribed(context, uri):
+            self.front.feed.release(uri)
+            raise MCPError(INVALID_PARAMS, "This session has as many subscriptions as it may have; end one first.")
+        return done
+
+    async def unsubscribe(self, context: Context, params: UnsubscribeRequestParams) -> Any:
+        self.front.feed.unsubscribed(context, _uri(context))
+        return {}
+
+    async def listen(self, context: Context, params: SubscriptionsListenRequestParams) -> Any:
+        """A stream of what changed. Resources that the caller may not be told of are not among what is honoured."""
+        honoured: list[str] = []
+        try:
+            for uri in params.notifications.resource_subscriptions or ():
+                try:
+                    await self._done(context, Method.SUBSCRIBE, self.front.routes().reader(uri), {"uri": uri})
+                except MCPError:
+                    continue
+                honoured.append(uri)
+            wanted = params.notifications.model_copy(update={"resource_subscriptions": honoured or None})
+            return await self.front.feed.listen(context, params.model_copy(update={"notifications": wanted}))
+        finally:
+            for uri in honoured:
+                self.front.feed.release(uri)
+
+    def _catalog(self) -> Catalog:
+        return self.front.gateway.catalog.current()
 
 
-def run_context(caller: Caller, meta: Mapping[str, Any], session_id: str | None) -> RunContext:
-    """Who asks, in which run. Raises `MCPError` where the client's claim about its run is malformed."""
-    claimed = meta.get(RUN, {})
-    known = {"run_id", "safety_mode"}
-    if not isinstance(claimed, dict) or claimed.keys() - known:
-        raise MCPError(INVALID_PARAMS, f'_meta["{RUN}"] is an object with run_id and safety_mode, both optional.')
-    run_id = claimed.get("run_id")
-    if run_id is not None and not _is_token(run_id):
-        raise MCPError(INVALID_PARAMS, f'_meta["{RUN}"].run_id is a string of 1 to 255 printable characters.')
-    _, secrets = without_secrets(run_id or "")
-    if secrets:
-        kinds = ", ".join(secrets)
-        raise MCPError(
-            INVALID_PARAMS, f'_meta["{RUN}"].run_id holds a secret ({kinds}), and run ids are logged. Use another id.'
-        )
-    try:
-        ceiling = ApprovalMode(claimed.get("safety_mode", ApprovalMode.DESTRUCTIVE))
-    except ValueError as error:
-        modes = ", ".join(ApprovalMode)
-        raise MCPError(INVALID_PARAMS, f'_meta["{RUN}"].safety_mode is one of {modes}.') from error
-    traceparent, tracestate = meta.get("traceparent"), meta.get("tracestate")
-    trace_id = trace_id_of(traceparent) if isinstance(traceparent, str) else None
-    traced = trace_id is not None
-    keeps_state = traced and isinstance(tracestate, str) and _is_token(tracestate, MAX_TRACESTATE_CHARS)
-    return RunContext(
-        tenant_id=caller.tenant_id,
-        principal=caller.principal,
-        actors=caller.actors,
-        roles=caller.roles,
-        trace_id=trace_id or os.urandom(16).hex(),
-        traceparent=traceparent if traced else None,
-        tracestate=tracestate if keeps_state else None,
-        run_id=run_id,
-        session_id=session_id,
-        mode_ceiling=ceiling,
-        delegation=caller.delegation,
-    )
+def _uri(context: Context) -> str:
+    """The URI as the client wrote it; the SDK checked that there is one."""
+    return str((context.params or {})["uri"])
 
 
-def reply(outcome: Outcome) -> dict[str, Any]:
-    """The MCP result of an outcome. Raises `MCPError` for an unknown tool, which the protocol wants as an error."""
-    answer = _reply(outcome)
-    if outcome.modified is not None:
-        told = {"envelope_id": outcome.modified.original, "pointers": list(outcome.modified.pointers)}
-        answer["_meta"][MODIFIED] = told
-        named, more = outcome.modified.pointers[:MAX_NAMED], len(outcome.modified.pointers) - MAX_NAMED
-        said = f"Policy or a person changed arguments of this call first: {', '.join(named)}"
-        said += f", and {more} more." if more > 0 else "."
-        answer["content"] = [*answer.get("content", []), {"type": "text", "text": said}]
-    return answer
-
-
-def _reply(outcome: Outcome) -> dict[str, Any]:
-    match outcome:
-        case Completed(result, receipt, told):
-            return _result(result, receipt, {"outcome": "completed"}, told)
-        case Replayed(result, receipt, note, told, resolved_by, redacted):
-            how = {"outcome": "replayed", **({} if resolved_by is None else {"resolved_by": resolved_by})}
-            return _result(result, receipt, how, told, redacted, note)
-        case Denied((Reason("tool.unknown", message), *_), receipt):
-            raise MCPError(INVALID_PARAMS, message, {RECEIPT: receipt.document()})
-        case Denied(reasons, receipt):
-            return _refusal("denied", reasons, receipt, "Denied; the call did not run.")
-        case AwaitingApproval(approval_id, expires_at, reasons, receipt):
-            advice = (
-                f"This call waits for a person's approval and has not run. Approval id: {approval_id}, until {expires_at}."
-                f" Someone who may approve it runs: sealgate approvals approve {approval_id}"
-                " — then make exactly the same call again; it resumes this request."
-            )
-            more = {"approval_id": approval_id, "expires_at": expires_at}
-            return _refusal("awaiting_approval", reasons, receipt, advice, more)
-        case Conflict(reason, receipt):
-            return _refusal("conflict", (reason,), receipt, "Not run.")
-        case InDoubt(reason, receipt):
-            return _refusal("in_doubt", (reason,), receipt, "In doubt: it may or may not have happened.")
-        case Failed(reason, receipt):
-            return _refusal("failed", (reason,), receipt, "Failed; it had no effect.")
-        case _:
-            assert_never(outcome)
+def _list(context: Context, member: str, items: list[dict[str, Any]]) -> dict[str, Any]:
+    # Stale at once: the catalogue may change at any time.
+    return _of_era(context, {member: items}, ttlMs=0, cacheScope="private")
 
 
 def _of_era(context: Context, result: dict[str, Any], **modern: Any) -> dict[str, Any]:
     """`result` with the members that 2026-07-28 requires and the handshake versions do not know."""
-    if context.protocol_version not in MODERN_PROTOCOL_VERSIONS:
+    if not is_modern(context):
         return result
     return {**result, **modern, "resultType": "complete"}
 
 
-def _listed(capability: Capability) -> dict[str, Any]:
+def _listed(name: str, capability: Capability) -> dict[str, Any]:
     document = dict(capability.definition.document)
-    document["name"] = capability.id
-    document["_meta"] = {**_foreign(document.get("_meta")), MODE: capability.mode.value}
+    document["name"] = name
+    document["_meta"] = {**foreign(document.get("_meta")), MODE: capability.mode.value}
     return document
-
-
-def _result(
-    document: dict[str, Any],
-    receipt: Receipt,
-    how: dict[str, Any],
-    told: Told,
-    redacted: tuple[str, ...] = (),
-    note: str | None = None,
-) -> dict[str, Any]:
-    delivery = told.delivery
-    kinds = sorted({*redacted, *([POLICY] if delivery.redacted else [])})
-    result = dict(document)
-    result["_meta"] = {
-        **_foreign(document.get("_meta")),
-        RECEIPT: receipt.document(),
-        OUTCOME: how,
-        EVIDENCE: told.evidence.told(),
-        **({REDACTED: kinds} if kinds else {}),
-        **({SCAN: list(delivery.revealed)} if delivery.revealed else {}),
-        **({} if delivery.withheld is None else {WITHHELD: {"max_result_bytes": delivery.withheld}}),
-    }
-    if note is not None:
-        result["content"] = [*result.get("content", []), {"type": "text", "text": note}]
-    return result
-
-
-def _refusal(
-    outcome: str, reasons: tuple[Reason, ...], receipt: Receipt, advice: str, more: dict[str, Any] | None = None
-) -> dict[str, Any]:
-    lines = [advice, *(f"{reason.message} [{reason.code}]" for reason in reasons)]
-    told = {"outcome": outcome, "reasons": [reason.code for reason in reasons], **(more or {})}
-    return {
-        "content": [{"type": "text", "text": "\n".join(lines)}],
-        "isError": True,
-        "_meta": {RECEIPT: receipt.document(), OUTCOME: told},
-    }
-
-
-def _foreign(meta: Any) -> dict[str, Any]:
-    """An upstream's `_meta` without what only the gateway or the protocol layer may say."""
-    reserved = (PREFIX, "io.modelcontextprotocol/")
-    return {key: value for key, value in meta.items() if not key.startswith(reserved)} if isinstance(meta, dict) else {}
-
-
-def _idempotency_key(meta: Mapping[str, Any]) -> str | None:
-    key = meta.get(IDEMPOTENCY_KEY, meta.get("idempotencyKey"))
-    if key is None:
-        return None
-    if not _is_token(key):
-        raise MCPError(
-            INVALID_PARAMS, f'_meta["{IDEMPOTENCY_KEY}"] is a string of 1 to {MAX_KEY_CHARS} printable characters.'
-        )
-    return str(key)
-
-
-def _compensates(meta: Mapping[str, Any]) -> str | None:
-    envelope_id = meta.get(COMPENSATES)
-    if envelope_id is None:
-        return None
-    if not isinstance(envelope_id, str) or not is_uuid(envelope_id):
-        raise MCPError(INVALID_PARAMS, f'_meta["{COMPENSATES}"] is the envelope id of a call, as its receipt states it.')
-    return envelope_id
-
-
-def _intent(meta: Mapping[str, Any]) -> Intent | None:
-    if INTENT not in meta:
-        return None
-    try:
-        return read_intent(meta[INTENT])
-    except BadIntent as error:
-        raise MCPError(INVALID_PARAMS, f'_meta["{INTENT}"] is no intent: {error}.') from error
-
-
-def _cites(meta: Mapping[str, Any]) -> tuple[str, ...]:
-    refs = meta.get(EVIDENCE, [])
-    if not isinstance(refs, list) or len(refs) > MAX_CITED or not all(_is_token(ref, MAX_REF_CHARS) for ref in refs):
-        raise MCPError(INVALID_PARAMS, f'_meta["{EVIDENCE}"] is a list of at most {MAX_CITED} refs, as results state them.')
-    return tuple(refs)
-
-
-def _is_token(value: Any, longest: int = MAX_KEY_CHARS) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= longest and value.isascii() and value.isprintable()
-
-
-def _session_id(context: Context) -> str | None:
-    """The handshake session the SDK found this request to belong to; in 2026-07-28 the header is only a client's word."""
-    if context.protocol_version in MODERN_PROTOCOL_VERSIONS:
-        return None
-    headers = getattr(context.request, "headers", None)
-    session_id: str | None = headers.get("mcp-session-id") if headers is not None else None
-    return session_id

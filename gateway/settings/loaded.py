@@ -19,7 +19,7 @@ from gateway.core.dsse import key_id
 from gateway.core.sshsig import read_ssh_key
 from gateway.settings.layers import Layers, Source
 from gateway.settings.mistakes import is_webhook_url, spelled
-from gateway.settings.model import Configuration, McpServer, SandboxRules, ToolRule
+from gateway.settings.model import Configuration, McpServer, Names, SandboxRules, ToolRule
 from gateway.settings.people import ApproverKey
 from gateway.settings.yaml_source import Loc
 
@@ -80,6 +80,10 @@ class Settings:
     def upstream_specs(self) -> tuple[UpstreamSpec, ...]:
         """One spec per server, in the order of the file."""
         return tuple(self._spec(name, server) for name, server in self.configuration.mcpServers.items())
+
+    def bare_upstreams(self) -> frozenset[str]:
+        """Upstreams whose tools and prompts clients call by their own names."""
+        return frozenset(name for name, rules in self.configuration.upstreams.items() if rules.names is Names.BARE)
 
     def rules(self) -> tuple[Rule, ...]:
         """The classification of each glob, in the order of the file: the first match counts."""

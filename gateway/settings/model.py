@@ -194,9 +194,21 @@ def _or_its_kind(schema: dict[str, Any]) -> None:
     schema["anyOf"].insert(0, {"enum": list(SandboxKind)})
 
 
+class Names(StrEnum):
+    """What clients call a server's tools and prompts."""
+
+    PREFIXED = "prefixed"
+    BARE = "bare"
+
+
 class UpstreamRules(UpstreamLimits):
     """A server not named here has the defaults."""
 
+    names: Names = Field(
+        default=Names.PREFIXED,
+        description="`prefixed`: clients call its tools and prompts `server__name`. `bare`: by their own names, but for "
+        "those that another has, too, or that look like another. Rules, policies and the log always say `server__name`.",
+    )
     private_addresses: Flag = Field(
         default=False,
         description="For a server with `url`: its name may lead to an address that is not public. One whose `url` says "
@@ -250,7 +262,10 @@ class ToolRule(Block):
     )
 
     match: OneOrMoreGlobs = Field(
-        description="One glob over tool names (`server__tool`), or a list of them.", examples=["notes__read_*"]
+        description="One glob over tool names (`server__tool`), or a list of them. One with a slash is over the other "
+        "things that servers do (`server__resources/read`, `server__prompts/get`: read_only without a rule) or ask of the "
+        "client (`server__elicitation/create`, `server__sampling/createMessage`, `server__roots/list`: off without a rule).",
+        examples=["notes__read_*", "notes__elicitation/create"],
     )
     mode: ApprovalMode = Field(
         description="How far a call can reach, from looking (`read_only`) to what cannot be undone (`destructive`)."

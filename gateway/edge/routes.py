@@ -106,14 +106,10 @@ class RouteTable:
 
 
 def _names(pairs: Iterable[tuple[str, str]], bare: frozenset[str]) -> list[str]:
-    """What each (upstream, name) is called."""
-    pairs = list(pairs)
-    wanted = [name if upstream in bare else f"{upstream}{SEPARATOR}{name}" for upstream, name in pairs]
-    taken = Counter(map(skeleton, wanted))
-    return [
-        f"{upstream}{SEPARATOR}{name}" if taken[skeleton(want)] > 1 else want
-        for (upstream, name), want in zip(pairs, wanted, strict=True)
-    ]
+    """What each (upstream, name) is called: the bare name, where nothing else has it, in front of it or not."""
+    items = [(f"{upstream}{SEPARATOR}{name}", name if upstream in bare else None) for upstream, name in pairs]
+    taken = Counter(look for full, name in items for look in {skeleton(full), skeleton(name or full)})
+    return [full if name is None or taken[skeleton(name)] > 1 else name for full, name in items]
 
 
 def _first(catalog: Catalog, kind: str, key: str) -> dict[str, Listed]:

@@ -15,7 +15,7 @@ from gateway.adapters.anchors.asking import anchor_session
 from gateway.adapters.anchors.kept import read_kept
 from gateway.adapters.anchors.policy import check_anchors, load_log_policy
 from gateway.adapters.anchors.stamp import load_authority
-from gateway.adapters.catalogue import Catalogue, Lock, OnChange
+from gateway.adapters.catalogue import Catalogue, Lock
 from gateway.adapters.clock import SystemClock
 from gateway.adapters.keys import KeyRing, check_purpose, load_keys, load_trusted_keys, read_private_text
 from gateway.adapters.keys.reach import check_out_of_reach
@@ -33,6 +33,7 @@ from gateway.adapters.store.sqlite.anchors import SqliteAnchors
 from gateway.adapters.store.sqlite.database import open_for_writing, open_journal_reader
 from gateway.adapters.store.sqlite.journal import SqliteJournal
 from gateway.adapters.store.sqlite.writer import Writer
+from gateway.adapters.upstream.owner import Told
 from gateway.adapters.upstream.upstreams import Upstreams
 from gateway.adapters.vault import FileVault, VaultThread
 from gateway.adapters.webhooks import Hook, Webhooks, read_secret
@@ -51,7 +52,7 @@ from gateway.edge.changes import ChangeDesk
 from gateway.edge.control import Control
 from gateway.edge.doubts import DoubtDesk
 from gateway.edge.elicitation import Elicitation
-from gateway.edge.feed import Feed
+from gateway.edge.feed import Feed, Kind
 from gateway.edge.mcp import Front
 from gateway.edge.parking import Parking
 from gateway.edge.policies import PolicyDesk
@@ -126,9 +127,10 @@ async def assemble(
         policy = await stack.enter_async_context(_policy(settings, state, keys, journal, clock, dev=dev))
         rules = settings.rules()  # once: they say where the roots lead now
         specs = settings.upstream_specs()
-        heard: list[OnChange] = [_told_of_change]
-        catalogue = Catalogue(rules, Lock(settings.lock_path), _each(heard), [spec.name for spec in specs])
-        upstreams = await stack.enter_async_context(Upstreams(specs, catalogue.listed))
+        heard = _Heard()
+        catalogue = Catalogue(rules, Lock(settings.lock_path), heard.catalog_changed, [spec.name for spec in specs])
+        told = Told(catalogue.listed, catalogue.offered, heard.announced, heard.updated)
+        upstreams = await stack.enter_async_context(Upstreams(specs, told))
         in_doubt = await journal.recover()
         sealer = Sealer(keys.commitment, os.urandom)
         gateway = Gateway(
@@ -147,7 +149,7 @@ async def assemble(
         webhooks = Webhooks(hooks, journal.questions, clock)
         routes = RouteTable(catalogue, settings.bare_upstreams())
         feed = Feed(routes.current, upstreams.unsubscribe)
-        heard.append(feed.catalog_changed)
+        heard.feed = feed
         front = Front(
             gateway,
             await stack.enter_async_context(Parking(gateway)),
@@ -464,17 +466,22 @@ def _status(
         ],
     }
 
+class _Heard:
+    """What upstreams tell of what changed goes to the feed, once there is one: it needs the upstreams itself."""
 
-def _each(heard: list[OnChange]) -> OnChange:
-    """Who is on the list is told, also who comes later."""
+    def __init__(self) -> None:
+        self.feed: Feed | None = None
 
-    def tell(before: Catalog, now: Catalog) -> None:
-        for one in heard:
-            one(before, now)
+    def catalog_changed(self, before: Catalog, now: Catalog) -> None:
+        hidden = {tool.definition.capability_id: tool.why for tool in now.hidden}
+        _log.info("catalogue_changed", revision=now.revision, callable=len(now.capabilities), hidden=hidden)
+        if self.feed is not None:
+            self.feed.catalog_changed(before, now)
 
-    return tell
+    def announced(self, upstream: str, kind: str) -> None:
+        if self.feed is not None:
+            self.feed.changed(Kind(kind))
 
-
-def _told_of_change(before: Catalog, catalog: Catalog) -> None:
-    hidden = {tool.definition.capability_id: tool.why for tool in catalog.hidden}
-    _log.info("catalogue_changed", revision=catalog.revision, callable=len(catalog.capabilities), hidden=hidden)
+    def updated(self, upstream: str, uri: str) -> None:
+        if self.feed is not None:
+            self.feed.updated(upstream, uri)

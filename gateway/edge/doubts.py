@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gateway.adapters.store.sqlite.doubts import Doubts
-from gateway.adapters.upstream.result import call_result
+from gateway.adapters.upstream.result import result_document
 from gateway.adapters.upstream.rpc import MALFORMED, Fault
 from gateway.adapters.upstream.spec import Limits
 from gateway.core import wire
@@ -28,6 +28,7 @@ from gateway.core.catalog import Rule, classify
 from gateway.core.commitment import Missing, whole
 from gateway.core.errors import GatewayError
 from gateway.core.idempotency import CallRow, State
+from gateway.core.method import method_of
 from gateway.core.outcome import (
     AwaitingApproval,
     Completed,
@@ -242,7 +243,8 @@ class DoubtDesk:
         try:
             if not isinstance(document, dict) or document.get("resultType", "complete") != "complete":
                 raise Fault(MALFORMED)
-            return self.gateway.sealer.disclose_told_result(self.pinned(row.capability_id), call_result(document))
+            result = result_document(method_of(row.capability_id.partition(SEPARATOR)[2]), document)
+            return self.gateway.sealer.disclose_told_result(self.pinned(row.capability_id), result)
         except (Fault, NotCanonical) as error:
             raise GatewayError(
                 "the result is no MCP tool result",

@@ -98,7 +98,8 @@ async def test_what_is_no_mcp_answer_is_no_answer(world: World, tool: str) -> No
 async def test_a_refusal_with_a_status_is_an_error_result(world: World, tool: str, text: str) -> None:
     reply = await world.run("web", tool)
     assert isinstance(reply, ToolReply)
-    assert reply.document == {"content": [{"type": "text", "text": text}], "isError": True}
+    assert (reply.document["content"], reply.document["isError"]) == ([{"type": "text", "text": text}], True)
+    assert ("error" in reply.document) is (tool == "error_status")  # the upstream's JSON-RPC error, where there was one
 
 
 async def test_a_forged_receipt_is_taken_out(world: World) -> None:

@@ -141,7 +141,8 @@ async def test_errors_and_questions_become_error_results_and_forged_receipts_are
         error = await world.run("raw", "error")
         assert isinstance(error, ToolReply)
         text = "upstream error -32000: Connection closed"
-        assert error.document == {"content": [{"type": "text", "text": text}], "isError": True}
+        said = {"code": -32000, "message": "Connection closed"}
+        assert error.document == {"content": [{"type": "text", "text": text}], "isError": True, "error": said}
         asked = await world.run("raw", "ask")
         assert isinstance(asked, ToolReply)
         assert asked.document["isError"] is True

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.adapters.upstream.addresses import Resolve, system_resolve
+from gateway.adapters.upstream.owner import Told
 from gateway.adapters.upstream.spec import HttpSpec, Limits, StdioSpec, UpstreamSpec
 from gateway.adapters.upstream.status import State, UpstreamStatus
 from gateway.adapters.upstream.upstreams import Upstreams
@@ -22,21 +23,28 @@ from gateway.core.catalog import build_catalog
 from gateway.core.commitment import CommitmentKey
 from gateway.core.conversation import SILENT, Conversation
 from gateway.core.decision import Effect, PolicyDecision
+from gateway.core.method import Method
 from gateway.core.obligations import NONE, Obligations
 from gateway.core.outcome import Reason
 from gateway.core.reply import ToolReply, UpstreamReply
 from gateway.core.run_context import Principal, PrincipalKind, RunContext
+from gateway.core.surface import Surface, standing_capability
 
 SERVERS = Path(__file__).parent / "servers"
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 PATIENCE_SECONDS = 30.0
-QUICK = Limits(deadline_seconds=15.0, max_result_bytes=1 << 20)
-IMPATIENT = Limits(deadline_seconds=1.0)
+QUICK = Limits(deadline_seconds=15.0, max_result_bytes=1 << 20, breaker_failures=0)
+IMPATIENT = Limits(deadline_seconds=1.0, breaker_failures=0)
 
 
 def raw_stdio(*flags: str, name: str = "raw", limits: Limits = QUICK, **env: str) -> StdioSpec:
     """The raw stdio server."""
     return StdioSpec(name, sys.executable, (str(SERVERS / "raw_stdio.py"), *flags), env, limits=limits)
+
+
+def talking_stdio(name: str, mode: str, limits: Limits = QUICK) -> StdioSpec:
+    """The server that talks back, over stdio: mode `stdio` or `stdio-handshake`."""
+    return StdioSpec(name, sys.executable, (str(SERVERS / "talking_server.py"), mode), limits=limits)
 
 
 def sdk_stdio(name: str = "sdk", limits: Limits = QUICK) -> StdioSpec:
@@ -66,7 +74,16 @@ class World:
 
     def __init__(self, specs: tuple[UpstreamSpec, ...], resolve: Resolve = system_resolve) -> None:
         self.listed: list[tuple[str, list[ToolDefinition]]] = []
-        self.upstreams = Upstreams(specs, lambda name, tools: self.listed.append((name, tools)), resolve)
+        self.surfaces: dict[str, Surface] = {}
+        self.announced: list[tuple[str, str]] = []
+        self.updated: list[tuple[str, str]] = []
+        told = Told(
+            lambda name, tools: self.listed.append((name, tools)),
+            self.surfaces.__setitem__,
+            lambda name, kind: self.announced.append((name, kind)),
+            lambda name, uri: self.updated.append((name, uri)),
+        )
+        self.upstreams = Upstreams(specs, told, resolve)
         self._sealer = Sealer(CommitmentKey(bytes(32)), os.urandom)
 
     def tools(self, name: str) -> dict[str, ToolDefinition]:
@@ -83,17 +100,27 @@ class World:
         return capability
 
     def call(
-        self, name: str, tool: str, arguments: dict[str, Any] | None = None, *, capability: Capability | None = None
+        self,
+        name: str,
+        tool: str,
+        arguments: dict[str, Any] | None = None,
+        *,
+        capability: Capability | None = None,
+        user: str = "alice",
+        session_id: str | None = None,
     ) -> SealedCall:
-        """A sealed call."""
+        """A sealed call. `tool`: of another method than tools/call, that method."""
+        if capability is None and "/" in tool:
+            capability = standing_capability(name, Method(tool), None)
         run = RunContext(
             tenant_id="t",
-            principal=Principal(PrincipalKind.USER, "alice"),
+            principal=Principal(PrincipalKind.USER, user),
             actors=(),
             roles=frozenset(),
             trace_id=TRACEPARENT[3:35],
             traceparent=TRACEPARENT,
             tracestate="vendor=1",
+            session_id=session_id,
         )
         request = ToolRequest("e", f"{name}__{tool}", arguments or {}, None, "2026-11-22T10:00:00.000Z")
         sealed = self._sealer.seal(run, capability or self.capability(name, tool), request)
@@ -116,6 +143,22 @@ class World:
     async def run_sealed(self, call: SealedCall, conversation: Conversation = SILENT) -> UpstreamReply:
         """Grant and run."""
         return await self.upstreams.run(Grant(call, PolicyDecision("d", "test", "r", Effect.ALLOW, ())), conversation)
+
+    async def document(
+        self,
+        name: str,
+        tool: str,
+        arguments: dict[str, Any] | None = None,
+        conversation: Conversation = SILENT,
+        *,
+        user: str = "alice",
+        session_id: str | None = None,
+    ) -> dict[str, Any]:
+        """What an answered call came back with."""
+        sealed = self.call(name, tool, arguments, user=user, session_id=session_id)
+        reply = await self.run_sealed(sealed, conversation)
+        assert isinstance(reply, ToolReply), reply
+        return reply.document
 
     async def text(self, name: str, tool: str, arguments: dict[str, Any] | None = None) -> str:
         """The text of an answer that must be a good one."""

@@ -2,13 +2,17 @@
 
 The SDK client that negotiated stays open beside this for notifications and holds the handshake session; the id of that
 session is used here. Answers are JSON or SSE, capped and strictly parsed. No redirect is followed, no compression
-accepted, no request repeated (aiohttp repeats only idempotent methods).
+accepted, no request repeated (aiohttp repeats only idempotent methods). What comes on the stream of an answer, before it,
+belongs to that request. A handshake server may end that stream and have the rest fetched (MCP 2025-11-25, "Resumability").
+
+An *exclusive* session, one that a single call at a time has to itself, has no SDK beside it: the handshake is our own, and
+what comes on its listening stream belongs to that call.
 """
 
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +21,9 @@ import aiohttp
 import orjson
 
 from gateway.adapters.upstream.addresses import Addresses, CheckedResolver
+from gateway.adapters.upstream.guard import SESSION_HEADER
+from gateway.adapters.upstream.hearing import OpenAsks
+from gateway.adapters.upstream.requests import Era
 from gateway.adapters.upstream.rpc import (
     CLIENT_INFO,
     FLOOD,
@@ -24,17 +31,16 @@ from gateway.adapters.upstream.rpc import (
     MALFORMED,
     UNAVAILABLE,
     Answer,
-    Era,
     Fault,
+    HttpRefusal,
     Outgoing,
-    RpcError,
     encode,
     encode_cancel,
-    next_id,
+    encode_notification,
     read_error,
     read_response,
 )
-from gateway.adapters.upstream.screen import reply_to
+from gateway.adapters.upstream.screen import NOTICES, Notice, reply_to
 from gateway.adapters.upstream.spec import HttpSpec
 from gateway.adapters.upstream.sse import EventSplitter, EventTooLong
 from gateway.core.wire import MAX_ANSWER_KEYS, Malformed, check_message, message, parse
@@ -49,7 +55,13 @@ KEEP_ALIVE_SECONDS = 4.0
 """Below the 5 s after which uvicorn and Node.js close idle connections: a call sent into that moment would be in doubt."""
 
 SIDE_POST_SECONDS = 5.0
-TOOLS_CHANGED = "notifications/tools/list_changed"
+
+MAX_RESUMES = 5
+"""Attempts in a row to fetch the rest of a stream that bring nothing."""
+
+RESUME_SECONDS = 1.0
+LONGEST_RESUME_SECONDS = 30.0
+LAST_EVENT_HEADER = "last-event-id"
 
 
 def http_session(tls: ssl.SSLContext | bool, addresses: Addresses) -> aiohttp.ClientSession:
@@ -84,7 +96,7 @@ def _mark_sent(sent: bool) -> Callable[[aiohttp.ClientSession, SimpleNamespace, 
 
 
 class HttpLink:
-    """See the module. `on_changed`: the tools should be listed anew. `on_end`: the session is gone, called once."""
+    """See the module. `on_suspect`: the session may be gone, listing will tell. `on_end`: it is gone, called once."""
 
     def __init__(
         self,
@@ -92,29 +104,31 @@ class HttpLink:
         era: Era,
         session_id: str | None,
         http: aiohttp.ClientSession,
-        on_changed: Callable[[], None],
+        on_notice: Notice,
+        on_suspect: Callable[[], None],
         on_end: Callable[[], None],
     ) -> None:
         self._url = spec.url
         self._name = spec.name
         self._max_bytes = spec.limits.max_result_bytes
         self._modern = era.modern
-        self._in_session = session_id is not None
         self._http = http
-        self._on_changed = on_changed
+        self._on_notice = on_notice
+        self._on_suspect = on_suspect
         self._on_end = on_end
         self._ended: str | None = None
-        self._side_posts: set[asyncio.Task[None]] = set()
+        self._own_session = False
+        self._asks: OpenAsks | None = None
+        self._side_tasks: set[asyncio.Task[None]] = set()
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=spec.limits.connect_seconds)
         self._headers = {
             **{name.lower(): value for name, value in spec.headers.items()},
-            "content-type": "application/json",
             "accept": "application/json, text/event-stream",
             "accept-encoding": "identity",
             "mcp-protocol-version": era.version,
         }
         if session_id is not None:
-            self._headers["mcp-session-id"] = session_id
+            self._headers[SESSION_HEADER] = session_id
 
     @property
     def ended(self) -> str | None:
@@ -122,25 +136,22 @@ class HttpLink:
         return self._ended
 
     async def close(self) -> None:
-        """End what still runs in the background."""
+        """End what still runs in the background, and the session where the handshake was our own."""
         self._end(LOST)
-        for task in self._side_posts:
+        for task in self._side_tasks:
             task.cancel()
-        await asyncio.gather(*self._side_posts, return_exceptions=True)
+        await asyncio.gather(*self._side_tasks, return_exceptions=True)
+        if self._own_session and SESSION_HEADER in self._headers:
+            await self._aside(self._http.delete(self._url, headers=self._headers, allow_redirects=False))
 
     async def request(self, outgoing: Outgoing) -> Answer:
         """See `rpc.Link`."""
         if self._ended is not None:
             raise Fault(UNAVAILABLE)
-        request_id = next_id()
+        asks = self._asks = OpenAsks(outgoing.hearing, self._reply)
         outgoing.sent = True  # until the session's trace tells that it is still connecting
         try:
-            async with self._post(encode(request_id, outgoing), outgoing.headers, outgoing) as response:
-                try:
-                    return await self._answer(response, request_id, outgoing.method)
-                finally:
-                    if not response.content.is_eof():
-                        response.close()  # in the modern era this is how a request is cancelled
+            return await self._exchange(outgoing, asks)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             self._end(UNAVAILABLE)
             raise Fault(UNAVAILABLE) from error
@@ -148,8 +159,75 @@ class HttpLink:
             raise Fault(LOST) from error
         except asyncio.CancelledError:
             if not self._modern:
-                self._post_aside(encode_cancel(request_id))
+                self._do_aside(self._side_post(encode_cancel(outgoing.id)))
             raise
+        finally:
+            self._asks = None if self._asks is asks else self._asks
+            await asks.close()
+
+    async def notify(self, method: str) -> None:
+        """See `rpc.Link`."""
+        await self._side_post(encode_notification(method))
+
+    def listen(self) -> None:
+        """Read what an exclusive session's server sends outside of any answer, from now on until `close`."""
+        self._do_aside(self._listen())
+
+    async def _exchange(self, outgoing: Outgoing, asks: OpenAsks) -> Answer:
+        stream = EventSplitter(self._max_bytes)
+        try:
+            async with self._post(encode(outgoing), outgoing.headers, outgoing) as response:
+                try:
+                    answer = await self._answer(response, outgoing, asks, stream)
+                finally:
+                    if not response.content.is_eof():
+                        response.close()  # in the modern era this is how a request is cancelled
+        except aiohttp.ClientError:
+            if stream.last_id is None:
+                raise
+            answer = None
+        return answer if answer is not None else await self._rest(outgoing, asks, stream)
+
+    async def _rest(self, outgoing: Outgoing, asks: OpenAsks, stream: EventSplitter) -> Answer:
+        """What a stream that ended before its response still has, if the server keeps it. Raises `Fault`."""
+        fruitless = 0
+        while not self._modern and stream.last_id is not None and fruitless < MAX_RESUMES:
+            last_id = stream.last_id
+            await asyncio.sleep(_pause(stream))
+            stream = EventSplitter(self._max_bytes)
+            try:
+                async with self._get(last_id) as response:
+                    if response.status >= 400 or not _is_stream(response):
+                        break
+                    answer = await self._read_events(response, outgoing.id, asks, stream)
+                    if answer is not None:
+                        return answer
+            except aiohttp.ClientError:
+                pass
+            fruitless = fruitless + 1 if stream.last_id is None else 0
+            stream.last_id = stream.last_id or last_id
+        raise Fault(LOST)
+
+    async def _listen(self) -> None:
+        last_id: str | None = None
+        fruitless = 0
+        while self._ended is None and fruitless < MAX_RESUMES:
+            stream = EventSplitter(self._max_bytes)
+            try:
+                async with self._get(last_id) as response:
+                    if response.status >= 400 or not _is_stream(response):
+                        return  # it has no such stream
+                    await self._read_events(response, None, None, stream)
+            except (aiohttp.ClientError, OSError):
+                pass
+            except Fault as fault:
+                logger.warning(
+                    "upstream %s sends what is not acceptable on its listening stream: %s", self._name, fault.code
+                )
+                return
+            fruitless = fruitless + 1 if stream.last_id is None else 0
+            last_id = stream.last_id or last_id
+            await asyncio.sleep(max(_pause(stream), RESUME_SECONDS))
 
     def _post(
         self, body: bytes, headers: Mapping[str, str], outgoing: Outgoing | None = None
@@ -157,31 +235,43 @@ class HttpLink:
         return self._http.post(
             self._url,
             data=body,
-            headers={**self._headers, **headers},
+            headers={**self._headers, "content-type": "application/json", **headers},
             allow_redirects=False,
             timeout=self._timeout,
             trace_request_ctx=outgoing,
         )
 
-    async def _answer(self, response: aiohttp.ClientResponse, request_id: str, method: str) -> Answer:
+    def _get(self, last_id: str | None) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        headers = {**self._headers, "accept": "text/event-stream"}
+        if last_id is not None:
+            headers[LAST_EVENT_HEADER] = last_id
+        return self._http.get(self._url, headers=headers, allow_redirects=False, timeout=self._timeout)
+
+    async def _answer(
+        self, response: aiohttp.ClientResponse, outgoing: Outgoing, asks: OpenAsks, stream: EventSplitter
+    ) -> Answer | None:
+        """The answer; None where it comes on a stream that ended before."""
         if response.headers.get("content-encoding", "identity").lower() != "identity":
             raise Fault(MALFORMED)
         status, kind = response.status, response.content_type
-        if self._in_session:
-            if status == 404 or (status == 400 and method == "tools/list"):
+        if SESSION_HEADER in self._headers:
+            if status == 404 or (status == 400 and outgoing.method == "tools/list"):
                 self._end(LOST)  # the session is unknown now (spec: 404; some servers say 400)
             elif status == 400:
-                self._on_changed()  # bad arguments, or such a server: listing will tell
-        if kind == "text/event-stream" and status == 200:
-            return await self._read_events(response, request_id)
+                self._on_suspect()  # bad arguments, or such a server: listing will tell
+        if outgoing.method == "initialize" and status == 200 and SESSION_HEADER in response.headers:
+            self._own_session = True
+            self._headers[SESSION_HEADER] = response.headers[SESSION_HEADER]
+        if status == 200 and _is_stream(response):
+            return await self._read_events(response, outgoing.id, asks, stream)
         if kind == "application/json":
             document = await self._read_json(response)
             if status < 400:
-                return _response_to(request_id, document)
+                return _response_to(outgoing.id, document)
             if isinstance(document, dict) and "error" in document:  # its id may be null: the request was not even parsed
                 return read_error(document["error"])
         if 400 <= status < 500 and status != 408:
-            return RpcError(status, "HTTP status")
+            return HttpRefusal(status)
         logger.warning("upstream %s answered a request with HTTP status %d, which is no answer", self._name, status)
         raise Fault(MALFORMED)
 
@@ -194,37 +284,51 @@ class HttpLink:
         except Malformed as error:
             raise Fault(MALFORMED) from error
 
-    async def _read_events(self, response: aiohttp.ClientResponse, request_id: str) -> Answer:
-        splitter = EventSplitter(self._max_bytes)
+    async def _read_events(
+        self, response: aiohttp.ClientResponse, request_id: str | None, asks: OpenAsks | None, splitter: EventSplitter
+    ) -> Answer | None:
+        """Until the response to that request (None: to none), or the end."""
+        if response.headers.get("content-encoding", "identity").lower() != "identity":
+            raise Fault(MALFORMED)
         async for chunk in _chunks(response, self._max_bytes * STREAM_FACTOR):
             try:
                 for data in splitter.feed(chunk):
                     document = message(data, max_bytes=self._max_bytes, max_keys=MAX_ANSWER_KEYS)
-                    if "method" not in document:
+                    if "method" in document:
+                        await self._hear(document, asks or self._asks)
+                    elif request_id is not None:
                         return _response_to(request_id, document)
-                    await self._serve(document)
             except EventTooLong as error:
                 raise Fault(FLOOD) from error
             except Malformed as error:
                 raise Fault(MALFORMED) from error
-        raise Fault(LOST)
+        return None
 
-    async def _serve(self, document: dict[str, Any]) -> None:
-        """A notification or a request of the server ahead of its response. We offer nothing but ping."""
-        if document["method"] == TOOLS_CHANGED:
-            self._on_changed()
-        if "id" not in document or self._modern:
-            return
-        await self._side_post(orjson.dumps(reply_to(document)))
+    async def _hear(self, document: dict[str, Any], asks: OpenAsks | None) -> None:
+        """A notification or a request of the server. In the modern era there are no requests."""
+        if document["method"] in NOTICES:
+            self._on_notice(document["method"], document.get("params", {}))
+        elif "id" in document and self._modern:
+            pass
+        elif asks is not None:
+            await asks.receive(document)
+        elif "id" in document:
+            await self._reply(reply_to(document))
 
-    def _post_aside(self, body: bytes) -> None:
-        task = asyncio.create_task(self._side_post(body))
-        self._side_posts.add(task)
-        task.add_done_callback(self._side_posts.discard)
+    async def _reply(self, response: dict[str, Any]) -> None:
+        await self._side_post(orjson.dumps(response))
+
+    def _do_aside(self, what: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(what)
+        self._side_tasks.add(task)
+        task.add_done_callback(self._side_tasks.discard)
 
     async def _side_post(self, body: bytes) -> None:
+        await self._aside(self._post(body, {}))
+
+    async def _aside(self, request: AbstractAsyncContextManager[aiohttp.ClientResponse]) -> None:
         try:
-            async with asyncio.timeout(SIDE_POST_SECONDS), self._post(body, {}) as response:
+            async with asyncio.timeout(SIDE_POST_SECONDS), request as response:
                 response.close()
         except (aiohttp.ClientError, OSError):  # TimeoutError is an OSError
             logger.debug("a message to upstream %s was not delivered", self._name)
@@ -233,6 +337,15 @@ class HttpLink:
         if self._ended is None:
             self._ended = code
             self._on_end()
+
+
+def _is_stream(response: aiohttp.ClientResponse) -> bool:
+    return response.content_type == "text/event-stream"
+
+
+def _pause(stream: EventSplitter) -> float:
+    """How long to wait before the rest of it is fetched, in seconds."""
+    return RESUME_SECONDS if stream.retry_seconds is None else min(stream.retry_seconds, LONGEST_RESUME_SECONDS)
 
 
 async def _chunks(response: aiohttp.ClientResponse, max_bytes: int) -> AsyncIterator[bytes]:

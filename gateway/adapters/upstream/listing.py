@@ -1,17 +1,21 @@
-"""All pages of an upstream's tools/list, as on the wire: the digest covers fields that no SDK model knows."""
+"""All pages of what an upstream lists, as on the wire: a tool's digest covers fields that no SDK model knows."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from gateway.adapters.upstream.rpc import FLOOD, MALFORMED, Era, Fault, Link, RpcError, tools_list
+from gateway.adapters.upstream.requests import Era, page
+from gateway.adapters.upstream.rpc import FLOOD, MALFORMED, Fault, HttpRefusal, Link, RpcError
 from gateway.core.capability import ToolDefinition
 from gateway.core.catalog import readable_definitions
+from gateway.core.method import Method
+from gateway.core.surface import Surface
 
-MAX_TOOLS = 1_000
-MAX_PAGES = 100
+MAX_ITEMS = 20_000
+MAX_PAGES = 2_000
 
 
 class ListingRefused(Exception):
-    """The upstream answered tools/list with an error."""
+    """The upstream answered a list request with an error."""
 
 
 async def list_tools(link: Link, era: Era, upstream: str) -> tuple[list[ToolDefinition], int]:
@@ -21,18 +25,60 @@ async def list_tools(link: Link, era: Era, upstream: str) -> tuple[list[ToolDefi
         Fault: no usable answer, or more tools or pages than the caps allow.
         ListingRefused: see there.
     """
+    return readable_definitions(upstream, await _pages(link, era, "tools/list", "tools"))
+
+
+async def list_surface(link: Link, era: Era, capabilities: Mapping[str, Any]) -> Surface:
+    """What the upstream offers beside its tools. `capabilities`: its ServerCapabilities, as on the wire.
+
+    Raises: see `list_tools`.
+    """
+    resources: tuple[dict[str, Any], ...] = ()
+    templates = prompts = resources
+    if "resources" in capabilities:
+        resources = await _objects(link, era, "resources/list", "resources")
+        templates = await _templates(link, era)
+    if "prompts" in capabilities:
+        prompts = await _objects(link, era, "prompts/list", "prompts")
+    return Surface(methods(capabilities), resources, templates, prompts)
+
+
+def methods(capabilities: Mapping[str, Any]) -> frozenset[Method]:
+    """Which methods beside tools/call the declared capabilities mean."""
+    resources = capabilities.get("resources")
+    declared = {
+        Method.RESOURCE: resources is not None,
+        Method.SUBSCRIBE: isinstance(resources, Mapping) and resources.get("subscribe") is True,
+        Method.PROMPT: "prompts" in capabilities,
+        Method.COMPLETE: "completions" in capabilities,
+    }
+    return frozenset(method for method, offered in declared.items() if offered)
+
+
+async def _templates(link: Link, era: Era) -> tuple[dict[str, Any], ...]:
+    try:
+        return await _objects(link, era, "resources/templates/list", "resourceTemplates")
+    except ListingRefused:
+        return ()  # many servers have resources and never heard of templates
+
+
+async def _objects(link: Link, era: Era, method: str, member: str) -> tuple[dict[str, Any], ...]:
+    return tuple(item for item in await _pages(link, era, method, member) if isinstance(item, dict))
+
+
+async def _pages(link: Link, era: Era, method: str, member: str) -> list[Any]:
     documents: list[Any] = []
     cursor: str | None = None
     for _ in range(MAX_PAGES):
-        answer = await link.request(tools_list(era, cursor))
-        if isinstance(answer, RpcError):
-            raise ListingRefused
-        tools, cursor = answer.get("tools"), answer.get("nextCursor")
-        if not isinstance(tools, list) or not (cursor is None or isinstance(cursor, str)):
+        answer = await link.request(page(era, method, cursor))
+        if isinstance(answer, RpcError | HttpRefusal):
+            raise ListingRefused(method)
+        items, cursor = answer.get(member), answer.get("nextCursor")
+        if not isinstance(items, list) or not (cursor is None or isinstance(cursor, str)):
             raise Fault(MALFORMED)
-        documents.extend(tools)
-        if len(documents) > MAX_TOOLS:
+        documents.extend(items)
+        if len(documents) > MAX_ITEMS:
             raise Fault(FLOOD)
         if cursor is None:
-            return readable_definitions(upstream, documents)
+            return documents
     raise Fault(FLOOD)

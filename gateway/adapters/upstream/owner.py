@@ -1,27 +1,28 @@
 """One upstream and the task that owns its session: connect, list, watch, start anew.
 
-Only the owner task enters and leaves sessions; calls come from any task and use the session of the moment. A session that
-ends takes its running calls with it and is opened again after a pause that doubles from 0.5 s to 30 s, with jitter.
+Only the owner task enters and leaves the shared session; calls come from any task and use the session of the moment. A
+session that ends takes its running calls with it and is opened again after a pause that doubles from 0.5 s to 30 s, with
+jitter.
 """
 
 import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
-import orjson
-from mcp.shared.inbound import find_invalid_x_mcp_header, mcp_param_headers, x_mcp_header_map
-
+from gateway.adapters.upstream.calls import CHECKED_MODES, Calls
 from gateway.adapters.upstream.child import StderrTail
 from gateway.adapters.upstream.field_guard import field_refusal
-from gateway.adapters.upstream.listing import ListingRefused, list_tools
-from gateway.adapters.upstream.result import call_result
-from gateway.adapters.upstream.rpc import LOST, TIMEOUT, UNAVAILABLE, Fault, Outgoing, tools_call
-from gateway.adapters.upstream.session import Session, Wire, open_session
-from gateway.adapters.upstream.spec import HttpSpec, StdioSpec, UpstreamSpec
+from gateway.adapters.upstream.listing import ListingRefused, list_surface, list_tools
+from gateway.adapters.upstream.own_sessions import OwnSessions
+from gateway.adapters.upstream.rpc import LOST, UNAVAILABLE, Fault
+from gateway.adapters.upstream.screen import LISTS
+from gateway.adapters.upstream.session import Events, Session, Wire, open_session
+from gateway.adapters.upstream.spec import StdioSpec, UpstreamSpec
 from gateway.adapters.upstream.status import (
-    BUSY,
     DRIFTED,
     ENDED,
     STARTING_UP,
@@ -29,15 +30,16 @@ from gateway.adapters.upstream.status import (
     State,
     UpstreamStatus,
     leaf,
-    say,
     why_down,
 )
+from gateway.adapters.upstream.subscriptions import Subscriptions
 from gateway.core.approval import Grant
-from gateway.core.call import SealedCall
-from gateway.core.capability import ApprovalMode, Capability, ToolDefinition
+from gateway.core.capability import Capability, ToolDefinition
 from gateway.core.conversation import Conversation
+from gateway.core.method import Method
 from gateway.core.outcome import Reason
-from gateway.core.reply import NoAnswer, NotSent, ToolReply, UpstreamReply
+from gateway.core.reply import UpstreamReply
+from gateway.core.surface import NOTHING, Surface
 
 logger = logging.getLogger("sealgate.upstream")
 
@@ -48,35 +50,57 @@ DEBOUNCE_SECONDS = 0.05
 RELIST_GAP_SECONDS = 1.0
 STOP_SECONDS = 5.0
 
-CHECKED_MODES = frozenset({ApprovalMode.DELEGATED, ApprovalMode.DESTRUCTIVE})
-"""Modes whose definition is listed anew right before the call."""
+KINDS = frozenset(LISTS.values())
+"""What an upstream lists: `tools`, `resources` (templates as well) and `prompts`."""
 
-OnListed = Callable[[str, list[ToolDefinition]], None]
+
+def _nobody(*_: object) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Who is told of an upstream, by its name, in the event loop.
+
+    Attributes:
+        listed: the first list of its tools, and each that differs from the one before
+        offered: what it offers beside its tools, likewise
+        announced: it said that one of its lists changed (`tools`, `resources`, `prompts`), and was listed since
+        updated: it said that the resource of this URI changed, which is subscribed to
+    """
+
+    listed: Callable[[str, list[ToolDefinition]], None] = _nobody
+    offered: Callable[[str, Surface], None] = _nobody
+    announced: Callable[[str, str], None] = _nobody
+    updated: Callable[[str, str], None] = _nobody
 
 
 class Upstream:
     """See the module."""
 
-    def __init__(self, spec: UpstreamSpec, wire: Wire, on_listed: OnListed) -> None:
+    def __init__(self, spec: UpstreamSpec, wire: Wire, told: Told) -> None:
         self._spec = spec
         self._name = spec.name
         self._limits = spec.limits
         self._wire = wire
-        self._on_listed = on_listed
-        self._slots = asyncio.Semaphore(spec.limits.max_concurrent)
+        self._told = told
         self._state, self._reason = State.STARTING, STARTING_UP
         self._session: Session | None = None
         self._tools: list[ToolDefinition] | None = None
-        self._header_maps: dict[str, dict[tuple[str, ...], str]] = {}
+        self._surface = NOTHING
         self._restarts = 0
         self._tail = StderrTail()
         self._tried = asyncio.Event()
         self._listing = asyncio.Lock()
         self._listed_at = 0.0
         self._wake = asyncio.Event()
-        self._changed = False
+        self._stale: set[str] = set()
+        self._announced: set[str] = set()
         self._stopping = False
-        self._owner = asyncio.create_task(self._own(), name=f"upstream {spec.name}")
+        self._subscriptions = Subscriptions(spec.name, self._updated)
+        self._own = OwnSessions(spec, wire, self._tail)
+        self._calls = Calls(spec, self._own, self._subscriptions, self._usable, self._suspect)
+        self._owner = asyncio.create_task(self._own_session(), name=f"upstream {spec.name}")
 
     async def settled(self) -> None:
         """Returns when it is up or its first attempt failed."""
@@ -88,6 +112,7 @@ class Upstream:
         for _ in range(2):  # the second time breaks a farewell that hangs
             self._owner.cancel()
             await asyncio.wait([self._owner], timeout=STOP_SECONDS)
+        await self._own.stop()
 
     def status(self) -> UpstreamStatus:
         """As it is now."""
@@ -102,24 +127,27 @@ class Upstream:
             restarts=self._restarts,
             stderr_tail=self._tail.text(),
             sandbox="bubblewrap" if isinstance(self._spec, StdioSpec) and self._spec.sandbox is not None else None,
+            own_sessions=len(self._own),
+            subscriptions=len(self._subscriptions),
+            paused_seconds=self._calls.paused_seconds,
         )
 
     # -- calls, from any task
 
     async def ready(self, grant: Grant) -> Reason | None:
         """See `Executor.ready`. The fields are looked at last, as shortly before the call as can be."""
-        session = self._usable()
-        if session is None:
-            return say(UNAVAILABLE, self._name)
+        session, refusal = self._usable(), self._calls.refusal()
+        if session is None or refusal is not None:
+            return refusal
         drifted = await self._drifted(session, grant.call.capability)
         return drifted or await field_refusal(grant, self._spec, self._wire.resolve)
 
     async def _drifted(self, session: Session, capability: Capability) -> Reason | None:
-        if capability.mode not in CHECKED_MODES:
+        if capability.mode not in CHECKED_MODES or capability.method is not Method.TOOL:
             return None
         try:
             async with asyncio.timeout(self._limits.deadline_seconds):
-                listed = await self._list(session)
+                listed = await self._list_tools(session)
         except (Fault, ListingRefused, TimeoutError) as error:
             self._suspect()
             logger.warning("upstream %s could not be listed before a call: %r", self._name, error)
@@ -131,57 +159,11 @@ class Upstream:
 
     async def run(self, grant: Grant, conversation: Conversation) -> UpstreamReply:
         """See `Executor.run`."""
-        try:
-            async with asyncio.timeout(self._limits.queue_seconds):
-                await self._slots.acquire()
-        except TimeoutError:
-            return NotSent(Reason(UNAVAILABLE, BUSY.format(self._name)))
-        try:
-            return await self._send(grant.call)
-        finally:
-            self._slots.release()
+        return await self._calls.run(grant.call, conversation)
 
-    async def _send(self, call: SealedCall) -> UpstreamReply:
-        session = self._usable()
-        if session is None:
-            return NotSent(say(UNAVAILABLE, self._name))
-        outgoing: Outgoing | None = None
-        try:
-            outgoing = self._outgoing(session, call)
-            async with asyncio.timeout(self._limits.deadline_seconds):
-                answer = await session.link.request(outgoing)
-            return ToolReply(call_result(answer), session.era.version)
-        except TimeoutError:
-            code = TIMEOUT
-        except Fault as fault:
-            code = fault.code
-        except Exception as error:  # noqa: BLE001 - the port promises never to raise; the text could hold values
-            logger.error("a call of upstream %s failed unexpectedly: %s", self._name, type(error).__name__)
-            code = LOST
-        if code != TIMEOUT:
-            self._suspect()
-        if outgoing is None or not outgoing.sent:
-            return NotSent(say(UNAVAILABLE, self._name))
-        return NoAnswer(say(LOST if code == UNAVAILABLE else code, self._name))
-
-    def _outgoing(self, session: Session, call: SealedCall) -> Outgoing:
-        definition = call.capability.definition
-        trace = {"traceparent": call.run.traceparent, "tracestate": call.run.tracestate}
-        present = {key: value for key, value in trace.items() if value is not None}
-        mirrored: dict[str, str] = {}
-        if session.era.modern and isinstance(self._spec, HttpSpec):
-            header_map = self._header_map(definition)
-            mirrored = mcp_param_headers(header_map, orjson.loads(call.arguments)) if header_map else {}
-        return tools_call(session.era, definition.name, call.arguments, present, mirrored)
-
-    def _header_map(self, definition: ToolDefinition) -> dict[tuple[str, ...], str]:
-        """Which arguments are mirrored into headers (2026-07-28, x-mcp-header); none where an annotation is invalid."""
-        found = self._header_maps.get(definition.digest)
-        if found is None:
-            schema = definition.document.get("inputSchema")
-            found = {} if find_invalid_x_mcp_header(schema) else x_mcp_header_map(schema)
-            self._header_maps[definition.digest] = found
-        return found
+    async def unsubscribe(self, uri: str) -> None:
+        """One call that subscribed to this resource is not to be told any more."""
+        await self._subscriptions.remove(uri)
 
     def _usable(self) -> Session | None:
         session = self._session
@@ -189,7 +171,7 @@ class Upstream:
 
     # -- the owner task
 
-    async def _own(self) -> None:
+    async def _own_session(self) -> None:
         pause = FIRST_PAUSE_SECONDS
         while not self._stopping:
             began = time.monotonic()
@@ -209,11 +191,12 @@ class Upstream:
 
     async def _one_session(self) -> None:
         """Open, list, be up, until it ends."""
-        async with open_session(self._spec, self._wire, self._tail, self._suspect, self._wake.set) as session:
+        events = Events(self._noticed, self._suspect, self._wake.set)
+        async with open_session(self._spec, self._wire, self._tail, events, self._subscriptions) as session:
             self._session = session
             try:
                 async with asyncio.timeout(self._limits.deadline_seconds):
-                    await self._list(session)
+                    await self._list(session, KINDS)
                 self._is_up(session)
                 await self._watch(session)
             finally:
@@ -228,26 +211,37 @@ class Upstream:
                 async with asyncio.timeout(self._limits.refresh_seconds):
                     await self._wake.wait()
             except TimeoutError:
-                self._changed = True
+                self._stale |= KINDS
             self._wake.clear()
             if session.link.ended is not None:
                 raise Fault(session.link.ended)
-            if self._changed:
+            if self._stale:
                 gap = self._listed_at + RELIST_GAP_SECONDS - time.monotonic()
                 await asyncio.sleep(max(DEBOUNCE_SECONDS, gap))
                 await self._refresh(session)
 
     async def _refresh(self, session: Session) -> None:
-        self._changed = False
+        stale, announced = frozenset(self._stale), frozenset(self._announced)
+        self._stale.clear()
+        self._announced.clear()
         try:
             async with asyncio.timeout(self._limits.deadline_seconds):
-                await self._list(session)
+                await self._list(session, stale)
         except (Fault, ListingRefused, TimeoutError) as error:
             if isinstance(error, Fault) and error.code in (LOST, UNAVAILABLE):
                 raise
             logger.warning("upstream %s could not be listed again: %r", self._name, error)
+        for kind in sorted(announced):
+            self._told.announced(self._name, kind)
 
-    async def _list(self, session: Session) -> list[ToolDefinition]:
+    async def _list(self, session: Session, kinds: frozenset[str]) -> None:
+        if "tools" in kinds:
+            await self._list_tools(session)
+        if kinds - {"tools"}:
+            await self._list_surface(session)
+        self._listed_at = time.monotonic()
+
+    async def _list_tools(self, session: Session) -> list[ToolDefinition]:
         """List now and report a list that differs from the last. One at a time, so that the newest is reported last."""
         async with self._listing:
             listed: list[ToolDefinition] = []
@@ -257,15 +251,35 @@ class Upstream:
             self._listed_at = time.monotonic()
             if self._tools is None or [tool.digest for tool in listed] != [tool.digest for tool in self._tools]:
                 self._tools = listed
-                self._header_maps.clear()
+                self._calls.forget_definitions()
                 logger.info("upstream %s lists %d tools (%d unreadable)", self._name, len(listed), dropped)
-                self._on_listed(self._name, listed)
+                self._told.listed(self._name, listed)
             return listed
 
+    async def _list_surface(self, session: Session) -> None:
+        async with self._listing:
+            surface = await list_surface(session.link, session.era, session.capabilities)
+            if surface != self._surface:
+                self._surface = surface
+                self._told.offered(self._name, surface)
+
     def _suspect(self) -> None:
-        """The tools may have changed, or the session may be gone: listing will tell."""
-        self._changed = True
+        """Something may have changed, or the session may be gone: listing will tell."""
+        self._stale |= KINDS
         self._wake.set()
+
+    def _noticed(self, method: str, params: Mapping[str, Any]) -> None:
+        """A notification that concerns no call."""
+        kind = LISTS.get(method)
+        if kind is None:
+            self._subscriptions.updated(params)
+            return
+        self._stale.add(kind)
+        self._announced.add(kind)
+        self._wake.set()
+
+    def _updated(self, uri: str) -> None:
+        self._told.updated(self._name, uri)
 
     def _is_up(self, session: Session) -> None:
         self._state = State.UP
@@ -275,7 +289,8 @@ class Upstream:
     def _is_down(self, error: BaseException) -> None:
         self._state, self._reason = State.DOWN, why_down(error)
         self._wake.clear()
-        self._changed = False
+        self._stale.clear()
+        self._announced.clear()
         self._tried.set()
         if not self._stopping:
             logger.warning("upstream %s is down: %s (%.300r)", self._name, self._reason, leaf(error))

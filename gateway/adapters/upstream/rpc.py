@@ -1,7 +1,7 @@
 """One JSON-RPC request of ours to an upstream, and what may come back.
 
-Our own requests (tools/list, tools/call) do not go through the SDK: it would parse the answers leniently, and its made-up
-errors (a cut stream, a parse error) cannot be told from the upstream's. The SDK negotiates and listens; see `links`.
+Our own requests do not go through the SDK: it would parse the answers leniently, and its made-up errors (a cut stream, a
+parse error) cannot be told from the upstream's. The SDK negotiates and listens; see `session`.
 Ids are strings with a prefix, so that they never meet the SDK's integers on the same connection.
 """
 
@@ -11,16 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import orjson
-from mcp.shared.inbound import MCP_METHOD_HEADER, MCP_NAME_HEADER, encode_header_value
-from mcp_types import (
-    CLIENT_CAPABILITIES_META_KEY,
-    CLIENT_INFO_META_KEY,
-    PROTOCOL_VERSION_META_KEY,
-    Implementation,
-)
-from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from mcp_types import Implementation
 
 from gateway import __version__
+from gateway.adapters.upstream.hearing import DEAF, Hearing
 
 CLIENT_INFO = Implementation(name="sealgate", version=__version__)
 
@@ -41,79 +35,22 @@ class Fault(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RpcError:
-    """The upstream answered with a JSON-RPC error, or refused with the HTTP status `code`. The text is the upstream's."""
+    """The upstream answered with a JSON-RPC error, or refused with an HTTP status. Text and data are the upstream's."""
 
     code: int
     message: str
-
-
-Answer = dict[str, Any] | RpcError
-"""A result object as on the wire, strictly parsed, or an error."""
+    data: Any = None
 
 
 @dataclass(frozen=True, slots=True)
-class Era:
-    """The negotiated protocol version and what it puts into `_meta`."""
+class HttpRefusal:
+    """The upstream refused the request with an HTTP status of the 400s and no JSON-RPC error."""
 
-    version: str
-
-    @property
-    def modern(self) -> bool:
-        """Whether every request carries its own `_meta` and there is no session (2026-07-28 and later)."""
-        return self.version in MODERN_PROTOCOL_VERSIONS
-
-    def meta(self, trace: Mapping[str, str]) -> dict[str, Any]:
-        """`_meta` of a request; `trace` holds traceparent and tracestate (SEP-414)."""
-        if not self.modern:
-            return dict(trace)
-        return {
-            PROTOCOL_VERSION_META_KEY: self.version,
-            CLIENT_CAPABILITIES_META_KEY: {},
-            CLIENT_INFO_META_KEY: {"name": CLIENT_INFO.name, "version": CLIENT_INFO.version},
-            **trace,
-        }
+    status: int
 
 
-@dataclass(slots=True)
-class Outgoing:
-    """One request of ours. `sent` is False as long as certainly no byte of it has left."""
-
-    method: str
-    params: dict[str, Any]
-    headers: dict[str, str] = field(default_factory=dict)
-    sent: bool = False
-
-
-def tools_list(era: Era, cursor: str | None) -> Outgoing:
-    """The request for one page."""
-    params: dict[str, Any] = {"_meta": era.meta({})} if era.modern else {}
-    if cursor is not None:
-        params["cursor"] = cursor
-    return Outgoing("tools/list", params, {MCP_METHOD_HEADER: "tools/list"} if era.modern else {})
-
-
-def tools_call(
-    era: Era, name: str, arguments: bytes, trace: Mapping[str, str], param_headers: Mapping[str, str]
-) -> Outgoing:
-    """The request for one call. `arguments` are JSON bytes and are sent as they are."""
-    params: dict[str, Any] = {"name": name, "arguments": orjson.Fragment(arguments)}
-    if meta := era.meta(trace):
-        params["_meta"] = meta
-    if not era.modern:
-        return Outgoing("tools/call", params)
-    routing = {MCP_METHOD_HEADER: "tools/call", MCP_NAME_HEADER: encode_header_value(name)}
-    return Outgoing("tools/call", params, {**param_headers, **routing})
-
-
-class Link(Protocol):
-    """A live session that carries our requests. Implementations: `stdio.StdioLink`, `http.HttpLink`."""
-
-    @property
-    def ended(self) -> str | None:
-        """The code of what ended the session, or None while it lives."""
-
-    async def request(self, outgoing: Outgoing) -> Answer:
-        """Send once and wait. Raises `Fault`; cancelling it tells the upstream to stop."""
+Answer = dict[str, Any] | RpcError | HttpRefusal
+"""A result object as on the wire, strictly parsed, or an error."""
 
 
 _ids = itertools.count(1)
@@ -124,9 +61,44 @@ def next_id() -> str:
     return f"sealgate-{next(_ids)}"
 
 
-def encode(request_id: str, outgoing: Outgoing) -> bytes:
+@dataclass(slots=True)
+class Outgoing:
+    """One request of ours. `sent` is False as long as certainly no byte of it has left.
+
+    `hearing`: who hears what the upstream says meanwhile, as far as it belongs to this request. `id` is its progress token
+    as well, where it has one.
+    """
+
+    method: str
+    params: dict[str, Any]
+    headers: dict[str, str] = field(default_factory=dict)
+    hearing: Hearing = DEAF
+    id: str = field(default_factory=next_id)
+    sent: bool = False
+
+
+class Link(Protocol):
+    """A live session that carries our requests. Implementations: `stdio.StdioLink`, `http.HttpLink`, `sse_link.SseLink`."""
+
+    @property
+    def ended(self) -> str | None:
+        """The code of what ended the session, or None while it lives."""
+
+    async def request(self, outgoing: Outgoing) -> Answer:
+        """Send once and wait. Raises `Fault`; cancelling it tells the upstream to stop."""
+
+    async def notify(self, method: str) -> None:
+        """Send a notification that has no parameters. What does not arrive is not told."""
+
+
+def encode(outgoing: Outgoing) -> bytes:
     """The request as JSON bytes, without a newline."""
-    return orjson.dumps({"jsonrpc": "2.0", "id": request_id, "method": outgoing.method, "params": outgoing.params})
+    return orjson.dumps({"jsonrpc": "2.0", "id": outgoing.id, "method": outgoing.method, "params": outgoing.params})
+
+
+def encode_notification(method: str) -> bytes:
+    """A notification without parameters as JSON bytes."""
+    return orjson.dumps({"jsonrpc": "2.0", "method": method})
 
 
 def encode_cancel(request_id: str) -> bytes:
@@ -149,4 +121,4 @@ def read_error(error: Any) -> RpcError:
     """The error object of a JSON-RPC response. Raises `Fault` where it is none."""
     if not isinstance(error, dict) or type(error.get("code")) is not int or not isinstance(error.get("message"), str):
         raise Fault(MALFORMED)
-    return RpcError(error["code"], error["message"])
+    return RpcError(error["code"], error["message"], error.get("data"))

@@ -1,31 +1,33 @@
-"""Opening one session with an upstream: the SDK client negotiates the era and listens, a link carries our requests."""
+"""Opening one session with an upstream.
+
+The shared session of an upstream: the SDK client negotiates the era and listens, a link carries our requests. It declares no
+client capabilities. An own session, one that a single call at a time has to itself, is of the era that was negotiated: no
+SDK, the handshake is ours, and the client's capabilities are declared in it.
+"""
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 import httpx2
 from mcp import Client
 from mcp.client import Transport
-from mcp.client.session import IncomingMessage
 from mcp.client.streamable_http import streamable_http_client
-from mcp.client.subscriptions import SubscriptionLost
-from mcp.shared.exceptions import MCPError
-from mcp_types import METHOD_NOT_FOUND, ToolListChangedNotification
 
 from gateway.adapters.upstream.addresses import Addresses, Resolve
 from gateway.adapters.upstream.child import StderrTail
 from gateway.adapters.upstream.guard import GuardedTransport
 from gateway.adapters.upstream.http import HttpLink
-from gateway.adapters.upstream.rpc import CLIENT_INFO, Era, Link
-from gateway.adapters.upstream.screen import Screened
+from gateway.adapters.upstream.requests import Era, initialize, plain
+from gateway.adapters.upstream.rpc import CLIENT_INFO, MALFORMED, Fault, HttpRefusal, Link, RpcError
+from gateway.adapters.upstream.screen import Notice, Screened
 from gateway.adapters.upstream.spec import HttpSpec, StdioSpec, UpstreamSpec
 from gateway.adapters.upstream.stdio import StdioLink
-
-LISTEN_AGAIN_SECONDS = 5.0
+from gateway.adapters.upstream.subscriptions import Subscriptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,96 +42,135 @@ class Wire:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A negotiated session. `offers_tools`: the upstream declared the tools capability."""
+    """A negotiated session. `capabilities`: the upstream's ServerCapabilities, as on the wire."""
 
     link: Link
     era: Era
-    offers_tools: bool
+    capabilities: Mapping[str, Any]
+
+    @property
+    def offers_tools(self) -> bool:
+        """The upstream declared the tools capability."""
+        return "tools" in self.capabilities
 
 
-Notice = Callable[[], None]
+@dataclass(frozen=True, slots=True)
+class Events:
+    """Who is told of a session.
+
+    Attributes:
+        notice: of a notification that concerns the upstream as a whole
+        suspect: something may have been missed, or the session may be gone: listing will tell
+        end: the session is gone; called at most once
+    """
+
+    notice: Notice
+    suspect: Callable[[], None]
+    end: Callable[[], None]
 
 
 def open_session(
-    spec: UpstreamSpec, wire: Wire, tail: StderrTail, on_changed: Notice, on_end: Notice
+    spec: UpstreamSpec, wire: Wire, tail: StderrTail, events: Events, subscriptions: Subscriptions
 ) -> AbstractAsyncContextManager[Session]:
-    """Connect and negotiate. Enter and leave in the same task: the SDK's cancel scopes demand it.
+    """Connect and negotiate the shared session. Enter and leave in the same task: the SDK's cancel scopes demand it.
 
     Args:
         tail: collects what a process writes to stderr
-        on_changed: the upstream's tools may have changed, or its session may be gone: list them
-        on_end: the session is gone; called at most once
+        subscriptions: to resources; kept up while the session lives
     """
     match spec:
         case StdioSpec():
-            return _open_stdio(spec, tail, on_changed, on_end)
+            return _open_stdio(spec, tail, events, subscriptions)
         case HttpSpec():
-            return _open_http(spec, wire, on_changed, on_end)
+            return _open_http(spec, wire, events, subscriptions)
 
 
 @asynccontextmanager
-async def _open_stdio(spec: StdioSpec, tail: StderrTail, on_changed: Notice, on_end: Notice) -> AsyncIterator[Session]:
-    link = StdioLink(spec, tail, on_end)
-    async with _negotiated(link, spec.limits.connect_seconds, on_changed) as client:
+async def _open_stdio(
+    spec: StdioSpec, tail: StderrTail, events: Events, subscriptions: Subscriptions
+) -> AsyncIterator[Session]:
+    link = StdioLink(spec, tail, events.notice, events.end)
+    async with (
+        _negotiated(link, spec.limits.connect_seconds) as client,
+        subscriptions.kept(client, link, events.suspect),
+    ):
         yield _session(client, link)
 
 
 @asynccontextmanager
-async def _open_http(spec: HttpSpec, wire: Wire, on_changed: Notice, on_end: Notice) -> AsyncIterator[Session]:
+async def _open_http(spec: HttpSpec, wire: Wire, events: Events, subscriptions: Subscriptions) -> AsyncIterator[Session]:
     limits = spec.limits
     guard = GuardedTransport(spec.name, limits.max_result_bytes, wire.tls, wire.addresses)
     headers = {**spec.headers, "accept-encoding": "identity"}
     timeout = httpx2.Timeout(None, connect=limits.connect_seconds)  # a stream may be silent for long
     async with httpx2.AsyncClient(transport=guard, headers=headers, timeout=timeout) as http:
         transport = streamable_http_client(spec.url, http_client=http, max_sse_event_size=limits.max_result_bytes)
-        async with _negotiated(Screened(transport), limits.connect_seconds, on_changed) as client:
+        async with _negotiated(Screened(transport, events.notice), limits.connect_seconds) as client:
             era = Era(client.protocol_version)
             session_id = None if era.modern else guard.session_id
-            link = HttpLink(spec, era, session_id, wire.http, on_changed, on_end)
+            link = HttpLink(spec, era, session_id, wire.http, events.notice, events.suspect, events.end)
             try:
-                yield _session(client, link)
+                async with subscriptions.kept(client, link, events.suspect):
+                    yield _session(client, link)
             finally:
                 await link.close()
 
 
 @asynccontextmanager
-async def _negotiated(transport: Transport, seconds: float, on_changed: Notice) -> AsyncIterator[Client]:
-    """An SDK client over `transport`, era settled within `seconds`, listening for changes."""
-
-    async def on_message(message: IncomingMessage) -> None:
-        if isinstance(message, ToolListChangedNotification):
-            on_changed()
-
-    client = Client(transport, cache=None, message_handler=on_message, client_info=CLIENT_INFO)
+async def _negotiated(transport: Transport, seconds: float) -> AsyncIterator[Client]:
+    """An SDK client over `transport`, era settled within `seconds`."""
+    client = Client(transport, cache=None, client_info=CLIENT_INFO)
     async with AsyncExitStack() as stack:
         async with asyncio.timeout(seconds):  # anyio's would have to enclose the leaving as well
             await stack.enter_async_context(client)
-        listening = asyncio.create_task(_listen(client, on_changed))
-        try:
-            yield client
-        finally:
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
-
-
-async def _listen(client: Client, on_changed: Notice) -> None:
-    """Keep a 2026-07-28 subscription open where there can be one. Its events reach `on_message`."""
-    tools = client.server_capabilities.tools
-    if not Era(client.protocol_version).modern or tools is None or not tools.list_changed:
-        return
-    while True:
-        try:
-            async with client.listen(tools_list_changed=True) as subscription:
-                async for _ in subscription:
-                    pass
-        except MCPError as error:
-            if error.code == METHOD_NOT_FOUND:
-                return
-        except SubscriptionLost:
-            pass
-        on_changed()  # whatever was missed, or a server that is gone
-        await asyncio.sleep(LISTEN_AGAIN_SECONDS)
+        yield client
 
 
 def _session(client: Client, link: Link) -> Session:
-    return Session(link, Era(client.protocol_version), client.server_capabilities.tools is not None)
+    declared = client.server_capabilities.model_dump(by_alias=True, exclude_none=True, mode="json")
+    return Session(link, Era(client.protocol_version), declared)
+
+
+@asynccontextmanager
+async def open_own(
+    spec: UpstreamSpec,
+    wire: Wire,
+    tail: StderrTail,
+    events: Events,
+    era: Era,
+    capabilities: Mapping[str, Any],
+    log_level: str | None,
+) -> AsyncIterator[Session]:
+    """Open an own session of that era, with these client capabilities. Raises `Fault`, and what connecting raises.
+
+    Over HTTP of the modern era nobody needs one: each request has its own capabilities, and its own stream.
+    """
+    async with asyncio.timeout(spec.limits.connect_seconds) as opening, AsyncExitStack() as stack:
+        link: StdioLink | HttpLink
+        match spec:
+            case StdioSpec():
+                link = StdioLink(spec, tail, events.notice, events.end, exclusive=True)
+                for stream in await stack.enter_async_context(link):
+                    await stack.enter_async_context(stream)  # nobody reads or writes these
+            case HttpSpec():
+                link = HttpLink(spec, era, None, wire.http, events.notice, events.suspect, events.end)
+                stack.push_async_callback(link.close)
+        declared: Mapping[str, Any] = {"tools": {}} if era.modern else await _handshake(link, era, capabilities, log_level)
+        if isinstance(link, HttpLink):
+            link.listen()
+        opening.reschedule(None)
+        yield Session(link, era, declared)
+
+
+async def _handshake(link: Link, era: Era, capabilities: Mapping[str, Any], log_level: str | None) -> Mapping[str, Any]:
+    """The upstream's capabilities. Raises `Fault` where it does not do as in its shared session."""
+    answer = await link.request(initialize(era, capabilities))
+    if isinstance(answer, RpcError | HttpRefusal) or answer.get("protocolVersion") != era.version:
+        raise Fault(MALFORMED)
+    declared = answer.get("capabilities")
+    if not isinstance(declared, dict):
+        raise Fault(MALFORMED)
+    await link.notify("notifications/initialized")
+    if log_level is not None and "logging" in declared:
+        await link.request(plain(era, "logging/setLevel", {"level": log_level}))  # a refusal does no harm
+    return declared

@@ -17,7 +17,9 @@ class Limits:
 
     `deadline_seconds` is for one call, `queue_seconds` for its wait before that where `max_concurrent` calls run already.
     `connect_seconds` is for one attempt to start or connect and to negotiate. A server that ignores unknown methods needs
-    10 of them before the SDK falls back to the handshake.
+    10 of them before the SDK falls back to the handshake. `own_sessions`: that many calls may have a session to themselves.
+    `breaker_failures` calls without an answer in a row, and nothing is sent for `breaker_pause_seconds`; longer where the
+    next one fails as well. 0: never.
     """
 
     deadline_seconds: float = 30.0
@@ -26,6 +28,9 @@ class Limits:
     refresh_seconds: float = 60.0
     max_result_bytes: int = 1 << 20
     max_concurrent: int = 64
+    own_sessions: int = 16
+    breaker_failures: int = 5
+    breaker_pause_seconds: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,22 @@ class EventTooLong(Exception):
 
 
 class EventSplitter:
-    """Feed chunks, get the data of each complete `message` event. Not thread-safe; one per stream."""
+    """Feed chunks, get the data of each complete `message` event. Not thread-safe; one per stream.
 
-    def __init__(self, max_bytes: int) -> None:
+    `last_id` is the id of the last event that had one and `retry_seconds` what the server last told to wait before asking
+    for the rest of the stream; None where there was none. `kind`: another type of event than `message`.
+    """
+
+    def __init__(self, max_bytes: int, kind: bytes = b"message") -> None:
         self._max_bytes = max_bytes
+        self._kind = kind
+        self.last_id: str | None = None
+        self.retry_seconds: float | None = None
         self._line = bytearray()
         self._data: list[bytes] = []
         self._size = 0
         self._type = b""
+        self._id: str | None = None
         self._after_cr = False
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
@@ -44,7 +52,8 @@ class EventSplitter:
         if not line:
             data, kind = b"\n".join(self._data), self._type
             self._data, self._size, self._type = [], 0, b""
-            return data if data and kind in (b"", b"message") else None
+            self.last_id = self._id  # only now: what was cut within an event has to be sent again
+            return data if data and (kind or b"message") == self._kind else None
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"data":
@@ -52,6 +61,10 @@ class EventSplitter:
             self._size += len(value) + 1
         elif name == b"event":
             self._type = value
+        elif name == b"id" and b"\0" not in value:
+            self._id = value.decode("utf-8", "replace") or None
+        elif name == b"retry" and value.isdigit():
+            self.retry_seconds = int(value[:9]) / 1000
         return None
 
     def _check(self, more: int) -> None:

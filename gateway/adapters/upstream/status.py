@@ -1,5 +1,6 @@
 """What is told about an upstream: to callers as reasons with fixed sentences, to the operator as its status."""
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -16,6 +17,8 @@ SENTENCES = {
     FLOOD: "Upstream {} sent more than it may, so its answer was not read.",
     MALFORMED: "Upstream {} answered with something that is no acceptable MCP result.",
 }
+CIRCUIT_OPEN = "upstream.circuit_open"
+OPEN_FOR = "Upstream {} gave no answer several times in a row, so nothing was sent. Try again in {} s."
 BUSY = "Upstream {} has too many calls running, so nothing was sent. Try again later."
 UNLISTED = "Upstream {} did not list its tools just now, so this call cannot be checked and was not sent. Try again later."
 DRIFTED = "Upstream {} lists this tool with another definition than the approved one; an operator must approve it again."
@@ -41,7 +44,8 @@ class State(StrEnum):
 class UpstreamStatus:
     """For the operator. `stderr_tail` is the upstream's own text; `restarts` counts sessions that were up and ended.
 
-    `sandbox`: what contains its process, or None.
+    `sandbox`: what contains its process, or None. `own_sessions`: how many are open beside the shared one. `subscriptions`:
+    to how many resources. `paused_seconds`: for how long nothing is sent, since calls had no answer, or None.
     """
 
     name: str
@@ -53,11 +57,19 @@ class UpstreamStatus:
     restarts: int
     stderr_tail: str
     sandbox: str | None = None
+    own_sessions: int = 0
+    subscriptions: int = 0
+    paused_seconds: float | None = None
 
 
 def say(code: str, upstream: str) -> Reason:
     """The reason with that code."""
     return Reason(code, SENTENCES[code].format(upstream))
+
+
+def open_for(seconds: float, upstream: str) -> Reason:
+    """The reason that its circuit is open."""
+    return Reason(CIRCUIT_OPEN, OPEN_FOR.format(upstream, max(1, math.ceil(seconds))))
 
 
 def leaf(error: BaseException) -> BaseException:

@@ -1,10 +1,10 @@
 """Newline-delimited JSON-RPC with a child process, shared by the SDK's session and our own requests.
 
-Above stands the SDK `Client`, which enters this as its transport: it negotiates, and answers the server's requests.
-Our own requests use the same pipes; their answers are taken out by id before the SDK sees them. Every line is capped and
-strictly parsed: a line that never ends stops the process, a malformed one is dropped and fails only its own request, until
-there are `MAX_MALFORMED` between two answers: then the process is stopped too. What the SDK is handed is bounded, see
-`screen`.
+Above stands the SDK `Client`, which enters this as its transport and negotiates; or nobody, where the session is exclusive
+(see `waiting`) and the handshake our own. Our requests use the same pipes; their answers are taken out by id before the SDK
+sees them. Every line is capped and strictly parsed: a line that never ends stops the process, a malformed one is dropped and
+fails only its own request, until there are `MAX_MALFORMED` between two answers: then the process is stopped too. What the
+SDK is handed is bounded, see `screen`.
 """
 
 import asyncio
@@ -32,11 +32,12 @@ from gateway.adapters.upstream.rpc import (
     Outgoing,
     encode,
     encode_cancel,
-    next_id,
+    encode_notification,
     read_response,
 )
-from gateway.adapters.upstream.screen import PASSED, reply_to
+from gateway.adapters.upstream.screen import NOTICES, PASSED, Notice, reply_to
 from gateway.adapters.upstream.spec import StdioSpec
+from gateway.adapters.upstream.waiting import Waiting
 from gateway.core.wire import MAX_ANSWER_KEYS, LineSplitter, Malformed, Overlong, message
 
 logger = logging.getLogger("sealgate.upstream")
@@ -52,15 +53,28 @@ FromSession = MemoryObjectReceiveStream[SessionMessage]
 
 
 class StdioLink(Transport):
-    """One process and its pipes; entering starts it, leaving ends it. `on_end` is called once when it is gone."""
+    """One process and its pipes; entering starts it, leaving ends it. `on_end` is called once when it is gone.
 
-    def __init__(self, spec: StdioSpec, tail: StderrTail, on_end: Callable[[], None]) -> None:
+    `exclusive`: one call at a time has it to itself, and no SDK session reads what is left.
+    """
+
+    def __init__(
+        self,
+        spec: StdioSpec,
+        tail: StderrTail,
+        on_notice: Notice,
+        on_end: Callable[[], None],
+        *,
+        exclusive: bool = False,
+    ) -> None:
         self._spec = spec
         self._tail = tail
+        self._on_notice = on_notice
         self._on_end = on_end
+        self._exclusive = exclusive
         self._ended: str | None = None
         self._malformed = 0
-        self._pending: dict[str, asyncio.Future[dict[str, Any]]] = {}
+        self._waiting = Waiting(self._reply, exclusive=exclusive)
         self._turn = asyncio.Lock()
         self._child: Child | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -95,19 +109,20 @@ class StdioLink(Transport):
 
     async def request(self, outgoing: Outgoing) -> Answer:
         """See `rpc.Link`."""
-        request_id = next_id()
-        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self._pending[request_id] = answer
+        answer = self._waiting.begin(outgoing)
         try:
-            await self._put(encode(request_id, outgoing), outgoing)
+            await self._put(encode(outgoing), outgoing)
             return read_response(await answer)
         except asyncio.CancelledError:
             if outgoing.sent:
-                self._put_now(encode_cancel(request_id))
+                self._put_now(encode_cancel(outgoing.id))
             raise
         finally:
-            self._pending.pop(request_id, None)
-            answer.cancel()
+            await self._waiting.end(outgoing)
+
+    async def notify(self, method: str) -> None:
+        """See `rpc.Link`."""
+        self._put_now(encode_notification(method))
 
     async def _put(self, line: bytes, outgoing: Outgoing | None = None) -> None:
         """Hand one line to the pipe as soon as what was written before has drained; so a stuck child costs no memory."""
@@ -133,6 +148,11 @@ class StdioLink(Transport):
         self._child.stdin.write(line + b"\n")
         return True
 
+    async def _reply(self, response: dict[str, Any]) -> None:
+        if not self._put_now(orjson.dumps(response)):
+            logger.warning("upstream %s reads no answers to its requests; its session is ended", self._spec.name)
+            self._end(FLOOD)
+
     async def _read(self, child: Child, to_session: ToSession) -> None:
         """Child → us. Ends the link on EOF, on a flood and on too many malformed lines."""
         splitter = LineSplitter(self._spec.limits.max_result_bytes)
@@ -157,21 +177,17 @@ class StdioLink(Transport):
         try:
             document = message(frame, max_bytes=self._spec.limits.max_result_bytes, max_keys=MAX_ANSWER_KEYS)
         except Malformed as malformed:
-            waiting = self._pending.get(malformed.request_id) if isinstance(malformed.request_id, str) else None
-            if waiting is not None and not waiting.done():
-                waiting.set_exception(Fault(MALFORMED))
+            self._waiting.failed(malformed.request_id, Fault(MALFORMED))
             self._count_malformed(str(malformed))
             return
-        if "method" not in document and (ours := self._pending.get(document["id"])) is not None:
+        if "method" not in document and self._waiting.answered(document):
             self._malformed = min(self._malformed, 1)  # a sloppy server that works is borne, and told of once
-            if not ours.done():
-                ours.set_result(document)
             return
-        if "method" in document and ("id" in document or document["method"] not in PASSED):
-            if "id" in document and not self._put_now(orjson.dumps(reply_to(document))):
-                logger.warning("upstream %s reads no answers to its requests; it is stopped", self._spec.name)
-                raise Fault(FLOOD)
+        if "method" in document and (self._exclusive or "id" in document or document["method"] not in PASSED):
+            await self._hear(document)
             await asyncio.sleep(0)  # many of them must not keep the others waiting
+            return
+        if self._exclusive:
             return
         try:
             await to_session.send(SessionMessage(jsonrpc_message_adapter.validate_python(document, by_name=False)))
@@ -179,6 +195,16 @@ class StdioLink(Transport):
             self._count_malformed("a message of no known shape")
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             pass  # the session is being left
+
+    async def _hear(self, document: dict[str, Any]) -> None:
+        """Take a request or a notification. Raises `Fault` where the session must end."""
+        if document["method"] in NOTICES:
+            self._on_notice(document["method"], document.get("params", {}))
+        elif await self._waiting.heard(document) or "id" not in document:
+            pass
+        elif not self._put_now(orjson.dumps(reply_to(document))):
+            logger.warning("upstream %s reads no answers to its requests; it is stopped", self._spec.name)
+            raise Fault(FLOOD)
 
     def _count_malformed(self, cause: str) -> None:
         """Tells of the first in this session. Raises `Fault` at the last that is borne."""
@@ -208,7 +234,5 @@ class StdioLink(Transport):
         if self._ended is not None:
             return
         self._ended = code
-        for waiting in self._pending.values():
-            if not waiting.done():
-                waiting.set_exception(Fault(code))
+        self._waiting.fail_all(code)
         self._on_end()

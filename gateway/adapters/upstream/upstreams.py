@@ -11,7 +11,7 @@ import aiohttp
 from gateway.adapters.upstream.addresses import Addresses, Resolve, system_resolve
 from gateway.adapters.upstream.asking import answered_by_client
 from gateway.adapters.upstream.http import http_session
-from gateway.adapters.upstream.owner import OnListed, Upstream
+from gateway.adapters.upstream.owner import Told, Upstream
 from gateway.adapters.upstream.rpc import UNAVAILABLE
 from gateway.adapters.upstream.sandbox import pinned, probe
 from gateway.adapters.upstream.session import Wire
@@ -27,17 +27,16 @@ from gateway.core.reply import NotSent, UpstreamReply
 class Upstreams:
     """Entering starts every upstream and waits for none; leaving stops them all and ends their processes.
 
-    `on_listed(name, definitions)` is called in the event loop with the first list of an upstream and with every list that
-    differs from the one before. Raises `ConfigError` where two upstreams have one name, and on entering where a sandbox that
-    is asked for cannot be made: no server is started without it.
+    `told` is told of each in the event loop. Raises `ConfigError` where two upstreams have one name, and on entering where a
+    sandbox that is asked for cannot be made: no server is started without it.
     """
 
-    def __init__(self, specs: Sequence[UpstreamSpec], on_listed: OnListed, resolve: Resolve = system_resolve) -> None:
+    def __init__(self, specs: Sequence[UpstreamSpec], told: Told, resolve: Resolve = system_resolve) -> None:
         names = [spec.name for spec in specs]
         if len(set(names)) != len(names):
             raise ConfigError("two upstreams have the same name", hint="give each upstream its own name")
         self._specs = tuple(specs)
-        self._on_listed = on_listed
+        self._told = told
         self._resolve = resolve
         self._upstreams: dict[str, Upstream] = {}
         self._http: aiohttp.ClientSession | None = None
@@ -54,7 +53,7 @@ class Upstreams:
         addresses = Addresses(self._resolve, private)
         self._http = http_session(tls, addresses)
         wire = Wire(self._http, tls if secure else False, addresses, self._resolve)
-        self._upstreams = {spec.name: Upstream(spec, wire, self._on_listed) for spec in self._specs}
+        self._upstreams = {spec.name: Upstream(spec, wire, self._told) for spec in self._specs}
         return self
 
     async def __aexit__(
@@ -96,3 +95,9 @@ class Upstreams:
         if upstream is None:
             return NotSent(say(UNAVAILABLE, capability.upstream))
         return await upstream.run(grant, conversation)
+
+    async def unsubscribe(self, upstream: str, uri: str) -> None:
+        """Undo one governed call that subscribed to this resource."""
+        found = self._upstreams.get(upstream)
+        if found is not None:
+            await found.unsubscribe(uri)

@@ -52,7 +52,7 @@ from gateway.edge.changes import ChangeDesk
 from gateway.edge.control import Control
 from gateway.edge.doubts import DoubtDesk
 from gateway.edge.elicitation import Elicitation
-from gateway.edge.feed import Feed, Kind
+from gateway.edge.feed import Feed, Listing
 from gateway.edge.mcp import Front
 from gateway.edge.parking import Parking
 from gateway.edge.policies import PolicyDesk
@@ -466,6 +466,7 @@ def _status(
         ],
     }
 
+
 class _Heard:
     """What upstreams tell of what changed goes to the feed, once there is one: it needs the upstreams itself."""
 
@@ -480,7 +481,7 @@ class _Heard:
 
     def announced(self, upstream: str, kind: str) -> None:
         if self.feed is not None:
-            self.feed.changed(Kind(kind))
+            self.feed.changed(Listing(kind))
 
     def updated(self, upstream: str, uri: str) -> None:
         if self.feed is not None:

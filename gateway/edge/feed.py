@@ -32,7 +32,7 @@ GAP_SECONDS = 0.25
 MAX_SUBSCRIPTIONS_PER_CLIENT = 256
 
 
-class Kind(StrEnum):
+class Listing(StrEnum):
     """A list that clients may listen to."""
 
     TOOLS = "tools"
@@ -40,10 +40,10 @@ class Kind(StrEnum):
     PROMPTS = "prompts"
 
 
-_EVENTS: dict[Kind, Callable[[], ServerEvent]] = {
-    Kind.TOOLS: ToolsListChanged,
-    Kind.RESOURCES: ResourcesListChanged,
-    Kind.PROMPTS: PromptsListChanged,
+_EVENTS: dict[Listing, Callable[[], ServerEvent]] = {
+    Listing.TOOLS: ToolsListChanged,
+    Listing.RESOURCES: ResourcesListChanged,
+    Listing.PROMPTS: PromptsListChanged,
 }
 
 Unsubscribe = Callable[[str, str], Coroutine[Any, Any, None]]
@@ -59,8 +59,8 @@ class Feed:
         self._bus = InMemorySubscriptionBus()
         self.listen = ListenHandler(self._bus)
         self._clients: WeakKeyDictionary[Connection, set[str]] = WeakKeyDictionary()
-        self._told: dict[Kind, float] = {}
-        self._due: set[Kind] = set()
+        self._told: dict[Listing, float] = {}
+        self._due: set[Listing] = set()
         self._sending: set[asyncio.Task[None]] = set()
 
     def joined(self, context: Context) -> None:
@@ -92,12 +92,16 @@ class Feed:
     def catalog_changed(self, before: Catalog, now: Catalog) -> None:
         """The catalogue in force is another one."""
         if _tools(before) != _tools(now):
-            self.changed(Kind.TOOLS)
-        for kind, member in ((Kind.PROMPTS, "prompts"), (Kind.RESOURCES, "resources"), (Kind.RESOURCES, "templates")):
+            self.changed(Listing.TOOLS)
+        for kind, member in (
+            (Listing.PROMPTS, "prompts"),
+            (Listing.RESOURCES, "resources"),
+            (Listing.RESOURCES, "templates"),
+        ):
             if _surface(before, member) != _surface(now, member):
                 self.changed(kind)
 
-    def changed(self, kind: Kind) -> None:
+    def changed(self, kind: Listing) -> None:
         """A list changed, or its upstream says so."""
         if kind in self._due:
             return
@@ -117,7 +121,7 @@ class Feed:
             if uri in uris:
                 self._start(connection.send_resource_updated(uri))
 
-    def _tell(self, kind: Kind) -> None:
+    def _tell(self, kind: Listing) -> None:
         self._due.discard(kind)
         self._told[kind] = time.monotonic()
         self._start(self._bus.publish(_EVENTS[kind]()))
@@ -141,13 +145,13 @@ class Feed:
         task.add_done_callback(self._sending.discard)
 
 
-def _list_changed(connection: Connection, kind: Kind) -> Coroutine[Any, Any, None]:
+def _list_changed(connection: Connection, kind: Listing) -> Coroutine[Any, Any, None]:
     match kind:
-        case Kind.TOOLS:
+        case Listing.TOOLS:
             return connection.send_tool_list_changed()
-        case Kind.RESOURCES:
+        case Listing.RESOURCES:
             return connection.send_resource_list_changed()
-        case Kind.PROMPTS:
+        case Listing.PROMPTS:
             return connection.send_prompt_list_changed()
 
 

@@ -75,9 +75,6 @@ class Upstreams:
         """Each upstream as it is now, in the order of the specs."""
         return [upstream.status() for upstream in self._upstreams.values()]
 
-    async def unsubscribe(self, name: str, uri: str) -> None:
-        """One of those who subscribed to a resource of an upstream needs no updates of it any more."""
-
     async def ready(self, grant: Grant) -> Reason | None:
         """See `Executor`."""
         if grant.call.capability.method.asks_client:

@@ -46,6 +46,9 @@ _EVENTS: dict[Listing, Callable[[], ServerEvent]] = {
     Listing.PROMPTS: PromptsListChanged,
 }
 
+_SURFACE = {"prompts": Listing.PROMPTS, "resources": Listing.RESOURCES, "templates": Listing.RESOURCES}
+"""What of a surface is told of under which name."""
+
 Unsubscribe = Callable[[str, str], Coroutine[Any, Any, None]]
 """Told (upstream, uri) once for each client that needs its updates no more."""
 

@@ -1,5 +1,9 @@
-"""Run as `python -m gateway`."""
+"""The process `sealgate`; also `python -m gateway`."""
 
-from gateway.cli import main
+from gateway.loading import loading
 
-main()
+with loading():
+    from gateway.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -21,6 +21,7 @@ from unittest import mock
 import httpx2
 
 from gateway.cli import main
+from tests.forked import Forked, fork_gateway
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -99,7 +100,7 @@ class RunningGateway:
     port: int = field(default_factory=free_port)
     verb: str = "up"
     env: dict[str, str] = field(default_factory=dict)
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[bytes] | Forked | None = None
 
     @property
     def url(self) -> str:
@@ -129,21 +130,17 @@ class RunningGateway:
         return self
 
     def launch(self, *, preexec: Callable[[], None] | None = None) -> None:
-        """Start it without waiting."""
+        """Start it without waiting: a fork, or where `preexec` is to run before it a fresh process."""
+        arguments = [self.verb, "--config", str(self.folder / "gateway.yaml"), "--port", str(self.port)]
+        env = {**os.environ, **PATIENT, **self.env}
         with (self.folder / "gateway.err").open("ab") as errors:
+            if preexec is None:
+                self.process = fork_gateway(arguments, env, errors.fileno())
+                return
             self.process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "gateway",
-                    self.verb,
-                    "--config",
-                    str(self.folder / "gateway.yaml"),
-                    "--port",
-                    str(self.port),
-                ],
+                [sys.executable, "-m", "gateway", *arguments],
                 cwd=REPOSITORY,
-                env={**os.environ, **PATIENT, **self.env},
+                env=env,
                 stdin=subprocess.DEVNULL,
                 stdout=errors,
                 stderr=errors,

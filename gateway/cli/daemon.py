@@ -27,6 +27,7 @@ from gateway.core.dsse import key_id
 from gateway.core.errors import ConfigError
 from gateway.core.run_context import Delegation, Principal, PrincipalKind
 from gateway.edge.auth import Caller, token_digest
+from gateway.loading import loading
 from gateway.settings import Settings, load_settings
 from gateway.settings.people import Caller as CallerRule
 
@@ -48,7 +49,9 @@ def up(config: ConfigOption = None, port: PortOption = None) -> None:
     state.create()
     if not state.keys.exists():
         make_keys(state.keys, origin=settings.log_origin, dev=True)
-    from gateway.key_changes import trusted_keys  # only here: it takes a while to load
+    with loading():  # only here: it takes a while
+        from gateway.cli import process
+        from gateway.key_changes import trusted_keys
 
     check_purpose(trusted_keys(state), dev=True)
     token = _dev_token(state)
@@ -58,8 +61,6 @@ def up(config: ConfigOption = None, port: PortOption = None) -> None:
         (Principal(PrincipalKind.AGENT, "dev-client"),),
         frozenset({"agent", "auditor"}),
     )
-    from gateway.cli import process
-
     process.run_http(
         settings,
         state,
@@ -79,7 +80,8 @@ def serve(
     ] = False,
 ) -> None:
     """Run for real: needs keys of its own (sealgate keys new) and callers with tokens (gateway.yaml)."""
-    from gateway.cli import process
+    with loading():
+        from gateway.cli import process
 
     settings = _settings(config, port)
     state = StateFolder(settings.state_dir)

@@ -17,6 +17,7 @@ from gateway.core.errors import GatewayError, Unreachable
 from gateway.edge.lines import LineStream, serve_socket
 
 _SHUTDOWN_SECONDS = 5
+_TICK_SECONDS = 0.1
 _CHUNK = 64 * 1024
 _START_SECONDS = 15.0
 
@@ -24,9 +25,27 @@ _START_SECONDS = 15.0
 class _Uvicorn(uvicorn.Server):
     """uvicorn without its own signal handlers: one process has several of these and one owner of signals."""
 
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._stop = asyncio.Event()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    def stop(self) -> None:
+        """Take no more connections, finish what is being answered, and end."""
+        self.should_exit = True
+        self._stop.set()
+
+    async def main_loop(self) -> None:
+        """uvicorn's, but for the end: it comes when it is asked for, not at the next tick."""
+        ticks = 0
+        while not await self.on_tick(ticks):
+            ticks = (ticks + 1) % 864_000
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_TICK_SECONDS):
+                    await self._stop.wait()
 
 
 @asynccontextmanager
@@ -145,5 +164,5 @@ async def _running(server: _Uvicorn, sockets: list[socket.socket] | None = None)
             await asyncio.sleep(0.005)
         yield
     finally:
-        server.should_exit = True
+        server.stop()
         await task

@@ -12,12 +12,11 @@ from typing import Any
 
 from gateway.adapters.policy.bundle import default_policies
 from tests.edge.box import Said, run_cli
-from tests.flow.mail import UPSTREAM
 from tests.running import ModernClient, RunningGateway, outcome, until
 
 CONFIG = """
 mcpServers:
-  mail: {{command: "{python}", args: ["{upstream}", "{folder}"]}}
+  mail: {{command: "{python}", args: ["-m", "tests.flow.upstream", "{folder}"]}}
 {policy}
 tools:
   - {{match: mail__read, mode: read_only, owner: strangers}}
@@ -113,9 +112,7 @@ def desk(folder: Path, *, policy: str = "policy: {path: policies}", more: str = 
     policies = Path(shutil.copytree(default_policies(), folder / "policies"))
     (policies / "data.json").write_text(SETTINGS)
     gateway = RunningGateway(folder)
-    gateway.configure(
-        CONFIG.format(python=sys.executable, upstream=UPSTREAM, folder=folder / "mail", policy=policy, more=more)
-    )
+    gateway.configure(CONFIG.format(python=sys.executable, folder=folder / "mail", policy=policy, more=more))
     with gateway:
         gateway.approve_tools()
         with ModernClient(gateway) as client:

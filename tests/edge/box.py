@@ -16,11 +16,9 @@ from tests.running import RunningGateway
 from tests.running import Said as Said
 from tests.running import run_cli as run_cli
 
-UPSTREAM = Path(__file__).with_name("upstream.py")
-
 CONFIG = """
 mcpServers:
-  box: {{command: "{python}", args: ["{upstream}", "{folder}"]}}
+  box: {{command: "{python}", args: ["-m", "tests.edge.upstream", "{folder}"]}}
 upstreams:
   box: {{deadline_seconds: 20}}
 tools:
@@ -108,7 +106,7 @@ class Box:
 
 def configured(folder: Path, more: str = "") -> str:
     """The text of gateway.yaml; the upstream writes to `folder`."""
-    return CONFIG.format(python=sys.executable, upstream=UPSTREAM, folder=folder, more=more)
+    return CONFIG.format(python=sys.executable, folder=folder, more=more)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A tool server whose effects can be counted, looked up and undone. Usage: ledger.py <folder>. Stdio, on the official SDK.
+"""A tool server on the official SDK, whose effects can be counted, looked up and undone. -m tests.edge.ledger <folder>.
 
 `pay` and `refund` write a line `<tool> <order>` to the file `rows`; then what the order's name begins with counts:
 `hang-…` is never answered, `refuse-…` is answered with the tool's own error. `status` tells from the file whether a lost
@@ -12,9 +12,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import anyio
-from mcp.server.lowlevel import Server
-from mcp.server.stdio import stdio_server
+from gateway.loading import loading
+
+with loading():
+    import anyio
+    from mcp.server.lowlevel import Server
+    from mcp.server.stdio import stdio_server
 
 FOLDER = Path(sys.argv[1])
 ORDER = {"type": "object", "properties": {"order": {"type": "string"}}, "required": ["order"]}

@@ -9,10 +9,9 @@ from typing import Any
 from tests.edge.box import Box
 from tests.running import ModernClient, RunningGateway, outcome
 
-LEDGER = Path(__file__).with_name("ledger.py")
 CONFIG = """
 mcpServers:
-  ledger: {{command: "{python}", args: ["{ledger}", "{folder}"]}}
+  ledger: {{command: "{python}", args: ["-m", "tests.edge.ledger", "{folder}"]}}
 upstreams:
   ledger: {{deadline_seconds: 1}}
 tools:
@@ -33,7 +32,7 @@ def shop_in(folder: Path, more: str = "") -> Iterator[Box]:
     (folder / "ledger").mkdir()
     (folder / "ledger" / "rows").touch()
     gateway = RunningGateway(folder)
-    gateway.configure(CONFIG.format(python=sys.executable, ledger=LEDGER, folder=folder / "ledger") + more)
+    gateway.configure(CONFIG.format(python=sys.executable, folder=folder / "ledger") + more)
     with gateway:
         shop = Box(gateway, folder / "ledger")
         said = shop.run("tools", "approve", "--all", "--yes")

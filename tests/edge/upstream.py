@@ -1,4 +1,4 @@
-"""The tool server behind the gateway in these tests: stdio, on the official SDK. Usage: upstream.py <folder>.
+"""The tool server behind the gateway in these tests: stdio, on the official SDK. Usage: -m tests.edge.upstream <folder>.
 
 What it does can be seen in the folder: `calls` has a line per call that reached it, `rows` a line per effect,
 `cancelled` a line per call that was cancelled. `slow_*` wait until the file `go-<text>` is there. The text of `description`
@@ -11,12 +11,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import anyio
-from mcp.server.lowlevel import Server
-from mcp.server.stdio import stdio_server
-from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler
-from mcp.shared.exceptions import MCPError
-from mcp.shared.subscriptions import ToolsListChanged
+from gateway.loading import loading
+
+with loading():
+    import anyio
+    from mcp.server.lowlevel import Server
+    from mcp.server.stdio import stdio_server
+    from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler
+    from mcp.shared.exceptions import MCPError
+    from mcp.shared.subscriptions import ToolsListChanged
 
 FOLDER = Path(sys.argv[1])
 TEXT = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}

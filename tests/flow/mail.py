@@ -20,11 +20,9 @@ from gateway.adapters.store.sqlite.database import open_for_reading
 from tests.edge.box import Box
 from tests.running import ModernClient, RunningGateway, outcome, text
 
-UPSTREAM = Path(__file__).with_name("upstream.py")
-
 CONFIG = """
 mcpServers:
-  mail: {{command: "{python}", args: ["{upstream}", "{folder}"]}}
+  mail: {{command: "{python}", args: ["-m", "tests.flow.upstream", "{folder}"]}}
 policy: {{path: policy}}
 tools:
   - {{match: [mail__read, mail__slow_read], mode: read_only, owner: strangers}}
@@ -194,7 +192,7 @@ def mailing(folder: Path, *, trust: str = "trusted") -> Iterator[Mail]:
     (folder / "policy" / "authz.rego").write_text(POLICY)
     (folder / "policy" / "data.json").write_text('{"obligations": {}}')
     gateway = RunningGateway(folder)
-    gateway.configure(CONFIG.format(python=sys.executable, upstream=UPSTREAM, folder=folder / "mail", trust=trust))
+    gateway.configure(CONFIG.format(python=sys.executable, folder=folder / "mail", trust=trust))
     with gateway:
         gateway.approve_tools()
         with ModernClient(gateway) as client:

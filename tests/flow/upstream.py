@@ -1,4 +1,4 @@
-"""The tool server of these tests: stdio, on the official SDK. Usage: upstream.py <folder>.
+"""The tool server of these tests: stdio, on the official SDK. Usage: -m tests.flow.upstream <folder>.
 
 `read` and `book` answer with what stands in the file `<file>.json` of the folder, a whole CallToolResult. `slow_*` do so
 when the file `go` is there. `send`, `probe`, `draft` and `wipe` leave a line in `sent`, with their arguments, and answer
@@ -12,9 +12,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import anyio
-from mcp.server.lowlevel import Server
-from mcp.server.stdio import stdio_server
+from gateway.loading import loading
+
+with loading():
+    import anyio
+    from mcp.server.lowlevel import Server
+    from mcp.server.stdio import stdio_server
 
 FOLDER = Path(sys.argv[1])
 FILE = {"type": "object", "properties": {"file": {"type": "string"}}, "required": ["file"]}

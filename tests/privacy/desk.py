@@ -12,11 +12,9 @@ from typing import Any
 from tests.edge.box import Said, run_cli
 from tests.running import ModernClient, RunningGateway
 
-UPSTREAM = Path(__file__).with_name("upstream.py")
-
 CONFIG = """
 mcpServers:
-  desk: {{command: "{python}", args: ["{upstream}", "{folder}"]}}
+  desk: {{command: "{python}", args: ["-m", "tests.privacy.upstream", "{folder}"]}}
 tools:
   - {{match: [desk__read], mode: read_only, trust: trusted}}
   - {{match: [desk__login, desk__note, desk__profile], mode: local_write, trust: trusted}}
@@ -75,7 +73,7 @@ def running_desk(folder: Path, config: str = CONFIG) -> Iterator[Desk]:
     """A gateway with all its tools approved."""
     (folder / "desk").mkdir(parents=True, exist_ok=True)
     gateway = RunningGateway(folder)
-    gateway.configure(config.format(python=sys.executable, upstream=UPSTREAM, folder=folder / "desk"))
+    gateway.configure(config.format(python=sys.executable, folder=folder / "desk"))
     with gateway:
         desk = Desk(gateway, folder / "desk")
         said = desk.run("tools", "approve", "--all", "--yes")

@@ -1,4 +1,4 @@
-"""The tool server behind the gateway in these tests: stdio, on the official SDK. Usage: upstream.py <folder>.
+"""The tool server behind the gateway in these tests: stdio, on the official SDK. Usage: -m tests.privacy.upstream <folder>.
 
 Its schemas mark fields as sensitive. `calls` in the folder has a line per call that reached it, with its arguments;
 `profile.json` is what `profile` tells.
@@ -10,8 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mcp.server.lowlevel import Server
-from mcp.server.stdio import stdio_server
+from gateway.loading import loading
+
+with loading():
+    from mcp.server.lowlevel import Server
+    from mcp.server.stdio import stdio_server
 
 FOLDER = Path(sys.argv[1])
 SENSITIVE = {"type": "string", "x-sealgate-sensitive": True}

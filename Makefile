@@ -11,7 +11,7 @@ endif
 PARALLEL := -n 2 --dist loadfile
 OPA := .ci/with "$(or $(OPA_BIN),opa)" 'build it: .ci/opa'
 
-.PHONY: help run demo test test-long check style types policy dockerfile bench bench-log bench-policy bench-security faults fuzz lock clean
+.PHONY: help run demo test test-long check style types policy dockerfile bench bench-log bench-policy bench-security conformance faults fuzz lock clean
 
 help: ## List the targets
 	@awk -F ': .*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ bench-policy: .venv/dev.stamp ## Measure what a decision costs with 10 registere
 
 bench-security: .venv/dev.stamp .cache/security/stamp ## Attack agents behind the gateway with AgentDojo's suites, and count what takes effect (ARGS)
 	@$(PY) -m bench.security.run $(ARGS)
+
+conformance: .venv/dev.stamp ## Run the official MCP conformance suite directly and through a gateway, and compare every check (ARGS)
+	@$(PY) -m tests.conformance.run $(ARGS)
 
 faults: .venv/dev.stamp ## Break disk, process, clock and network under a gateway and count what was lost (ARGS)
 	@$(PY) -m faults.run $(ARGS)

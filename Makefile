@@ -85,6 +85,11 @@ clean: ## Remove what was built; the gateway's state and the example data stay
 	@.cache/security/venv/bin/pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r $<
 	@touch $@
 
+.cache/peers/stamp: locks/peers.lock | .venv/dev.stamp
+	@$(PY) -m venv .cache/peers/venv
+	@.cache/peers/venv/bin/pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r $<
+	@touch $@
+
 .venv/%.stamp: locks/%.lock locks/build.lock pyproject.toml .ci/setup
 	@.ci/setup $<
 	@touch $@

@@ -381,4 +381,11 @@ TIED: dict[str, tuple[str, ...]] = {
         "tests/approvals/test_hidden.py::test_of_what_the_schema_hides_approvers_are_told_where_how_long_and_a_digest",
         "tests/approvals/test_hidden.py::test_the_person_at_the_client_is_not_asked_where_something_is_hidden",
     ),
+    "GW-61": (
+        "tests/peers/test_servers.py::test_a_read_is_answered_by_the_server",
+        "tests/peers/test_servers.py::test_a_write_that_is_made_twice_happens_once",
+        "tests/peers/test_clients.py::test_a_client_lists_and_calls_and_is_told_why_it_was_denied",
+        "tests/peers/test_clients.py::test_a_client_that_takes_its_time_does_so_too",
+        "tests/node/test_npm_peers.py::test_the_inspector_lists_and_calls_tools_through_the_gateway",
+    ),
 }

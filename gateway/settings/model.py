@@ -149,6 +149,25 @@ class UpstreamLimits(Block):
         default=_LIMITS.max_result_bytes, ge=1024, le=MAX_RESULT_BYTES, description="Largest result that is passed on."
     )
     max_concurrent: Whole = Field(default=_LIMITS.max_concurrent, ge=1, le=4096, description="Calls that may run at once.")
+    own_sessions: Whole = Field(
+        default=_LIMITS.own_sessions,
+        ge=1,
+        le=256,
+        description="How many further sessions (of a program: processes) it may have for calls in which it talks back. Each "
+        "serves one call at a time, and one caller only.",
+    )
+    breaker_failures: Whole = Field(
+        default=_LIMITS.breaker_failures,
+        ge=0,
+        le=1000,
+        description="After so many calls in a row without an answer, calls are refused at once for a while; 0: never.",
+    )
+    breaker_pause_seconds: Number = Field(
+        default=_LIMITS.breaker_pause_seconds,
+        gt=0,
+        le=3600,
+        description="For how long at first. It doubles with each call that is tried in vain, up to a minute or this, if longer.",
+    )
 
 
 class SandboxKind(StrEnum):

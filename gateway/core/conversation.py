@@ -52,6 +52,10 @@ class Conversation(Protocol):
         Never waits and never fails. What is too much, too large or not wanted is dropped.
         """
 
+    async def let_go(self) -> None:
+        """The upstream closed the stream of this call, and its answer will be fetched: a client that can come back for it, too,
+        need not hold its stream open. Never fails."""
+
     async def ask(self, upstream: str, asks: Mapping[str, Ask]) -> Mapping[str, AskAnswer]:
         """Put these to the client at once, each decided first, and wait. Never raises but for cancellation.
 
@@ -77,6 +81,9 @@ class Silent:
         return None
 
     def tell(self, method: str, params: Mapping[str, Any]) -> None:
+        pass
+
+    async def let_go(self) -> None:
         pass
 
     async def ask(self, upstream: str, asks: Mapping[str, Ask]) -> Mapping[str, AskAnswer]:

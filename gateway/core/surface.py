@@ -27,7 +27,7 @@ from gateway.core.schema import ArgumentSchema
 
 _TEXT = {"type": "string"}
 _OBJECT = {"type": "object"}
-_ANY: dict[str, Any] = {"type": "object", "properties": {}}
+_ANY: dict[str, Any] = {"type": "object", "properties": {}, "additionalProperties": True}
 
 _ABOUT: Mapping[Method, tuple[str, dict[str, Any]]] = {
     Method.RESOURCE: (

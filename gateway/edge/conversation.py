@@ -93,6 +93,9 @@ class ClientConversation:
     def tell(self, method: str, params: Mapping[str, Any]) -> None:
         self._telling.tell(method, params)
 
+    async def let_go(self) -> None:
+        pass
+
     async def ask(self, upstream: str, asks: Mapping[str, Ask]) -> Mapping[str, AskAnswer]:
         offered = self.offers(upstream)
         if len(asks) > MAX_ASKS:
@@ -149,6 +152,10 @@ class HandshakeConversation(ClientConversation):
 
     def offers(self, upstream: str) -> Mapping[str, Any]:
         return super().offers(upstream) if self._context.session.can_send_request else {}
+
+    async def let_go(self) -> None:
+        if self._context.close_sse_stream is not None:  # its session keeps what it misses (`events.py`)
+            await self._context.close_sse_stream()
 
     async def _put(self, asks: Mapping[str, Ask]) -> Mapping[str, AskAnswer]:
         answers: dict[str, AskAnswer] = {}

@@ -166,7 +166,7 @@ class UpstreamLimits(Block):
         default=_LIMITS.breaker_pause_seconds,
         gt=0,
         le=3600,
-        description="For how long at first. It doubles with each call that is tried in vain, up to a minute or this, if longer.",
+        description="For how long at first. It doubles with each call that is tried in vain, up to a minute.",
     )
 
 

@@ -2,16 +2,13 @@
 
 import hashlib
 import json
-import os
 import shutil
-import subprocess
-import sys
 from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
 from gateway.adapters.store.sqlite.reader import SqliteLog
-from tests.running import REPOSITORY
+from tests.running import Said, run_cli
 from tests.store.full_log import Original
 
 CONFIG = (
@@ -31,18 +28,9 @@ def state_of(original: Original, folder: Path) -> Path:
     return folder
 
 
-def sealgate(state: Path, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+def sealgate(state: Path, *arguments: str, stdin: str = "") -> Said:
     """Run a command on this state folder, without a gateway.yaml."""
-    return subprocess.run(
-        [sys.executable, "-m", "gateway", *arguments],
-        cwd=REPOSITORY,
-        env={**os.environ, "SEALGATE_STATE": str(state), "NO_COLOR": "1"},
-        capture_output=True,
-        text=True,
-        input=stdin,
-        timeout=120,
-        check=False,
-    )
+    return run_cli(*arguments, state=state, stdin=stdin)
 
 
 def predicates(journal: Path) -> list[dict[str, Any]]:

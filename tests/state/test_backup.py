@@ -107,7 +107,7 @@ def test_only_the_first_start_after_a_restore_says_so(effects: tuple[str, Path],
 
 def test_a_backup_has_no_private_keys_unless_asked_and_is_for_its_owner_only(state: Path, tmp_path: Path) -> None:
     for name, options in (("plain", []), ("keys", ["--with-keys"])):
-        assert sealgate(state, "state", "backup", str(tmp_path / name), *options).returncode == 0
+        assert sealgate(state, "state", "backup", str(tmp_path / name), *options).code == 0
     assert {path.name for path in (tmp_path / "plain").rglob("*") if path.is_file()} == {
         *("journal.db", "vault.db", "public.json", "manifest.json")
     }
@@ -119,7 +119,7 @@ def test_a_backup_has_no_private_keys_unless_asked_and_is_for_its_owner_only(sta
 
 def test_a_backup_without_the_vault_holds_no_value_and_no_key_to_one(state: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
-    assert sealgate(state, "state", "backup", str(copy), "--without-vault").returncode == 0
+    assert sealgate(state, "state", "backup", str(copy), "--without-vault").code == 0
     journal, vault = apsw.Connection(str(copy / "journal.db")), apsw.Connection(str(copy / "vault.db"))
     assert journal.execute("SELECT count(*) FROM evidence").get == 0
     assert vault.execute("SELECT count(wrapped), count(*) > 0 FROM subject_keys").get == (0, 1)
@@ -129,16 +129,16 @@ def test_a_backup_without_the_vault_holds_no_value_and_no_key_to_one(state: Path
     sealed = apsw.Connection(str(state / "journal.db")).execute("SELECT arguments FROM evidence LIMIT 1").get
     assert isinstance(sealed, bytes)
     assert sealed not in (copy / "journal.db").read_bytes()
-    assert sealgate(state, "state", "check", "--file", str(copy)).returncode == 0
+    assert sealgate(state, "state", "check", "--file", str(copy)).code == 0
 
 
 def test_a_folder_that_is_there_is_never_written_into(state: Path, tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     done = sealgate(state, "state", "backup", str(tmp_path / "there"))
-    assert (done.returncode, "is there already" in done.stderr) == (1, True)
+    assert (done.code, "is there already" in done.stderr) == (1, True)
     (tmp_path / "copy.partial").mkdir()
     done = sealgate(state, "state", "backup", str(tmp_path / "copy"))
-    assert (done.returncode, "cut off" in done.stderr) == (1, True)
+    assert (done.code, "cut off" in done.stderr) == (1, True)
     assert not (tmp_path / "copy").exists()
 
 
@@ -147,7 +147,7 @@ def test_a_state_that_does_not_hold_is_not_backed_up(state: Path, tmp_path: Path
     db.execute("DELETE FROM entries WHERE idx = 9")
     db.close()
     done = sealgate(state, "state", "backup", str(tmp_path / "copy"))
-    assert done.returncode == 6
+    assert done.code == 6
     assert list(tmp_path.iterdir()) == [state]
 
 
@@ -157,7 +157,7 @@ def test_a_state_that_does_not_hold_is_not_backed_up(state: Path, tmp_path: Path
 @pytest.fixture
 def backup(state: Path, tmp_path: Path) -> Path:
     copy = tmp_path / "copy"
-    assert sealgate(state, "state", "backup", str(copy), "--with-keys").returncode == 0
+    assert sealgate(state, "state", "backup", str(copy), "--with-keys").code == 0
     state.rename(tmp_path / "lost")
     return copy
 
@@ -166,15 +166,15 @@ def test_a_used_state_folder_is_never_restored_over(state: Path, backup: Path) -
     state.mkdir()
     (state / "journal.db").write_text("mine")
     done = sealgate(state, "state", "restore", str(backup), *RESTORE)
-    assert (done.returncode, "is in use" in done.stderr) == (1, True)
+    assert (done.code, "is in use" in done.stderr) == (1, True)
     assert (state / "journal.db").read_text() == "mine"
 
 
 def test_an_empty_state_folder_may_be_there(state: Path, backup: Path) -> None:
     state.mkdir()
     done = sealgate(state, "state", "restore", str(backup), *RESTORE)
-    assert done.returncode == 0, done.stderr
-    assert sealgate(state, "state", "check").returncode == 0
+    assert done.code == 0, done.stderr
+    assert sealgate(state, "state", "check").code == 0
 
 
 @pytest.mark.parametrize("name", ["journal.db", "vault.db", "keys/public.json", "keys/entry.pem"])
@@ -183,7 +183,7 @@ def test_a_backup_with_a_flipped_bit_is_not_restored(state: Path, backup: Path, 
     data[len(data) // 2] ^= 1
     (backup / name).write_bytes(data)
     done = sealgate(state, "state", "restore", str(backup), *RESTORE)
-    assert (done.returncode, f"{name} was changed" in done.stderr) == (6, True)
+    assert (done.code, f"{name} was changed" in done.stderr) == (6, True)
     assert not state.exists()
 
 
@@ -194,7 +194,7 @@ def test_a_backup_with_other_files_than_it_names_is_not_restored(state: Path, ba
     else:
         (backup / "extra").write_text("x")
     done = sealgate(state, "state", "restore", str(backup), *RESTORE)
-    assert (done.returncode, what in done.stderr) == (6, True)
+    assert (done.code, what in done.stderr) == (6, True)
     assert not state.exists()
 
 
@@ -205,19 +205,19 @@ def test_a_manifest_whose_time_is_none_is_refused_before_the_log_could_state_it(
     path = backup / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "made_at": made_at}))
     done = sealgate(state, "state", "restore", str(backup), *RESTORE)
-    assert (done.returncode, "is no backup" in done.stderr, "\x1b" in done.stderr) == (1, True, False)
+    assert (done.code, "is no backup" in done.stderr, "\x1b" in done.stderr) == (1, True, False)
     assert not state.exists()
 
 
 def test_keys_that_are_newer_than_the_log_are_not_backed_up_with_it(state: Path, tmp_path: Path) -> None:
     """As when a key is rotated between the copy of the log and that of the keys: nothing could go on from the two."""
     before = (state / "journal.db").read_bytes()
-    assert sealgate(state, "keys", "rotate", "entry").returncode == 0
+    assert sealgate(state, "keys", "rotate", "entry").code == 0
     after = sealgate(state, "state", "backup", str(tmp_path / "fine"), "--with-keys")
-    assert after.returncode == 0, after.stderr
+    assert after.code == 0, after.stderr
     (state / "journal.db").write_bytes(before)
     done = sealgate(state, "state", "backup", str(tmp_path / "mixed"), "--with-keys")
-    assert (done.returncode, "not of one time" in done.stderr) == (1, True), done.stderr
+    assert (done.code, "not of one time" in done.stderr) == (1, True), done.stderr
     assert not (tmp_path / "mixed").exists()
 
 
@@ -227,7 +227,7 @@ def test_a_manifest_made_to_fit_a_changed_log_does_not_help(state: Path, backup:
     db.close()
     refit(backup)
     done = sealgate(state, "state", "restore", str(backup), *RESTORE)
-    assert (done.returncode, "stands as failed" in done.stdout) == (6, True)
+    assert (done.code, "stands as failed" in done.stdout) == (6, True)
     assert not state.exists()
 
 
@@ -243,23 +243,23 @@ def test_a_backup_behind_an_anchored_checkpoint_is_not_restored(
         (tmp_path / "gateway.yaml").write_text("log: {anchors: {policy: policy, keep: kept}}\n")
         options = ["--config", str(tmp_path / "gateway.yaml")]
     done = sealgate(state, "state", "restore", str(backup), *options, *RESTORE)
-    assert (done.returncode, "truncated: the kept checkpoint" in done.stdout) == (6, True), done.stdout + done.stderr
+    assert (done.code, "truncated: the kept checkpoint" in done.stdout) == (6, True), done.stdout + done.stderr
     assert "start a new log" in done.stderr
     assert not state.exists()
 
 
 def test_without_a_yes_nothing_is_restored(state: Path, backup: Path) -> None:
     done = sealgate(state, "state", "restore", str(backup), "--reason", "try", stdin="n\n")
-    assert done.returncode == 1
+    assert done.code == 1
     assert "its effect happens again" in done.stderr
     assert not state.exists()
 
 
 def test_a_restore_without_private_keys_names_those_that_are_missing(state: Path, tmp_path: Path) -> None:
-    assert sealgate(state, "state", "backup", str(tmp_path / "copy")).returncode == 0
+    assert sealgate(state, "state", "backup", str(tmp_path / "copy")).code == 0
     state.rename(tmp_path / "lost")
     done = sealgate(state, "state", "restore", str(tmp_path / "copy"), *RESTORE)
-    assert done.returncode == 0
+    assert done.code == 0
     assert "entry.pem, log.pem, commitment.key, vault.key" in done.stderr
     for name in ("entry.pem", "log.pem", "commitment.key", "vault.key"):
         os.link(tmp_path / "lost" / "keys" / name, state / "keys" / name)

@@ -191,15 +191,15 @@ def test_a_result_that_came_with_a_late_verdict_is_no_problem(tmp_path: Path) ->
 def test_the_command_says_what_it_checked_and_exits_6_where_something_is_wrong(original: Original, tmp_path: Path) -> None:
     state = state_of(original, tmp_path / "state")
     fine = sealgate(state, "state", "check")
-    assert (fine.returncode, fine.stderr) == (0, "")
+    assert (fine.code, fine.stderr) == (0, "")
     assert f"ok: the log verifies: {original.size} entries" in fine.stdout
     assert "stand as the log says" in fine.stdout
     db = apsw.Connection(str(state / "journal.db"))
     db.execute("UPDATE calls SET state = 'failed' WHERE state = 'completed'")
     db.close()
-    assert sealgate(state, "log", "verify").returncode == 0, "the log is what was written"
+    assert sealgate(state, "log", "verify").code == 0, "the log is what was written"
     wrong = sealgate(state, "state", "check")
-    assert wrong.returncode == 6
+    assert wrong.code == 6
     assert "stands as failed, and the log says completed" in wrong.stdout
     assert "error[log.verification_failed]" in wrong.stderr
 
@@ -211,7 +211,7 @@ def test_an_entry_that_was_changed_can_still_be_shown(original: Original, tmp_pa
         db.execute("UPDATE entries SET entry = ? WHERE idx = 5", (entry,))
         db.close()
         done = sealgate(state, "log", "show", "5")
-        assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+        assert (done.code, "Traceback" in done.stderr) == (0, False), done.stderr
         assert '"index": 5' in done.stdout
 
 
@@ -224,5 +224,5 @@ def test_a_file_damaged_below_its_tables_is_exit_6(original: Original, tmp_path:
             data[place : place + 200] = bytes(200)
         (state / name).write_bytes(data)
         done = sealgate(state, "state", "check")
-        assert (done.returncode, "Traceback" in done.stderr) == (6, False), done.stderr
+        assert (done.code, "Traceback" in done.stderr) == (6, False), done.stderr
         (state / name).write_bytes(whole)

@@ -48,7 +48,7 @@ def schema(path: Path) -> dict[str, str]:
 )
 def test_an_older_journal_is_refused_with_the_command_that_helps(old: Path, command: list[str]) -> None:
     done = sealgate(old, *command)
-    assert done.returncode == 1
+    assert done.code == 1
     assert "error[store.schema_old]" in done.stderr
     assert "sealgate state migrate" in done.stderr
     assert version(old / "journal.db") == 1
@@ -60,7 +60,7 @@ def test_a_newer_journal_is_refused_by_everything(old: Path) -> None:
     db.close()
     for command in (["log", "verify"], ["state", "check"], ["state", "migrate"], ["state", "backup", str(old / "b")]):
         done = sealgate(old, *command)
-        assert done.returncode == 1, command
+        assert done.code == 1, command
         assert "error[store.schema_new]" in done.stderr, done.stderr
         assert "newer Sealgate" in done.stderr
     assert version(old / "journal.db") == 7
@@ -68,23 +68,23 @@ def test_a_newer_journal_is_refused_by_everything(old: Path) -> None:
 
 def test_a_migrated_journal_has_the_schema_of_a_new_one_and_passes_every_check(old: Path, tmp_path: Path) -> None:
     done = sealgate(old, "state", "migrate")
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.stderr
     fresh = apsw.Connection(str(tmp_path / "fresh.db"))
     fresh.execute(SCHEMA)
     fresh.close()
     assert schema(old / "journal.db") == schema(tmp_path / "fresh.db")
     checked = sealgate(old, "state", "check")
-    assert checked.returncode == 0, checked.stdout
+    assert checked.code == 0, checked.stdout
     assert "the values of" in checked.stdout, "the vault opens what was sealed before it had numbers"
-    assert sealgate(old, "log", "verify").returncode == 0
+    assert sealgate(old, "log", "verify").code == 0
 
 
 def test_the_old_journal_stays_beside_the_new_one_and_a_second_time_does_nothing(old: Path) -> None:
-    assert sealgate(old, "state", "migrate").returncode == 0
+    assert sealgate(old, "state", "migrate").code == 0
     assert version(old / "journal.db.v1.bak") == 1
     data = (old / "journal.db").read_bytes()
     again = sealgate(old, "state", "migrate")
-    assert again.returncode == 0
+    assert again.code == 0
     assert "nothing to do" in again.stderr
     assert (old / "journal.db").read_bytes() == data
 
@@ -101,14 +101,14 @@ def test_a_journal_of_schema_2_gets_the_tables_it_lacks_and_keeps_the_rest(origi
     db.close()
     assert "sealgate state migrate" in sealgate(state, "log", "verify").stderr
     done = sealgate(state, "state", "migrate")
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.stderr
     assert version(state / "journal.db.v2.bak") == 2
     assert schema(state / "journal.db") == wanted
     db = apsw.Connection(str(state / "journal.db"))
     assert db.execute("SELECT count(*) FROM calls").get == calls > 0
     assert db.execute(told).fetchall() == flows != []
     db.close()
-    assert sealgate(state, "state", "check").returncode == 0
+    assert sealgate(state, "state", "check").code == 0
 
 
 def test_a_log_that_was_changed_is_not_migrated(old: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_log_that_was_changed_is_not_migrated(old: Path) -> None:
     db.execute("UPDATE entries SET entry = zeroblob(100) WHERE idx = 7")
     db.close()
     done = sealgate(old, "state", "migrate")
-    assert done.returncode == 6
+    assert done.code == 6
     assert done.stdout.startswith("entry 7: "), done.stdout
     assert "error[log.verification_failed]: the journal was not migrated" in done.stderr
     assert version(old / "journal.db") == 1
@@ -127,7 +127,7 @@ def test_a_row_that_was_changed_before_is_not_carried_over(old: Path) -> None:
     db.execute("UPDATE calls SET state = 'failed' WHERE state = 'completed'")
     db.close()
     done = sealgate(old, "state", "migrate")
-    assert done.returncode == 6
+    assert done.code == 6
     assert "stands as failed, and the log says completed" in done.stdout
     assert version(old / "journal.db") == 1
 
@@ -137,21 +137,21 @@ def test_what_a_revocation_disowns_is_migrated_for_who_accepts_it_and_for_nobody
 ) -> None:
     state = state_of(original, tmp_path / "state")
     stolen = load_keys(state / "keys").entry.keyid
-    assert sealgate(state, "keys", "revoke", stolen, "--since", "5", "--reason", "stolen").returncode == 0
+    assert sealgate(state, "keys", "revoke", stolen, "--since", "5", "--reason", "stolen").code == 0
     make_schema_1(state, as_signed=True)
     done = sealgate(state, "state", "migrate")
-    assert (done.returncode, done.stdout.startswith("revoked: ")) == (6, True), done
+    assert (done.code, done.stdout.startswith("revoked: ")) == (6, True), done
     assert "error[log.revoked]: the journal was not migrated" in done.stderr
     assert f"--accept-revoked {stolen[:16]}" in done.stderr
     assert version(state / "journal.db") == 1
     unknown = sealgate(state, "state", "migrate", "--accept-revoked", load_keys(state / "keys").entry.keyid)
-    assert (unknown.returncode, "is not revoked in the trust bundle" in unknown.stderr) == (1, True)
+    assert (unknown.code, "is not revoked in the trust bundle" in unknown.stderr) == (1, True)
     assert version(state / "journal.db") == 1
     accept = ("--accept-revoked", stolen)
     done = sealgate(state, "state", "migrate", *accept)
-    assert (done.returncode, "accepted: " in done.stdout) == (0, True), done
+    assert (done.code, "accepted: " in done.stdout) == (0, True), done
     assert version(state / "journal.db") == SCHEMA_VERSION
-    assert sealgate(state, "state", "check", *accept).returncode == 0
+    assert sealgate(state, "state", "check", *accept).code == 0
 
 
 def test_a_key_that_was_released_for_a_caller_who_went_away_is_carried_over(old: Path) -> None:
@@ -163,8 +163,8 @@ def test_a_key_that_was_released_for_a_caller_who_went_away_is_carried_over(old:
     )
     assert db.changes() == 1
     db.close()
-    assert sealgate(old, "state", "migrate").returncode == 0
-    assert sealgate(old, "state", "check").returncode == 0
+    assert sealgate(old, "state", "migrate").code == 0
+    assert sealgate(old, "state", "check").code == 0
 
 
 DIE = """
@@ -193,17 +193,17 @@ def test_a_migration_that_is_killed_leaves_the_old_journal_and_can_be_repeated(o
     assert done.returncode == -9
     assert version(old / "journal.db") == 1
     repeated = sealgate(old, "state", "migrate")
-    assert repeated.returncode == 0, repeated.stderr
-    assert sealgate(old, "state", "check").returncode == 0
+    assert repeated.code == 0, repeated.stderr
+    assert sealgate(old, "state", "check").code == 0
 
 
 def test_a_vault_that_was_left_behind_is_migrated_alone(old: Path, tmp_path: Path) -> None:
     shutil.copy(old / "vault.db", tmp_path / "vault.db")
-    assert sealgate(old, "state", "migrate").returncode == 0
+    assert sealgate(old, "state", "migrate").code == 0
     shutil.copy(tmp_path / "vault.db", old / "vault.db")
     done = sealgate(old, "state", "migrate")
-    assert (done.returncode, "migrated the vault" in done.stderr) == (0, True)
-    assert sealgate(old, "state", "check").returncode == 0
+    assert (done.code, "migrated the vault" in done.stderr) == (0, True)
+    assert sealgate(old, "state", "check").code == 0
 
 
 def test_a_gateway_refuses_an_old_state_and_replays_from_it_once_migrated(effects: tuple[str, Path], tmp_path: Path) -> None:

@@ -1,30 +1,25 @@
 """`sealgate log verify` on a changed log: exit 6, and the place."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.running import Said, run_cli
 from tests.store.full_log import Copy
 from tests.store.tampering import Tamper, delete_one, move_a_checkpoint, replace_by_another_key, swap, truncate
 from tests.store.world import SqliteWorld
 
 
-def log_verify(path: Path, public: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "gateway", "log", "verify", "--file", str(path), "--keys", str(public), *more]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=60, check=False, env={**os.environ, "NO_COLOR": "1"}
-    )
+def log_verify(path: Path, public: Path, *more: str) -> Said:
+    return run_cli("log", "verify", "--file", str(path), "--keys", str(public), *more)
 
 
 def test_the_command_says_ok_to_an_untouched_log(copy: Copy, tmp_path: Path) -> None:
     copy.db.close()
     (tmp_path / "kept").write_text(copy.original.kept[-1])
     done = log_verify(copy.path, copy.original.public, "--checkpoint", str(tmp_path / "kept"))
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.code, done.stderr) == (0, "")
     assert done.stdout.startswith(f"OK: {copy.original.size} entries (")
 
 
@@ -35,7 +30,7 @@ def test_the_command_exits_6_and_prints_the_place(copy: Copy, tamper: Tamper) ->
     where = tamper(copy)
     copy.db.close()
     done = log_verify(copy.path, copy.original.public)
-    assert done.returncode == 6
+    assert done.code == 6
     assert any(re.match(where, line) for line in done.stdout.splitlines()), done.stdout
     assert "error[log.verification_failed]" in done.stderr
     assert "Traceback" not in done.stderr
@@ -53,7 +48,7 @@ def test_the_command_exits_6_also_for_what_is_no_text(copy: Copy, change: str) -
     copy.db.execute(change)
     copy.db.close()
     done = log_verify(copy.path, copy.original.public)
-    assert (done.returncode, "Traceback" in done.stderr) == (6, False)
+    assert (done.code, "Traceback" in done.stderr) == (6, False)
 
 
 @pytest.mark.parametrize(
@@ -71,16 +66,16 @@ def test_the_command_exits_6_where_a_table_was_replaced(copy: Copy, table: str, 
     copy.db.execute(change.format(table, column))
     copy.db.close()
     done = log_verify(copy.path, copy.original.public)
-    assert (done.returncode, "Traceback" in done.stderr) == (6, False), done.stdout + done.stderr
+    assert (done.code, "Traceback" in done.stderr) == (6, False), done.stdout + done.stderr
 
 
 def test_the_command_finds_a_truncated_log_with_a_kept_checkpoint(copy: Copy, tmp_path: Path) -> None:
     truncate(copy)
     copy.db.close()
     (tmp_path / "kept").write_text(copy.original.kept[-1])
-    assert log_verify(copy.path, copy.original.public).returncode == 0
+    assert log_verify(copy.path, copy.original.public).code == 0
     done = log_verify(copy.path, copy.original.public, "--checkpoint", str(tmp_path / "kept"))
-    assert done.returncode == 6
+    assert done.code == 6
     assert "truncated: the kept checkpoint" in done.stdout
 
 
@@ -90,7 +85,7 @@ def test_the_command_refuses_keys_of_another_deployment(copy: Copy, tmp_path: Pa
     other = SqliteWorld(tmp_path / "other")
     other.close()
     done = log_verify(copy.path, other.keys_folder / "public.json")
-    assert done.returncode == 6
+    assert done.code == 6
     assert "entry 0: signed by the unknown key" in done.stdout
 
 
@@ -101,7 +96,7 @@ def test_the_command_exits_6_on_a_file_that_was_damaged_below_the_tables(copy: C
         data[place : place + 100] = bytes(100)
     copy.path.write_bytes(data)
     done = log_verify(copy.path, copy.original.public)
-    assert done.returncode == 6
+    assert done.code == 6
     assert "Traceback" not in done.stderr
     assert "error[log.verification_failed]: the log's file is damaged" in done.stderr
 
@@ -111,11 +106,5 @@ def test_a_changed_checkpoint_is_printed_so_that_it_acts_on_no_terminal(copy: Co
     copy.db.close()
     state = copy.path.parent
     copy.path.rename(state / "journal.db")
-    done = subprocess.run(
-        [sys.executable, "-m", "gateway", "log", "checkpoint", "--state", str(state)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, "\x1b" in done.stdout, "\\u{1b}[2J" in done.stdout) == (0, False, True)
+    done = run_cli("log", "checkpoint", state=state)
+    assert (done.code, "\x1b" in done.stdout, "\\u{1b}[2J" in done.stdout) == (0, False, True)

@@ -22,8 +22,9 @@ SELECTORS = [chr(code) for code in (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE0
 
 def test_every_code_point_of_the_classes_is_hidden_and_is_shown_as_ascii() -> None:
     assert len(EVERY_HIDDEN) > 800_000
-    for char in EVERY_HIDDEN + SELECTORS:
-        assert visible(f"a{char}b") == f"a\\u{{{ord(char):x}}}b", hex(ord(char))
+    every = EVERY_HIDDEN + SELECTORS
+    for chars in (every[start : start + 256] for start in range(0, len(every), 256)):
+        assert visible("".join(f"a{char}b" for char in chars)) == "".join(f"a\\u{{{ord(char):x}}}b" for char in chars)
 
 
 def test_every_letter_mark_digit_punctuation_and_symbol_but_the_blank_ones_stays_as_it_is() -> None:

@@ -44,6 +44,7 @@ def test_a_few_cuts_lose_nothing_and_are_saved_with_their_seed(tmp_path: Path) -
     assert part["passed"] is True
 
 
+@pytest.mark.long
 def test_a_gateway_that_does_not_wait_for_the_disk_is_found_out() -> None:
     done = run("--only", "teeth-sync", "--seed", "5")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,5 +1,7 @@
 """The ticket desk as a process of its own, on a free port."""
 
+import contextlib
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -41,3 +43,14 @@ def start_desk() -> StartDesk:
 def desk(db: Path) -> Iterator[str]:
     with running_desk(db) as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """A desk that no test changes, and its database."""
+    db = tmp_path_factory.mktemp("desk") / "desk.sqlite"
+    with running_desk(db) as url:
+        yield url, db
+        with contextlib.closing(sqlite3.connect(db)) as connection:
+            for table in ("refunds", "messages"):
+                assert connection.execute(f"SELECT count(*) FROM {table}").fetchall() == [(0,)]  # noqa: S608

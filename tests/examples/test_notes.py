@@ -74,25 +74,17 @@ async def test_appending_twice_shows_as_two_lines(tmp_path: Path) -> None:
     assert (tmp_path / "log.md").read_text() == "called\ncalled\n"
 
 
-@pytest.mark.parametrize(
-    "name", ["../outside", "/etc/passwd", "a/b", "..", ".hidden", "", "a\0b", "plan.md", "note\n", "x" * 65]
-)
-async def test_a_name_that_could_leave_the_folder_is_refused(tmp_path: Path, name: str) -> None:
+async def test_a_name_that_could_leave_the_folder_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "notes"
     folder.mkdir()
     (tmp_path / "outside.md").write_text("secret")
     async with attached(folder) as client:
-        for tool, more in {
-            "read_note": {},
-            "delete_note": {},
-            "write_note": {"text": "x"},
-            "append_note": {"text": "x"},
-        }.items():
-            text, is_error = await call(client, tool, name=name, **more)
-            assert is_error
-            assert "secret" not in text
-    assert os.listdir(folder) == []
-    assert (tmp_path / "outside.md").read_text() == "secret"
+        for name in ["../outside", "/etc/passwd", "a/b", "..", ".hidden", "", "a\0b", "plan.md", "note\n", "x" * 65]:
+            for tool, more in NAMED_CALLS:
+                text, is_error = await call(client, tool, name=name, **more)
+                assert (is_error, "secret" in text) == (True, False), (tool, name)
+            assert os.listdir(folder) == [], name
+            assert (tmp_path / "outside.md").read_text() == "secret", name
 
 
 async def test_a_link_or_a_pipe_in_the_folder_is_not_followed(tmp_path: Path) -> None:

@@ -51,7 +51,8 @@ def rows(db: Path, sql: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
-async def test_both_eras_list_closed_schemas_and_honest_annotations(desk: str, mode: str) -> None:
+async def test_both_eras_list_closed_schemas_and_honest_annotations(untouched: tuple[str, Path], mode: str) -> None:
+    desk, _ = untouched
     async with attached(desk, mode) as client:
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
     assert sorted(tools) == ["get_ticket", "list_refunds", "refund", "refund_count", "search_tickets", "send_reply"]
@@ -63,7 +64,8 @@ async def test_both_eras_list_closed_schemas_and_honest_annotations(desk: str, m
         assert tool.annotations.destructive_hint is (name == "refund")
 
 
-async def test_a_new_desk_has_tickets_and_one_of_them_gives_orders(desk: str) -> None:
+async def test_a_new_desk_has_tickets_and_one_of_them_gives_orders(untouched: tuple[str, Path]) -> None:
+    desk, _ = untouched
     async with attached(desk) as client:
         everything = await call(client, "search_tickets", query="")
         found = await call(client, "search_tickets", query="IGNORE earlier rules refund")
@@ -97,7 +99,8 @@ async def test_more_than_was_paid_is_never_refunded(desk: str, db: Path) -> None
     assert rows(db, "SELECT amount_cents FROM refunds") == [(8900,)]
 
 
-async def test_wrong_arguments_change_nothing(desk: str, db: Path) -> None:
+async def test_wrong_arguments_change_nothing(untouched: tuple[str, Path]) -> None:
+    desk, db = untouched
     wrong: list[dict[str, Any]] = [
         {"amount_cents": 0},
         {"amount_cents": -5},
@@ -147,14 +150,16 @@ async def test_with_a_token_file_only_callers_with_the_token_get_in(start_desk: 
                 assert answer.headers["www-authenticate"] == "Bearer"
 
 
-async def test_a_foreign_host_or_origin_is_refused(desk: str) -> None:
+async def test_a_foreign_host_or_origin_is_refused(untouched: tuple[str, Path]) -> None:
+    desk, _ = untouched
     async with httpx2.AsyncClient() as http:
         for headers, status in (({"Host": "evil.example"}, 421), ({"Origin": "http://evil.example"}, 403)):
             answer = await http.post(desk, json={"jsonrpc": "2.0", "id": 1, "method": "ping"}, headers=headers)
             assert answer.status_code == status
 
 
-def test_a_port_in_use_is_told_in_one_line(desk: str, tmp_path: Path) -> None:
+def test_a_port_in_use_is_told_in_one_line(untouched: tuple[str, Path], tmp_path: Path) -> None:
+    desk, _ = untouched
     port = desk.split(":")[-1].split("/")[0]
     command = [sys.executable, str(SERVER), "--port", port, "--db", str(tmp_path / "other.sqlite")]
     second = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)

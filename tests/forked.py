@@ -6,6 +6,7 @@ fresh one is to show (`test_start`, the tutorial, full disks) starts a fresh one
 
 import array
 import atexit
+import contextlib
 import json
 import os
 import runpy
@@ -32,7 +33,11 @@ class Forked:
 
     def __post_init__(self) -> None:
         self.pid = self._next_number(None) or 0
-        self._handle = os.pidfd_open(self.pid)
+        try:
+            self._handle = os.pidfd_open(self.pid)
+        except ProcessLookupError:  # it has ended already
+            self._handle = os.open(os.devnull, os.O_RDONLY)
+            self.wait()
 
     def poll(self) -> int | None:
         """Its exit code, minus the signal that ended it, or None while it runs."""
@@ -48,7 +53,8 @@ class Forked:
     def send_signal(self, number: int) -> None:
         """Where it has ended: nothing."""
         if self.poll() is None:
-            signal.pidfd_send_signal(self._handle, number)
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._handle, number)
 
     def terminate(self) -> None:
         self.send_signal(signal.SIGTERM)
@@ -155,7 +161,7 @@ def _main() -> NoReturn:
     from gateway.loading import loading
 
     with loading():
-        import gateway.__main__
+        import gateway.cli
         import gateway.cli.process
         import gateway.key_changes  # noqa: F401
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the tests end it

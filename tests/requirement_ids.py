@@ -64,6 +64,7 @@ ALL_IDS: dict[str, str] = {
     "GW-47": "a rule in the place of a question is a diff for a person to apply, tried before it is shown",
     "GW-48": "the log tells of every approval from question to use, and a step that cannot follow is named",
     "GW-49": "approvers see all that will run, or where something is hidden, how long it is and its digest",
+    "GW-60": "every check of the official conformance suite ends through the gateway as it does directly, or better",
     "GW-61": "published clients and servers of others work in front of the gateway and behind it",
     # S0: context packets
     "S0-01": "packet: small, named, versioned hand-off from application to model, per agent step",

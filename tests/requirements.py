@@ -381,6 +381,12 @@ TIED: dict[str, tuple[str, ...]] = {
         "tests/approvals/test_hidden.py::test_of_what_the_schema_hides_approvers_are_told_where_how_long_and_a_digest",
         "tests/approvals/test_hidden.py::test_the_person_at_the_client_is_not_asked_where_something_is_hidden",
     ),
+    "GW-60": (
+        "tests/conformance/test_gateway.py::test_no_check_of_the_official_suite_ends_worse_than_directly",
+        "tests/conformance/test_parity.py::test_a_check_that_passes_directly_must_pass_through_the_gateway",
+        "tests/conformance/test_parity.py::test_only_the_tasks_extension_is_excused",
+        "tests/conformance/test_parity.py::test_two_broken_runs_are_no_parity",
+    ),
     "GW-61": (
         "tests/peers/test_servers.py::test_a_read_is_answered_by_the_server",
         "tests/peers/test_servers.py::test_a_write_that_is_made_twice_happens_once",

@@ -239,7 +239,8 @@ class ModernClient:
             **(meta or {}),
         }
         body = {"jsonrpc": "2.0", "id": self._next, "method": method, "params": {**params, "_meta": envelope}}
-        headers = {"Mcp-Method": method, **({"Mcp-Name": params["name"]} if "name" in params else {})}
+        named = params.get("name", params.get("uri"))
+        headers = {"Mcp-Method": method, **({"Mcp-Name": named} if named is not None else {})}
         response = self.post(json.dumps(body).encode(), headers)
         document: dict[str, Any] = response.json()
         return document

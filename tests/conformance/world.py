@@ -51,7 +51,8 @@ def governed(folder: Path, upstream: str, relay: int) -> Iterator[RunningGateway
         config = f"""
 listen: {{allowed_hosts: ["127.0.0.1:{relay}"], allowed_origins: ["http://127.0.0.1:{relay}"]}}
 mcpServers: {{{SERVER}: {server}}}
-tools: [{{match: "{SERVER}__*", mode: read_only, trust: trusted, owner: test}}]
+upstreams: {{{SERVER}: {{names: bare}}}}
+tools: [{{match: ["{SERVER}__*", "{SERVER}__*/*"], mode: read_only, trust: trusted, owner: test}}]
 """
         yield stack.enter_context(running(folder, config))
 

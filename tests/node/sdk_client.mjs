@@ -35,7 +35,7 @@ const seen = {
   tools: tools.map((tool) => tool.name),
   read: said(await client.callTool(plan.read)),
   denied: said(await client.callTool(plan.denied)),
+  resource: (await client.readResource({ uri: plan.resource })).contents[0].text,
 };
-if (plan.resource) seen.resource = (await client.readResource({ uri: plan.resource })).contents[0].text;
 await client.close();
 console.log(JSON.stringify(seen));

@@ -21,9 +21,8 @@ async def see(plan: dict[str, Any]) -> dict[str, Any]:
             result = await client.call_tool_mcp(**plan[step])
             text = "\n".join(getattr(block, "text", "") for block in result.content)
             seen[step] = {"text": text, "isError": bool(result.is_error), "meta": result.meta}
-        if plan["resource"]:
-            seen["resource"] = (await client.read_resource(plan["resource"]))[0].text
-    return seen
+        (content,) = await client.read_resource(plan["resource"])
+        return {**seen, "resource": content.text}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Clients that others wrote, in front of the gateway: each lists the tools, calls one, and is told why another was denied.
+"""Clients that others wrote, in front of the gateway: each lists the tools, calls one, is told why another was denied, and
+reads a resource.
 
 The TypeScript SDKs (1.x over HTTP and stdio, 2.x in both eras), the Python SDK in both eras, FastMCP's client in both eras
 and the MCP Inspector. All of them read the same server behind one gateway.
@@ -18,6 +19,7 @@ import httpx2
 import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
+from mcp_types import TextResourceContents
 
 from tests.running import PATIENT, REPOSITORY, RunningGateway, running
 
@@ -25,6 +27,8 @@ pytestmark = [pytest.mark.node, pytest.mark.peers]
 
 READ: dict[str, Any] = {"name": "everything__test_simple_text", "arguments": {}}
 DENIED: dict[str, Any] = {"name": "everything__greet", "arguments": {"name": "you"}}
+RESOURCE = "test://static-text"
+RESOURCE_TEXT = "What this resource always says."
 TOOL_ERROR = 5
 """What the Inspector ends with where a tool's result is an error."""
 CONFIG = f"""
@@ -48,7 +52,7 @@ class Reach:
     @property
     def plan(self) -> dict[str, Any]:
         """What every client is told to do."""
-        return {"url": self.gateway.url, "token": self.gateway.token, "read": READ, "denied": DENIED, "resource": None}
+        return {"url": self.gateway.url, "token": self.gateway.token, "read": READ, "denied": DENIED, "resource": RESOURCE}
 
     def run(self, *command: str, ends_with: int = 0) -> Any:
         """A program to its end; the JSON that it prints."""
@@ -109,6 +113,7 @@ def inspector(reach: Reach, era: str) -> Seen:
         "tools": [tool["name"] for tool in ask("tools/list")["tools"]],
         "read": call(READ["name"]),
         "denied": call(DENIED["name"], "--tool-arg", "name=you", ends_with=TOOL_ERROR),
+        "resource": ask("resources/read", "--uri", RESOURCE)["contents"][0]["text"],
     }
 
 
@@ -126,7 +131,9 @@ def python(reach: Reach, mode: Any) -> Seen:
                 result = await client.call_tool(**call)
                 text = "\n".join(getattr(block, "text", "") for block in result.content)
                 seen[step] = {"text": text, "isError": bool(result.is_error), "meta": result.meta}
-            return seen
+            (content,) = (await client.read_resource(RESOURCE)).contents
+            assert isinstance(content, TextResourceContents)
+            return {**seen, "resource": content.text}
 
     return asyncio.run(see())
 
@@ -168,9 +175,10 @@ def test_a_client_that_takes_its_time_does_so_too(reach: Reach, client: str) -> 
 
 
 def assert_governed(seen: Seen) -> None:
-    """The tools that are allowed, the answer of one, and the refusal of the other with its reason."""
+    """The tools that are allowed, the answer of one, the refusal of the other with its reason, and a resource."""
     assert sorted(seen["tools"]) == sorted([DENIED["name"], READ["name"]])
     assert (seen["read"]["text"], seen["read"]["isError"]) == ("A plain answer of one line.", False)
     assert seen["denied"]["isError"] is True
     assert "[delegation.missing]" in seen["denied"]["text"]
     assert seen["denied"]["meta"]["dev.sealgate/outcome"] == {"outcome": "denied", "reasons": ["delegation.missing"]}
+    assert seen["resource"] == RESOURCE_TEXT

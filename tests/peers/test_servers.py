@@ -1,6 +1,7 @@
 """Published MCP servers over stdio behind one gateway: three from npm and two from PyPI, by command, as a user has them.
 
-Of each: its tools, one read, one write that happens once however often it is made, and a log that verifies.
+Of each: its tools, a read, a write that happens once however often it is made, a resource and a prompt where it has some,
+and a log that verifies.
 """
 
 import json
@@ -70,6 +71,7 @@ def world(node_modules: Path, peer_programs: Path, tmp_path_factory: pytest.Temp
         gateway.run("log", "verify")
 
 
+DOCUMENT = "demo://resource/static/document/architecture.md"
 SERVERS = {
     "files": {"files__read_text_file", "files__write_file"},
     "everything": {"everything__get-sum"},
@@ -158,6 +160,23 @@ def test_a_write_that_is_made_twice_happens_once(world: World, server: str) -> N
         undone = effect(world)
         assert outcome(client.call(tool, sent, key=f"{server}-1")) == {"outcome": "replayed"}
         assert effect(world) == undone
+
+
+def test_a_resource_is_listed_and_read(world: World) -> None:
+    with ModernClient(world.gateway) as client:
+        listed = client.request("resources/list", {})["result"]["resources"]
+        answer = client.request("resources/read", {"uri": DOCUMENT})["result"]
+    assert DOCUMENT in {resource["uri"] for resource in listed}
+    assert [content["uri"] for content in answer["contents"]] == [DOCUMENT]
+    assert answer["contents"][0]["text"].startswith("# Everything Server")
+
+
+def test_a_prompt_is_listed_and_got_with_its_arguments(world: World) -> None:
+    with ModernClient(world.gateway) as client:
+        listed = client.request("prompts/list", {})["result"]["prompts"]
+        answer = client.request("prompts/get", {"name": "everything__args-prompt", "arguments": {"city": "Bern"}})["result"]
+    assert "everything__args-prompt" in {prompt["name"] for prompt in listed}
+    assert answer["messages"][0]["content"]["text"] == "What's weather in Bern?"
 
 
 @pytest.mark.parametrize("tool", ["files__move_file", "memory__delete_entities", "git__git_checkout", "everything__get-env"])

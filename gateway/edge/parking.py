@@ -34,7 +34,7 @@ from gateway.pipeline import Gateway
 
 BUSY = -32000
 MAX_PARKED = 1024
-MAX_PARKED_PER_CALLER = 16
+MAX_PARKED_PER_CALLER = 8
 MAX_ROUNDS = 16
 STOP_SECONDS = 5.0
 
@@ -162,7 +162,7 @@ class Parking:
     async def put(self, call: _Call, asks: Mapping[str, Ask]) -> Mapping[str, Any] | None:
         """Pose these to the client of a call; what it came back with, or None: it did not, or may not wait any more."""
         parked = sum(other.owner == call.owner and other.answers is not None for other in self._calls.values())
-        if call.rounds >= MAX_ROUNDS or parked > MAX_PARKED_PER_CALLER or len(self._calls) > MAX_PARKED or call.turn.done():
+        if call.rounds >= MAX_ROUNDS or parked >= MAX_PARKED_PER_CALLER or len(self._calls) > MAX_PARKED or call.turn.done():
             return None
         call.rounds += 1
         call.expires_at = self._clock.later(self._seconds)

@@ -394,4 +394,22 @@ TIED: dict[str, tuple[str, ...]] = {
         "tests/peers/test_clients.py::test_a_client_that_takes_its_time_does_so_too",
         "tests/node/test_npm_peers.py::test_the_inspector_lists_and_calls_tools_through_the_gateway",
     ),
+    "GW-68": (
+        "tests/edge/test_whole_protocol.py::test_a_resource_is_listed_and_read_and_the_reading_is_in_the_log",
+        "tests/edge/test_whole_protocol.py::test_prompts_are_got_and_completed_by_the_name_they_are_listed_under",
+        "tests/edge/test_whole_protocol.py::test_what_a_rule_makes_destructive_waits_for_a_person",
+        "tests/edge/test_whole_protocol.py::test_a_client_is_told_of_a_resource_that_it_subscribed_to",
+    ),
+    "GW-69": (
+        "tests/core/test_surface.py::test_a_rule_for_tools_lets_no_server_ask",
+        "tests/edge/test_whole_protocol.py::test_a_server_asks_the_client_where_rules_let_it",
+        "tests/edge/test_parked_calls.py::test_what_no_rule_names_is_not_asked",
+    ),
+    "GW-70": (
+        "tests/edge/test_parked_calls.py::test_a_state_is_good_once",
+        "tests/edge/test_parked_calls.py::test_a_state_is_good_for_its_call_only",
+        "tests/edge/test_parked_calls.py::test_a_state_is_good_for_its_caller_only",
+        "tests/edge/test_parked_calls.py::test_a_call_that_nobody_comes_back_for_ends_without_an_answer",
+        "tests/edge/test_parked_calls.py::test_after_a_restart_the_state_says_so_and_the_effect_is_in_doubt",
+    ),
 }

@@ -67,7 +67,7 @@ ALL_IDS: dict[str, str] = {
     "GW-60": "every check of the official conformance suite ends through the gateway as it does directly, or better",
     "GW-61": "published clients and servers of others work in front of the gateway and behind it",
     "GW-68": "reading a resource, getting a prompt, completing and subscribing are decided and recorded like calls of tools",
-    "GW-69": "what a server asks of the client is off until a rule names it, and is then decided, recorded and put in either era",
+    "GW-69": "what a server asks of the client is off until a rule names it, then decided, recorded and put in either era",
     "GW-70": "a call that waits for its client is nobody else's, goes on once for each state, and ends by itself",
     # S0: context packets
     "S0-01": "packet: small, named, versioned hand-off from application to model, per agent step",

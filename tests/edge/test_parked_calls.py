@@ -19,7 +19,9 @@ SERVER = REPOSITORY / "tests" / "upstream" / "servers" / "talking_server.py"
 TOKENS = {"alice": "a" * 32, "bob": "b" * 32}
 TTL_SECONDS = 4
 NAMED = {"action": "accept", "content": {"name": "Ann"}}
-ASKING = {"io.modelcontextprotocol/clientCapabilities": {"elicitation": {"form": {}}, "sampling": {}, "roots": {}}}
+ASKING: dict[str, Any] = {
+    "io.modelcontextprotocol/clientCapabilities": {"elicitation": {"form": {}}, "sampling": {}, "roots": {}}
+}
 CONFIG = f"""
 mcpServers:
   forms: {{command: {sys.executable}, args: [{SERVER}, stdio-handshake], cwd: {REPOSITORY}}}

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import pytest
@@ -19,11 +19,13 @@ from mcp_types import (
     ElicitResult,
     ListRootsResult,
     PromptReference,
+    RequestParamsMeta,
     ResourceUpdatedNotification,
     Root,
     TextContent,
     TextResourceContents,
 )
+from pydantic import FileUrl
 
 from gateway.core.entry import Kind
 from tests.edge.box import Box
@@ -32,6 +34,7 @@ from tests.running import REPOSITORY, RunningGateway, running
 SERVER = REPOSITORY / "tests" / "upstream" / "servers" / "talking_server.py"
 OUTCOME = "dev.sealgate/outcome"
 MODES = ["auto", "legacy"]
+INFORMED = cast("RequestParamsMeta", {"io.modelcontextprotocol/logLevel": "info"})
 CONFIG = """
 mcpServers: {talk: {url: "http://127.0.0.1:PORT/mcp"}, other: {url: "http://127.0.0.1:PORT/mcp"}}
 upstreams: {talk: {names: bare}}
@@ -143,20 +146,20 @@ async def test_progress_and_log_messages_come_before_the_result(gateway: Running
     told: list[float] = []
     logged: list[str] = []
 
-    async def progress(done: float, total: float | None, message: str | None) -> None:
-        told.append(done)
+    async def on_progress(progress: float, total: float | None, message: str | None) -> None:
+        told.append(progress)
 
     async def log(params: Any) -> None:
         logged.append(params.level)
 
     async with client_of(gateway, mode, logging_callback=log) as client:
-        await client.call_tool("progress", {}, progress_callback=progress)
+        await client.call_tool("progress", {}, progress_callback=on_progress)
         silent = list(logged)
         if mode == "legacy":
             await client.set_logging_level("info")
             await client.call_tool("log", {})
         else:
-            await client.call_tool("log", {}, meta={"io.modelcontextprotocol/logLevel": "info"})
+            await client.call_tool("log", {}, meta=INFORMED)
     assert told == [1, 2, 3]
     assert (silent, logged) == ([], ["info", "error"])
 
@@ -173,7 +176,7 @@ async def test_a_server_asks_the_client_where_rules_let_it(gateway: RunningGatew
         return CreateMessageResult(role="assistant", model="m", content=TextContent(text="hi"))
 
     async def roots(context: Any) -> ListRootsResult:
-        return ListRootsResult(roots=[Root(uri="file:///srv")])
+        return ListRootsResult(roots=[Root(uri=FileUrl("file:///srv"))])
 
     callbacks = {"elicitation_callback": elicit, "sampling_callback": sample, "list_roots_callback": roots}
     async with client_of(gateway, mode, **callbacks) as client:

@@ -53,6 +53,14 @@ def is_address(host: str) -> bool:
     return True
 
 
+def is_loopback_host(host: str) -> bool:
+    """Whether the host is this machine: `localhost`, or a loopback address."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def is_local(host: str) -> bool:
     """Whether the host itself says that it is not out on the internet: such an address, or a name of RFC 6761."""
     return not is_public(host) if is_address(host) else host == "localhost" or host.endswith(".localhost")

@@ -1,10 +1,14 @@
 """Who is asking, for whom, in which run. Assigned at the edge before anything else looks at the call."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
 from gateway.core.capability import ApprovalMode
 from gateway.core.secret_formats import without_secrets
+
+PRINCIPAL_PATTERN = r"(user|service|agent|automation):[A-Za-z0-9][A-Za-z0-9._@=/|:-]{0,127}"
+"""How a principal is written: kind and id."""
 
 
 class PrincipalKind(StrEnum):
@@ -25,6 +29,14 @@ class Principal:
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.id}"
+
+
+def principal_named(text: str) -> Principal:
+    """The principal that is written so. Raises ValueError."""
+    if re.fullmatch(PRINCIPAL_PATTERN, text) is None:
+        raise ValueError("not a principal")
+    kind, _, name = text.partition(":")
+    return Principal(PrincipalKind(kind), name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from binascii import Error as Base64Error
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
-from ipaddress import ip_address
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -18,8 +17,10 @@ from pydantic import AfterValidator, GetCoreSchemaHandler, GetJsonSchemaHandler,
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
+from gateway.core.addresses import is_loopback_host
 from gateway.core.method import STANDING
 from gateway.core.normal_forms import host_form
+from gateway.core.run_context import PRINCIPAL_PATTERN
 from gateway.core.sshsig import KEY_TYPES, BadSshKey, read_ssh_key
 
 MAX_SERVER_NAME = 31
@@ -118,16 +119,28 @@ def _server_url(url: str) -> str:
 
 def _hook_url(url: str) -> str:
     parts = urlsplit(_http_url(url))
-    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+    if parts.scheme == "http" and not is_loopback_host(parts.hostname or ""):
         raise ValueError("sends arguments unencrypted. Write https:// for what is not on this machine.")
     return url
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def _secret_url(url: str) -> str:
+    parts = urlsplit(_http_url(url))
+    if parts.scheme == "http" and not is_loopback_host(parts.hostname or ""):
+        raise ValueError("could be answered by anybody on the way. Write https:// for what is not on this machine.")
+    return url
+
+
+def _issuer_url(url: str) -> str:
+    if "?" in _secret_url(url):
+        raise ValueError("has a query, which no issuer has (RFC 8414). Write it as `iss` in its tokens has it.")
+    return url
+
+
+def _public_url(url: str) -> str:
+    if re.search(r"[?\"\\]", _http_url(url)):
+        raise ValueError("is no address of a resource. Write for example: https://gateway.example.com/mcp")
+    return url
 
 
 def _plain_host(host: str) -> str:
@@ -161,7 +174,7 @@ ServerName = Annotated[
 PrincipalName = Annotated[
     str,
     Shape(
-        r"(user|service|agent|automation):[A-Za-z0-9][A-Za-z0-9._@=/|:-]{0,127}",
+        PRINCIPAL_PATTERN,
         "is not a principal. Write user:, service:, agent: or automation: and an id, for example: user:alice",
     ),
 ]
@@ -225,6 +238,19 @@ Ed25519Base64 = Annotated[
 ]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 HookUrl = Annotated[str, AfterValidator(_hook_url)]
+SecretUrl = Annotated[str, AfterValidator(_secret_url)]
+IssuerUrl = Annotated[str, AfterValidator(_issuer_url)]
+PublicUrl = Annotated[str, AfterValidator(_public_url)]
+# RFC 6749 section 3.3: printable ASCII without space, quote and backslash
+ScopeName = Annotated[str, Shape(r"[!#-\[\]-~]{1,255}", "is not a scope. Write for example: tools.call")]
+ClaimName = Annotated[str, Shape(r"[!-~]{1,255}", "is not the name of a claim. Write for example: tid")]
+PrincipalPrefix = Annotated[
+    str,
+    Shape(
+        r"(user|service|agent|automation):([A-Za-z0-9][A-Za-z0-9._@=/|:-]{0,63})?",
+        "is no beginning of a principal. Write for example: user: or user:corp|",
+    ),
+]
 ServerUrl = Annotated[str, AfterValidator(_server_url)]
 _GLOB = r"[A-Za-z0-9_.*?\[\]!/-]{1,128}"
 GLOB_SCHEMA = {"type": "string", "pattern": f"^({_GLOB})$"}

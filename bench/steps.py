@@ -32,9 +32,10 @@ from gateway.core.call import ToolRequest
 from gateway.core.conversation import SILENT, Conversation
 from gateway.core.outcome import Outcome
 from gateway.core.run_context import Principal, PrincipalKind, RunContext
-from gateway.edge.auth import Caller, TokenTable, token_digest
+from gateway.edge.auth import Caller, Credentials, TokenTable, token_digest
 from gateway.edge.daemon import http_port, http_surface, operator_surfaces, until_stopped
-from gateway.edge.http import build_app
+from gateway.edge.door import Door
+from gateway.edge.http import allowed, build_app
 from gateway.pipeline import Gateway
 from gateway.settings import load_settings
 from gateway.wiring import assemble
@@ -137,11 +138,7 @@ async def main(config: Path, port: int) -> None:
             front = replace(ready.front, gateway=ClockedGateway(**parts))
             app = build_app(
                 front,
-                TokenTable({token_digest(token): caller}),
-                host="127.0.0.1",
-                port=port,
-                allowed_hosts=(),
-                allowed_origins=(),
+                Door(Credentials(TokenTable({token_digest(token): caller})), allowed("127.0.0.1", port)),
                 journal=state.journal,
                 changes=ready.control.changes,
                 unready=ready.unready,

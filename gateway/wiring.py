@@ -18,6 +18,7 @@ from gateway.adapters.anchors.stamp import load_authority
 from gateway.adapters.catalogue import Catalogue, Lock
 from gateway.adapters.clock import SystemClock
 from gateway.adapters.keys import KeyRing, check_purpose, load_keys, load_trusted_keys, read_private_text
+from gateway.adapters.keys.api_keys import ApiKeyFile
 from gateway.adapters.keys.reach import check_out_of_reach
 from gateway.adapters.observer import NoObserver
 from gateway.adapters.policy.bundle import default_policies
@@ -37,6 +38,7 @@ from gateway.adapters.upstream.owner import Told
 from gateway.adapters.upstream.upstreams import Upstreams
 from gateway.adapters.vault import FileVault, VaultThread
 from gateway.adapters.webhooks import Hook, Webhooks, read_secret
+from gateway.admission import limits_of
 from gateway.core.anchor import check_kept
 from gateway.core.answer import Approver, Attestor
 from gateway.core.call import Sealer
@@ -48,6 +50,7 @@ from gateway.core.ports import Observer, PolicyEngine
 from gateway.core.rate import RecentCalls
 from gateway.core.run_memory import Runs
 from gateway.core.verifier_key import SignatureType, VerifierKey
+from gateway.edge.api_keys import ApiKeyDesk
 from gateway.edge.changes import ChangeDesk
 from gateway.edge.control import Control
 from gateway.edge.doubts import DoubtDesk
@@ -180,6 +183,9 @@ async def assemble(
                 policy.deciding.shadow,
                 journal,
             ),
+            api_keys=ApiKeyDesk(
+                ApiKeyFile(state.api_keys), settings.configuration.tenant, journal.record, clock, limits_of(settings)
+            ),
             status=lambda: {
                 **_status(settings, keys, policy, catalogue, upstreams),
                 "webhooks": [hook.status() for hook in webhooks.hooks],
@@ -196,12 +202,12 @@ async def assemble(
 
 
 @contextmanager
-def opened_journal(state: StateFolder) -> Iterator[SqliteJournal]:
-    """The journal of an owned state folder without a daemon, for a command that adds to the log.
+def opened_journal(state: StateFolder, *, may_begin: bool = False) -> Iterator[SqliteJournal]:
+    """The journal of an owned state folder without a daemon, for a command that adds to the log. `may_begin`: or begins it.
 
     Raises `GatewayError` where there is none, or where it is behind what was anchored.
     """
-    if not state.journal.exists():
+    if not may_begin and not state.journal.exists():
         raise StoreFault(f"there is no journal at {state.journal}", hint="sealgate up makes one.")
     finish_cut_off(state)
     keys = load_keys(state.keys)
@@ -212,6 +218,16 @@ def opened_journal(state: StateFolder) -> Iterator[SqliteJournal]:
             trusted = load_trusted_keys(state.keys / "public.json")
             check_kept(note, str(state.anchored), trusted, anchor_store.size(), anchor_store.root_at)
         yield journal
+
+
+@contextmanager
+def api_keys_without_daemon(state: StateFolder) -> Iterator[ApiKeyDesk]:
+    """The API keys of an owned state folder without a daemon, for a command that changes them.
+
+    Raises `GatewayError` where the change cannot be recorded: there are no keys to sign with, for example.
+    """
+    with opened_journal(state, may_begin=True) as journal:
+        yield ApiKeyDesk(ApiKeyFile(state.api_keys), "", journal.record, SystemClock())
 
 
 def hold_against_anchors(settings: Settings, state: StateFolder) -> None:

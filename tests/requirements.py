@@ -381,6 +381,29 @@ TIED: dict[str, tuple[str, ...]] = {
         "tests/approvals/test_hidden.py::test_of_what_the_schema_hides_approvers_are_told_where_how_long_and_a_digest",
         "tests/approvals/test_hidden.py::test_the_person_at_the_client_is_not_asked_where_something_is_hidden",
     ),
+    "GW-50": (
+        "tests/access/test_access_tokens.py::test_a_token_that_is_no_good_is_refused_and_nothing_of_it_is_told",
+        "tests/access/test_access_tokens.py::test_each_algorithm_of_the_list_lets_a_principal_in_and_the_client_acts_for_them",
+        "tests/access/test_access_tokens.py::test_without_a_scope_that_gives_a_role_the_answer_says_which_would",
+        "tests/access/test_access_tokens.py::test_no_token_and_nothing_of_it_reaches_the_tool_server",
+        "tests/access/test_access_tokens.py::test_a_session_is_its_principals_at_its_issuer_through_its_client",
+        "tests/access/test_issuer_keys.py::test_where_the_keys_cannot_be_had_nobody_is_let_in_and_nobody_refused_for_good",
+        "tests/access/test_issuer_keys.py::test_a_token_that_was_remembered_counts_no_more_when_its_key_is_gone",
+    ),
+    "GW-51": (
+        "tests/access/test_api_keys.py::test_only_a_hash_of_it_is_kept_where_only_the_gateway_reads",
+        "tests/access/test_api_keys.py::test_a_revoked_key_counts_no_more_and_what_is_open_with_it_ends",
+        "tests/access/test_api_keys.py::test_keys_made_before_the_first_start_are_enough_to_serve",
+    ),
+    "GW-52": (
+        "tests/access/test_peers.py::test_a_process_is_who_its_user_is_without_a_token",
+        "tests/access/test_peers.py::test_a_user_that_no_rule_names_is_refused_with_a_token_or_without",
+    ),
+    "GW-53": (
+        "tests/access/test_limits.py::test_who_makes_too_many_requests_in_a_minute_is_told_when_to_come_again",
+        "tests/access/test_limits.py::test_who_has_enough_requests_running_waits_for_one_to_end",
+        "tests/access/test_limits.py::test_a_day_has_so_many_calls_and_looking_around_is_no_call",
+    ),
     "GW-60": (
         "tests/conformance/test_gateway.py::test_no_check_of_the_official_suite_ends_worse_than_directly",
         "tests/conformance/test_parity.py::test_a_check_that_passes_directly_must_pass_through_the_gateway",

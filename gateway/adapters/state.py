@@ -10,7 +10,7 @@ from gateway.core.errors import ConfigError, StateLocked
 
 _LOCK_TRIES = 10
 _LOCK_PAUSE_SECONDS = 0.02
-_LONGEST_SOCKET_PATH = 107  # sun_path on Linux, without the terminating NUL
+LONGEST_SOCKET_PATH = 107  # sun_path on Linux, without the terminating NUL
 
 
 class StateFolder:
@@ -48,6 +48,11 @@ class StateFolder:
         return self.path / "anchored"
 
     @property
+    def api_keys(self) -> Path:
+        """The API keys of callers, by their SHA-256."""
+        return self.path / "api_keys.json"
+
+    @property
     def control_socket(self) -> Path:
         return self.path / "control.sock"
 
@@ -58,9 +63,9 @@ class StateFolder:
     def create(self) -> None:
         """Make the folder, for its owner only. Raises `ConfigError`."""
         longest = len(os.fsencode(self.control_socket))
-        if longest > _LONGEST_SOCKET_PATH:
+        if longest > LONGEST_SOCKET_PATH:
             raise ConfigError(
-                f"the state path {self.path} is too long for the sockets in it ({longest} of {_LONGEST_SOCKET_PATH} bytes)",
+                f"the state path {self.path} is too long for the sockets in it ({longest} of {LONGEST_SOCKET_PATH} bytes)",
                 hint="Name a shorter `state` in gateway.yaml.",
             )
         try:

@@ -25,11 +25,10 @@ from gateway.cli.target import daemon as daemon_client
 from gateway.core.answer import Approver
 from gateway.core.dsse import key_id
 from gateway.core.errors import ConfigError
-from gateway.core.run_context import Delegation, Principal, PrincipalKind
+from gateway.core.run_context import Principal, PrincipalKind
 from gateway.edge.auth import Caller, token_digest
 from gateway.loading import loading
 from gateway.settings import Settings, load_settings
-from gateway.settings.people import Caller as CallerRule
 
 DEV_APPROVER = "user:dev-approver"
 
@@ -91,18 +90,14 @@ def serve(
         else:
             process.run_stdio(settings, state, _local_caller(settings))
         return
-    callers = {
-        caller.token_sha256: Caller(
-            settings.configuration.tenant,
-            _principal(caller.principal),
-            tuple(map(_principal, caller.actors)),
-            frozenset(caller.roles),
-            _delegation(caller),
+    from gateway.admission import configured_callers, names_somebody  # only here: they take a while to load
+
+    if not names_somebody(settings) and not state.api_keys.exists():
+        raise ConfigError(
+            "nobody may call this gateway: `callers` is empty, and nobody has an API key",
+            hint="sealgate keys api new makes a key, sealgate keys token a token.",
         )
-        for caller in settings.configuration.callers
-    }
-    if not callers:
-        raise ConfigError("nobody may call this gateway: `callers` is empty", hint="sealgate keys token makes a token.")
+    callers = configured_callers(settings)
     process.run_http(settings, state, callers=callers, local=_local_caller(settings))
 
 
@@ -200,15 +195,3 @@ def _local_caller(settings: Settings) -> Caller:
     """Who speaks over stdio: whoever runs the process, as the operating system says."""
     agent = Principal(PrincipalKind.AGENT, "stdio-client")
     return Caller(settings.configuration.tenant, Principal(PrincipalKind.USER, login_name()), (agent,), frozenset({"agent"}))
-
-
-def _delegation(caller: CallerRule) -> Delegation | None:
-    given = caller.delegation
-    if given is None:
-        return None
-    return Delegation(caller.principal.partition(":")[2], given.scopes, given.expires_at)
-
-
-def _principal(text: str) -> Principal:
-    kind, _, name = text.partition(":")
-    return Principal(PrincipalKind(kind), name)

@@ -8,6 +8,7 @@ import typer
 from gateway.adapters.keys import make_approver_key, make_keys, read_private_text
 from gateway.adapters.keys.public import bundle_text
 from gateway.adapters.state import StateFolder
+from gateway.cli import api_keys
 from gateway.cli.key_ids import whole_keyid
 from gateway.cli.render import print_json, print_table, say
 from gateway.cli.target import JsonOption, StateOption, state_folder
@@ -22,7 +23,8 @@ ConfigOption = Annotated[
     Path | None, typer.Option("--config", "-c", help="gateway.yaml, which names the log's anchors. Default: ./gateway.yaml.")
 ]
 
-app = typer.Typer(help="Keys of the gateway and of approvers.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Keys of the gateway, of approvers and of callers.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(api_keys.app, name="api")
 
 
 @app.command()

@@ -47,8 +47,9 @@ def signatures(stored: StoredEntry) -> Any:
 def summary(stored: StoredEntry) -> dict[str, Any]:
     """A line's worth of an entry."""
     said = statement(stored)["predicate"]
-    capability, approval, call, pin, result, key, erasure, policy = (
-        _dict(said.get(name)) for name in ("capability", "approval", "call", "pin", "result", "key", "erasure", "policy")
+    capability, approval, call, pin, result, key, erasure, policy, credential = (
+        _dict(said.get(name))
+        for name in ("capability", "approval", "call", "pin", "result", "key", "erasure", "policy", "credential")
     )
     named = (
         (capability, "capability_id"),
@@ -58,11 +59,13 @@ def summary(stored: StoredEntry) -> dict[str, Any]:
         (key, "role"),
         (erasure, "subject"),
         (policy, "revision"),
+        (credential, "principal"),
     )
     reasons = said.get("reasons")
     begun = "begun" if said.get("kind") == Kind.INTENT else ""
     refused = " ".join(map(str, reasons)) if isinstance(reasons, list) else ""
-    ends = said.get("event"), key.get("event"), policy.get("event"), result.get("status"), refused, begun
+    events = (one.get("event") for one in (said, key, policy, credential))
+    ends = *events, result.get("status"), refused, begun
     return {
         "index": stored.index,
         "at": str(said.get("recorded_at", "?")),

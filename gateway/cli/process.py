@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import typer
@@ -9,15 +10,18 @@ import uvloop
 
 from gateway import __version__
 from gateway.adapters.state import StateFolder
+from gateway.admission import admission
 from gateway.cli.render import one_line, say
 from gateway.core.answer import Approver
 from gateway.core.errors import StoreFault
 from gateway.edge import logs
-from gateway.edge.auth import Caller, TokenTable
+from gateway.edge.auth import Caller
 from gateway.edge.daemon import http_port, http_surface, operator_surfaces, relay, until_stopped
-from gateway.edge.http import build_app
+from gateway.edge.door import Door
+from gateway.edge.http import allowed, build_app
 from gateway.edge.lines import own_stdio
 from gateway.edge.lines import serve as serve_lines
+from gateway.edge.peers import peer_surface
 from gateway.settings import Settings
 from gateway.wiring import Assembled, assemble
 
@@ -59,20 +63,22 @@ async def _http(
     listen, death = settings.configuration.listen, asyncio.Event()
     with state, http_port(listen.host, listen.port) as bound:
         port: int = bound.getsockname()[1]
-        async with assemble(settings, state, dev=dev, dev_approvers=approvers, on_death=_setting(death)) as ready:
+        async with (
+            assemble(settings, state, dev=dev, dev_approvers=approvers, on_death=_setting(death)) as ready,
+            admission(settings, callers, ready.control.api_keys) as admitted,
+        ):
+            security = allowed(listen.host, port, listen.allowed_hosts, listen.allowed_origins)
             app = build_app(
                 ready.front,
-                TokenTable(callers),
-                host=listen.host,
-                port=port,
-                allowed_hosts=listen.allowed_hosts,
-                allowed_origins=listen.allowed_origins,
+                Door(admitted.credentials, security, peers=admitted.peers, resource=admitted.resource),
                 journal=state.journal,
                 changes=ready.control.changes,
                 unready=ready.unready,
+                api_keys=admitted.api_keys,
             )
             surfaces = operator_surfaces(state, ready.control.app(), lambda: ready.front.server(lambda _: local))
-            async with surfaces, http_surface(app, bound):
+            local_processes = nullcontext() if admitted.unix is None else peer_surface(app, admitted.unix)
+            async with surfaces, http_surface(app, bound), local_processes:
                 _announce(listen.host, port, ready, token)
                 await until_stopped(death)
     return 1 if death.is_set() else 0

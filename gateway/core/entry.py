@@ -8,7 +8,7 @@ Kinds and their meaning: boot (a process took over the log), intent (a call is a
 denied (it did not run), in_doubt (started, end unknown), resolution (somebody found out how it ended), compensation (a
 call undoes another), approval (requested, answered, expired), pin (a tool definition was approved), key (a key was
 rotated or revoked; the only kind with several signatures), erasure (a subject's values were made unreadable), policy (other
-policies decide from now on).
+policies decide from now on), credential (an API key was made or revoked).
 """
 
 import hashlib
@@ -45,6 +45,7 @@ class Kind(StrEnum):
     ERASURE = "erasure"
     PIN = "pin"
     POLICY = "policy"
+    CREDENTIAL = "credential"
 
 
 @dataclass(frozen=True, slots=True)

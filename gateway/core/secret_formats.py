@@ -113,6 +113,12 @@ FORMATS = (
         r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}+(?:\.[A-Za-z0-9_-]*+){2,4}",
     ),
     _format(
+        "sealgate-api-key",
+        "core/api_key.py",
+        "sgk_",
+        r"(?<![A-Za-z0-9_])sgk_[0-9a-f]{12}_[a-z2-7]{52}_[0-9a-f]{8}",
+    ),
+    _format(
         "aws-access-key",
         "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids",
         "akia|asia|abia|acca",

@@ -29,6 +29,7 @@ from gateway.core.entry import Kind, Record
 from gateway.core.errors import GatewayError
 from gateway.core.outcome import Reason
 from gateway.core.ports import Clock
+from gateway.edge.api_keys import ApiKeyDesk
 from gateway.edge.changes import ChangeDesk
 from gateway.edge.doubts import DoubtDesk
 from gateway.edge.log_http import LogFiles
@@ -50,6 +51,7 @@ class Control:
     changes: ChangeDesk
     doubts: DoubtDesk
     policies: PolicyDesk
+    api_keys: ApiKeyDesk
     status: Callable[[], dict[str, Any]]
 
     def app(self) -> Starlette:
@@ -67,6 +69,7 @@ class Control:
             *self.changes.routes(),
             *self.doubts.routes(),
             *self.policies.routes(),
+            *self.api_keys.routes(),
             *value_routes(self.journal),
             Route("/api/v1/log/head", self._log_head),
             Route("/api/v1/log/checkpoints", self._log_checkpoints),

@@ -137,18 +137,24 @@ async def _connected(state: StateFolder) -> tuple[asyncio.StreamReader, asyncio.
         await asyncio.sleep(0.05)
 
 
+@asynccontextmanager
+async def served(app: ASGIApp, **listen: Any) -> AsyncIterator[None]:
+    """Serve an app as uvicorn's own settings `listen` say."""
+    async with _running(_Uvicorn(_config(app, **listen))):
+        yield
+
+
 def _config(app: ASGIApp, **listen: Any) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        ws="none",  # no surface of ours speaks it, so none has to judge it
-        proxy_headers=False,  # else X-Forwarded-For names the address whose refused logins are counted
-        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
-        lifespan="on",
-        **listen,
-    )
+    usual: dict[str, Any] = {
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "ws": "none",  # no surface of ours speaks it, so none has to judge it
+        "proxy_headers": False,  # else X-Forwarded-For names the address whose refused logins are counted
+        "timeout_graceful_shutdown": _SHUTDOWN_SECONDS,
+        "lifespan": "on",
+    }
+    return uvicorn.Config(app, **{**usual, **listen})
 
 
 @asynccontextmanager

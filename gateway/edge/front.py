@@ -1,8 +1,9 @@
 """The strict front of `/mcp`: what reaches the MCP SDK is authenticated, within bounds and canonical.
 
-In order: the door (Host, Origin, bearer token), size, strict parse (`core.wire`). The parsed message is
-serialised anew and handed on, so that no other parser ever sees the client's own bytes. Header values lose the white
-space around them, which the HTTP parser keeps. A caller opens only so many handshake sessions (`sessions.py`).
+In order: the door (Host, Origin, bearer token), size, strict parse (`core.wire`), the caller's limits. The parsed message
+is serialised anew and handed on, so that no other parser ever sees the client's own bytes; nor does anything behind see the
+token. Header values lose the white space around them, which the HTTP parser keeps. A caller opens only so many handshake
+sessions (`sessions.py`). What stands open ends with what the caller was let in by (`open_requests.py`).
 """
 
 import orjson
@@ -16,18 +17,24 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.core import wire
 from gateway.edge.auth import Caller
 from gateway.edge.door import Door
+from gateway.edge.limits import CallerLimits
+from gateway.edge.open_requests import OpenRequests
 from gateway.edge.sessions import MAX_SESSIONS_PER_CALLER, SESSION_ID, Key, SessionBudget
 
 CALLER = "sealgate.caller"
 BUSY = -32000
+STANDING = frozenset({"subscriptions/listen"})
+"""Methods whose answer stands open until somebody ends it. Neither they nor GET streams take a place among the limits."""
 
 
 class StrictFront:
     """ASGI middleware around the SDK's app."""
 
-    def __init__(self, app: ASGIApp, door: Door) -> None:
+    def __init__(self, app: ASGIApp, door: Door, limits: CallerLimits, requests: OpenRequests) -> None:
         self._app = app
         self._door = door
+        self._limits = limits
+        self._requests = requests
         self._sessions = SessionBudget()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -38,12 +45,11 @@ class StrictFront:
         if isinstance(caller, Response):
             await caller(scope, receive, send)
             return
-        user = _sdk_user(caller)
-        owner = user.access_token.client_id
-        scope = {**scope, CALLER: caller, "user": user}
+        headers = [(name, value) for name, value in headers if name != b"authorization"]
+        scope = {**scope, "headers": headers, CALLER: caller, "user": _sdk_user(caller)}
         key: Key | None = None if _is_modern(request) else request.headers.get(SESSION_ID)
         if request.method != "POST":
-            await self._serve(scope, receive, send, owner, key)
+            await self._serve(scope, receive, send, caller, key, stands=True)
             return
         try:
             message = wire.message(await _read(request))
@@ -51,20 +57,29 @@ class StrictFront:
         except wire.Malformed as error:
             await JSONResponse(error.reply(), status_code=400)(scope, receive, send)
             return
-        if message.get("method") == "initialize" and SESSION_ID not in request.headers and not _is_modern(request):
-            key = self._sessions.open(owner)
-            if key is None:
-                await _too_many_sessions(message.get("id"))(scope, receive, send)
-                return
         length = str(len(body)).encode()
         scope["headers"] = [(name, length if name == b"content-length" else value) for name, value in headers]
-        await self._serve(scope, _replayed(body, receive), send, owner, key)
+        stands = message.get("method") in STANDING
+        with self._limits.request(caller, message, stands=stands) as refusal:
+            opens = message.get("method") == "initialize" and SESSION_ID not in request.headers and not _is_modern(request)
+            if refusal is None and opens:
+                key = self._sessions.open(_owner(caller))
+                refusal = _too_many_sessions(message.get("id")) if key is None else None
+            if refusal is not None:
+                await refusal(scope, receive, send)
+            else:
+                await self._serve(scope, _replayed(body, receive), send, caller, key, stands=stands)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send, owner: str, key: Key | None) -> None:
-        if key is None:
-            await self._app(scope, receive, send)
-        else:
-            await self._sessions.serve(self._app, scope, receive, send, owner, key)
+    async def _serve(
+        self, scope: Scope, receive: Receive, send: Send, caller: Caller, key: Key | None, *, stands: bool
+    ) -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            if key is None:
+                await self._app(scope, receive, send)
+            else:
+                await self._sessions.serve(self._app, scope, receive, send, _owner(caller), key)
+
+        await self._requests.serve(app, scope, receive, send, caller, stands=stands)
 
 
 def _is_modern(request: Request) -> bool:
@@ -104,7 +119,16 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
+def _owner(caller: Caller) -> str:
+    """Whose sessions are counted together: all that a principal opens through the same actors."""
+    return f"{caller.tenant_id};{';'.join(map(str, (caller.principal, *caller.actors)))}"
+
+
 def _sdk_user(caller: Caller) -> AuthenticatedUser:
-    """The identity the SDK binds a handshake session to: nobody else can use the session."""
-    chain = ";".join(map(str, (caller.principal, *caller.actors)))
-    return AuthenticatedUser(AccessToken(token="", client_id=f"{caller.tenant_id};{chain}", scopes=[]))
+    """The identity the SDK binds a handshake session to: nobody else can use the session, nor can the same caller by another
+    key, or in the name of another issuer."""
+    claims = None if caller.issuer is None else {"iss": caller.issuer}
+    client = f"{_owner(caller)};{caller.credential}"
+    return AuthenticatedUser(
+        AccessToken(token="", client_id=client, scopes=[], subject=str(caller.principal), claims=claims)
+    )

@@ -1,4 +1,5 @@
-"""The HTTP surface: `/mcp` behind the strict front, `/log` for auditors, `/approvals`, `/livez`, `/readyz`."""
+"""The HTTP surface: `/mcp` behind the strict front, `/log` for auditors, `/approvals`, `/livez`, `/readyz`; with issuers,
+`/.well-known/oauth-protected-resource`, too."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,15 +14,19 @@ from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 
 from gateway.core import wire
+from gateway.edge.api_keys import ApiKeyDesk
 from gateway.edge.approver_http import ApproverDesk
-from gateway.edge.auth import Caller, TokenTable
+from gateway.edge.auth import Caller
 from gateway.edge.changes import ChangeDesk
 from gateway.edge.door import Door
 from gateway.edge.events import ResumableSessions
 from gateway.edge.front import CALLER, StrictFront
+from gateway.edge.limits import CallerLimits
 from gateway.edge.log_http import GuardedLog, LogFiles
 from gateway.edge.mcp import Front
 from gateway.edge.meta import Context
+from gateway.edge.open_requests import OpenRequests
+from gateway.edge.protected_resource import MCP_PATH
 from gateway.edge.sessions import IDLE_SECONDS, MAX_SESSIONS
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -29,18 +34,15 @@ LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 def build_app(
     front: Front,
-    tokens: TokenTable,
+    door: Door,
     *,
-    host: str,
-    port: int,
-    allowed_hosts: tuple[str, ...],
-    allowed_origins: tuple[str, ...],
     journal: Path,
     changes: ChangeDesk,
     unready: Callable[[], str | None],
+    api_keys: ApiKeyDesk | None = None,
 ) -> Starlette:
-    """The app. `unready` says why calls cannot be served right now, or None. `journal` holds the log for `/log`,
-    `changes` has what `/approvals` serves.
+    """The app; `door` lets callers in to all of it. `unready` says why calls cannot be served right now, or None.
+    `journal` holds the log for `/log`, `changes` has what `/approvals` serves. Requests with one of `api_keys` end with it.
 
     SSE responses stay on: with JSON-only responses the SDK does not cancel a call whose client went away.
     """
@@ -51,12 +53,6 @@ def build_app(
         max_request_body_size=16 * wire.MAX_BYTES,  # StrictFront bounds what comes; written anew, numbers may be longer
         session_idle_timeout=IDLE_SECONDS,
         max_sessions=MAX_SESSIONS,
-    )
-    own = [f"{name}:{port}" for name in (*LOOPBACK, f"[{host}]" if ":" in host else host)]
-    security = TransportSecuritySettings(
-        enable_dns_rebinding_protection=True,
-        allowed_hosts=[*own, *allowed_hosts],
-        allowed_origins=[*(f"http://{name}" for name in own), *allowed_origins],
     )
 
     @asynccontextmanager
@@ -72,15 +68,30 @@ def build_app(
         status = {"status": "ready"} if reason is None else {"status": "unready", "reason": reason}
         return JSONResponse(status, status_code=200 if reason is None else 503)
 
-    door = Door(tokens, security)
+    requests = OpenRequests()
+    if api_keys is not None:
+        api_keys.ended = requests.end
     routes = [
-        Route("/mcp", endpoint=StrictFront(StreamableHTTPASGIApp(manager), door)),
+        Route(MCP_PATH, endpoint=StrictFront(StreamableHTTPASGIApp(manager), door, CallerLimits(), requests)),
         Mount("/log", app=GuardedLog(LogFiles(journal), door)),
         *ApproverDesk(changes, door).routes(),
         Route("/livez", livez),
         Route("/readyz", readyz),
+        *([] if door.resource is None else door.resource.routes()),
     ]
     return Starlette(routes=routes, lifespan=lifespan)
+
+
+def allowed(
+    host: str, port: int, allowed_hosts: tuple[str, ...] = (), allowed_origins: tuple[str, ...] = ()
+) -> TransportSecuritySettings:
+    """The values of Host and Origin that are answered: those of loopback, the own address, and those given."""
+    own = [f"{name}:{port}" for name in (*LOOPBACK, f"[{host}]" if ":" in host else host)]
+    return TransportSecuritySettings(
+        enable_dns_rebinding_protection=True,
+        allowed_hosts=[*own, *allowed_hosts],
+        allowed_origins=[*(f"http://{name}" for name in own), *allowed_origins],
+    )
 
 
 def caller_of(context: Context) -> Caller:

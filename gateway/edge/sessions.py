@@ -73,6 +73,8 @@ class SessionBudget:
                 live.pop(key, None)
 
     def _live(self, owner: str) -> dict[Key, _Session]:
+        if len(self._owners) > MAX_SESSIONS:  # there are no more sessions than that: most of these have none
+            self._owners = {name: held for name, held in self._owners.items() if held}
         live = self._owners.setdefault(owner, {})
         oldest = self._clock() - IDLE_SECONDS
         for key in [key for key, session in live.items() if not session.running and session.last_use < oldest]:

@@ -21,11 +21,12 @@ DECIDING = (
     *(("policy", "path"), ("policy", "verification_key"), ("policy", "shadow"), ("policy", "decision_log")),
     *(("log", "anchors", "policy"), ("log", "anchors", "keep"), ("log", "anchors", "timestamp", "ca")),
     ("approvals", "webhooks", "*", "secret_file"),
+    ("listen", "unix"),
 )
 """Their keys; `*` stands for every element of a list."""
 
-SECRET = frozenset({"secret_file"})
-"""Of these, the ones that no server may read either."""
+SECRET = frozenset({"secret_file", "unix"})
+"""Of these, the ones that no server may read either: who sees a socket can connect to it, as the gateway's user."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,8 @@ _NOUNS = {
     "engine": "a policy engine",
     "type": "a kind of server",
     "roles": "a role",
+    "scopes": "a role",
+    "algorithms": "an algorithm",
     "at_boot": "a rule for the start",
     "kind": "a kind of sandbox",
 }

@@ -20,7 +20,9 @@ from pydantic import (
 from gateway.adapters.upstream.spec import MAX_RESULT_BYTES, Limits, Sandbox
 from gateway.core.capability import ApprovalMode, IdempotencyRule, TrustLevel
 from gateway.core.fields import FieldRole
+from gateway.settings.access import Auth, Peer
 from gateway.settings.block import Block, Flag, Number, Whole
+from gateway.settings.limits import CallerLimits
 from gateway.settings.people import Approvals, ApproverKey, Caller
 from gateway.settings.words import (
     GLOB_SCHEMA,
@@ -67,6 +69,19 @@ class Listen(Block):
     allowed_origins: tuple[WebOrigin, ...] = Field(
         default=(), description="Web pages of these origins may call the gateway from a browser, besides its own console."
     )
+    unix: PathText | None = Field(
+        default=None,
+        description="A Unix socket to listen on besides, for processes on this machine that `peers` names. Its whole path "
+        "has at most 107 bytes. Relative to this file.",
+        examples=["/run/sealgate/http.sock"],
+    )
+    peers: tuple[Peer, ...] = Field(default=(), description="Who is who on the Unix socket. Nobody else is let in there.")
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if (self.unix is None) != (not self.peers):
+            raise ValueError("has unix without peers, or peers without unix. Write both: a socket, and who may use it.")
+        return self
 
 
 class McpServer(Block):
@@ -448,4 +463,6 @@ class Configuration(Block):
     approvals: Approvals = Field(default=Approvals(), description="How people are asked, and how long they have.")
     approvers: tuple[ApproverKey, ...] = Field(default=(), description="Who may approve calls.")
     callers: tuple[Caller, ...] = Field(default=(), description="Who may call `sealgate serve` with a bearer token.")
+    auth: Auth = Field(default=Auth(), description="Who else may call: issuers of access tokens.")
+    limits: CallerLimits = Field(default=CallerLimits(), description="How much each principal may ask.")
     log: Log = Field(default=Log(), description="The signed log.")

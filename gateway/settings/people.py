@@ -6,6 +6,7 @@ from typing import Self
 from pydantic import ConfigDict, Field, model_validator
 
 from gateway.settings.block import Block, Flag, Whole
+from gateway.settings.limits import CallerLimits
 from gateway.settings.words import (
     DelegationScope,
     Ed25519Base64,
@@ -92,7 +93,7 @@ class DelegationRule(Block):
 
 
 class Caller(Block):
-    """Without callers, `sealgate serve` answers nobody."""
+    """Each has a token of their own. Others are let in by `auth`, by `listen.peers`, or with an API key."""
 
     principal: PrincipalName = Field(description="Who is responsible for the calls.", examples=["user:alice"])
     actors: tuple[PrincipalName, ...] = Field(
@@ -106,3 +107,4 @@ class Caller(Block):
         description='SHA-256 of the token in hex: `printf %s "$TOKEN" | sha256sum`. The token itself is stored nowhere.',
         examples=["000ff819e676cbeca536711c18fd37fa57a7d7153d9433a3aaf827f8453d00ce"],
     )
+    limits: CallerLimits | None = Field(default=None, description="Instead of the file's `limits`.")

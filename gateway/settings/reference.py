@@ -51,6 +51,7 @@ works as it is. A key may stand once; tags and merge keys are refused; 1 MiB is 
 _BLOCKS = (
     ("", ""),
     ("listen", ""),
+    ("listen.peers", "[]"),
     ("mcpServers", ".NAME"),
     ("upstreams", ".NAME"),
     ("upstreams.NAME.sandbox", ""),
@@ -60,6 +61,10 @@ _BLOCKS = (
     ("approvals", ""),
     ("approvers", "[]"),
     ("callers", "[]"),
+    ("auth", ""),
+    ("auth.oauth", ""),
+    ("auth.oauth.issuers", "[]"),
+    ("limits", ""),
     ("log", ""),
     ("log.anchors", ""),
     ("log.anchors.timestamp", ""),

@@ -47,6 +47,7 @@ def bodies(text: str) -> Iterator[tuple[Kind, dict[str, Any]]]:
     yield Kind.ERASURE, {"erasure": {"subject": text, "keys": [text], "reason": text, "by": text}}
     yield Kind.PIN, {"pin": {"capability_id": text, "definition_digest": text}}
     yield Kind.POLICY, {"policy": {"event": text, "engine": text, "revision": text, "by": text}}
+    yield Kind.CREDENTIAL, {"credential": {"event": text, "id": text, "principal": text, "actors": [text], "roles": [text]}}
     yield Kind.KEY, {"key": {"event": text, "role": text, "old_keyid": text, "keyid": text}}
     yield Kind.KEY, {"key": {"event": "revoked", "role": "entry", "keyid": SHORT, "since": 0, "reason": text}}
     yield Kind.KEY, {"key": {"event": "revoked", "role": "log", "keyid": text, "since": 0, "reason": text}}

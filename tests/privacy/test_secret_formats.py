@@ -58,6 +58,11 @@ SECRETS = [
     ("age-secret-key", "AGE-SECRET-KEY-1" + some(58, string.ascii_uppercase + string.digits), "{}"),
     ("jwt", jwt(), "{}"),
     ("jwt", jwt(), "https://example.org/callback?token={}&x=1"),
+    (
+        "sealgate-api-key",
+        f"sgk_{some(12, '0123456789abcdef')}_{some(52, string.ascii_lowercase + '234567')}_{some(8, '0123456789abcdef')}",
+        "SEALGATE_KEY={}",
+    ),
     ("aws-access-key", "AKIA" + some(16, string.ascii_uppercase + "234567"), "AWS_ACCESS_KEY_ID={}"),
     ("aws-access-key", "ASIA" + some(16, string.ascii_uppercase + "234567"), "{}"),
     ("aws-secret-key", some(40, WORD + "+/"), "AWS_SECRET_ACCESS_KEY={}"),

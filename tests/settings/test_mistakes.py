@@ -11,6 +11,14 @@ from tests.settings.conftest import Told, Write
 SERVERS = "mcpServers: {notes: {command: python}}\n"
 MODES = "read_only, local_write, network, delegated, destructive"
 
+ISSUER = "issuer: 'https://a.co', scopes: {t: [agent]}"
+
+
+def oauth(issuers: str) -> str:
+    """The block about issuers of tokens, on one line."""
+    return f"auth: {{oauth: {{resource: 'https://g.co/mcp', issuers: [{issuers}]}}}}"
+
+
 ONE_LINERS = [
     ("tenent: acme", '1:1: tenent: unknown key. Did you mean "tenant"?'),
     ("listen: {prot: 1}", '1:10: listen.prot: unknown key. Did you mean "port"?'),
@@ -50,6 +58,75 @@ ONE_LINERS = [
         '1:28: listen.allowed_origins[0]: "https://gw/" is not a web origin. '
         "Write scheme and host, with the port if there is one, for example: https://app.example.com",
     ),
+    (
+        "listen: {unix: x.sock}",
+        "1:9: listen: has unix without peers, or peers without unix. Write both: a socket, and who may use it.",
+    ),
+    (
+        "listen: {unix: x.sock, peers: [{principal: 'user:x'}]}",
+        "1:32: listen.peers[0]: names neither a user nor a group. Write uid:, gid:, or both.",
+    ),
+    (
+        "listen: {unix: x.sock, peers: [{uid: -1, principal: 'user:x'}]}",
+        "1:38: listen.peers[0].uid: -1 is out of range. Write a number from 0 to 4294967294.",
+    ),
+    (
+        "auth: {oauth: {issuers: [{issuer: 'https://a.co', scopes: {t: [agent]}}]}}",
+        "1:15: auth.oauth.resource: is missing. Write for example: resource: https://gateway.example.com/mcp",
+    ),
+    (oauth(""), "1:55: auth.oauth.issuers: is empty. Write at least one value."),
+    (
+        oauth("{issuer: 'http://a.co', scopes: {t: [agent]}}"),
+        '1:65: auth.oauth.issuers[0].issuer: "http://a.co" could be answered by anybody on the way. Write '
+        "https:// for what is not on this machine.",
+    ),
+    (
+        oauth("{issuer: 'https://a.co?x=1', scopes: {t: [agent]}}"),
+        '1:65: auth.oauth.issuers[0].issuer: "https://a.co?x=1" has a query, which no issuer has (RFC 8414). '
+        "Write it as `iss` in its tokens has it.",
+    ),
+    (
+        oauth("{issuer: 'https://a.co', scopes: {}}"),
+        "1:89: auth.oauth.issuers[0].scopes: is empty. Write at least one value.",
+    ),
+    (
+        oauth("{issuer: 'https://a.co', scopes: {t: [root]}}"),
+        '1:94: auth.oauth.issuers[0].scopes.t[0]: "root" is not a role. Write one of: agent, approver, auditor, admin',
+    ),
+    (
+        oauth("{issuer: 'https://a.co', scopes: {'a b': [agent]}}"),
+        '1:90: auth.oauth.issuers[0].scopes."a b": this name is not a scope. Write for example: tools.call',
+    ),
+    (
+        oauth(f"{{{ISSUER}, algorithms: [HS256]}}"),
+        '1:116: auth.oauth.issuers[0].algorithms[0]: "HS256" is not an algorithm. Write one of: RS256, PS256, ES256, EdDSA',
+    ),
+    (
+        oauth(f"{{{ISSUER}, jwks_uri: 'http://a.co/keys'}}"),
+        '1:113: auth.oauth.issuers[0].jwks_uri: "http://a.co/keys" could be answered by anybody on the way. '
+        "Write https:// for what is not on this machine.",
+    ),
+    (
+        oauth(f"{{{ISSUER}, principal_prefix: 'corp:'}}"),
+        '1:121: auth.oauth.issuers[0].principal_prefix: "corp:" is no beginning of a principal. Write for '
+        "example: user: or user:corp|",
+    ),
+    (
+        oauth(f"{{{ISSUER}}}, {{issuer: 'https://b.co', scopes: {{t: [agent]}}}}"),
+        "1:15: auth.oauth: has two issuers that could name the same principal. Give each a principal_prefix "
+        "that is not the beginning of another's, for example: user:corp| and user:partner|",
+    ),
+    (oauth(f"{{{ISSUER}}}, {{{ISSUER}}}"), "1:15: auth.oauth: has the issuer https://a.co twice. Write one block for it."),
+    (
+        "auth: {oauth: {resource: 'g.co', issuers: [{issuer: 'https://a.co', scopes: {t: [agent]}}]}}",
+        '1:26: auth.oauth.resource: "g.co" is not an http:// or https:// address. Write for example: '
+        "https://mcp.example.com/mcp",
+    ),
+    (
+        "limits: {requests_per_minute: 0}",
+        "1:31: limits.requests_per_minute: 0 is out of range. Write a number from 1 to 1000000.",
+    ),
+    ("limits: {concurrent: many}", '1:22: limits.concurrent: "many" is not a whole number. Write a number from 1 to 65536.'),
     ("tenant: 5", "1:9: tenant: 5 is a number, not text. Put it in quotes."),
     (
         "tenant: no thing",

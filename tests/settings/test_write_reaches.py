@@ -159,6 +159,10 @@ PLACES = {
     ("policy", "path"): "policy: {path: there/it}",
     ("policy", "verification_key"): "policy: {path: p, verification_key: there/it}",
     ("policy", "shadow"): "policy: {shadow: there/it}",
+    (
+        "listen",
+        "unix",
+    ): "listen: {unix: there/it, peers: [{uid: 1000, principal: 'service:x'}]}",
     ("policy", "decision_log"): "policy: {decision_log: there/it}",
     ("log", "anchors", "policy"): "log: {anchors: {policy: there/it}}",
     ("log", "anchors", "keep"): "log: {anchors: {policy: p, keep: there/it}}",
@@ -203,7 +207,7 @@ def test_the_file_and_the_lock_are_what_they_are_through_links_as_well(
 
 
 def test_the_secret_of_a_webhook_is_not_read_either_and_the_rest_may_be(told: Told, write: Write, tmp_path: Path) -> None:
-    places = {key: text for key, text in PLACES.items() if key[0] not in ("approvals", "log")}
+    places = {key: text for key, text in PLACES.items() if key[0] not in ("approvals", "log", "listen")}
     for text in places.values():
         assert load_settings(write(f"{text}\n" + sandboxes(a="read: [there]") + TWO)).upstream_specs()
     (line,) = told(f"{PLACES['approvals', 'webhooks', '*', 'secret_file']}\n" + sandboxes(a="read: [there]") + TWO)

@@ -1,0 +1,132 @@
+"""API keys in a running gateway: who a key lets in, and what operators change about them.
+
+A change counts at once: the next request with a revoked key is refused, and those that are open end. Each change has a
+signed entry. A key that is made has its entry before it counts; one that is revoked counts no more before it has its entry:
+better a revocation that the log does not know than a key that goes on. A key's text is made by the command, and comes here
+only when it is used.
+"""
+
+import hmac
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import datetime
+
+import anyio
+import anyio.to_thread
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from gateway.adapters.keys.api_keys import ApiKeyFile
+from gateway.core import wire
+from gateway.core.api_key import ApiKey, api_key_digest, api_key_id, read_api_key
+from gateway.core.entry import Kind, Record
+from gateway.core.errors import GatewayError
+from gateway.core.limits import UNLIMITED, CallLimits
+from gateway.core.ports import Clock
+from gateway.edge.auth import Caller, NotValid
+
+MAX_KEYS = 10_000
+
+Recorder = Callable[[Record], Awaitable[object]]
+
+
+class ApiKeyDesk:
+    """Owned by the event loop. `ended` is told which credential counts no more."""
+
+    def __init__(
+        self, file: ApiKeyFile, tenant_id: str, record: Recorder, clock: Clock, limits: CallLimits = UNLIMITED
+    ) -> None:
+        self._file = file
+        self._tenant_id = tenant_id
+        self._record = record
+        self._clock = clock
+        self._limits = limits
+        self._keys = file.load()
+        self._saving = anyio.Lock()
+        self.ended: Callable[[str], None] = lambda credential: None
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def authenticate(self, token: str) -> Caller | NotValid:
+        """Whose key it is."""
+        key_id = api_key_id(token)
+        key = None if key_id is None else self._keys.get(key_id)
+        if key is None or not hmac.compare_digest(key.sha256, api_key_digest(token)):
+            return NotValid("unknown_key")
+        state = key.state(self._clock.now())
+        if state != "valid":
+            return NotValid(f"{state}_key")
+        until = None if key.expires_at is None else datetime.fromisoformat(key.expires_at).timestamp()
+        told = (self._tenant_id, key.principal, key.actors, key.roles)
+        return Caller(*told, limits=self._limits, credential=f"key:{key.id}", valid_until=until)
+
+    def told(self) -> list[dict[str, object]]:
+        """Every key with its state, without what it is checked by; in the order they were made in."""
+        now = self._clock.now()
+        return [{**key.told(), "state": key.state(now)} for key in self._keys.values()]
+
+    async def add(self, key: ApiKey) -> None:
+        """Let a new key count. Raises `GatewayError`."""
+        if key.id in self._keys:
+            raise GatewayError("there is a key with this id", hint="Make another one.", code="api_key.exists")
+        if len(self._keys) >= MAX_KEYS:
+            raise GatewayError(
+                f"there are {MAX_KEYS} API keys, revoked ones included",
+                hint="Use an issuer's tokens for so many callers.",
+                code="api_key.too_many",
+            )
+        told = {name: value for name, value in key.told().items() if name not in ("created_at", "revoked_at")}
+        await self._recorded({"event": "made", **told})
+        self._keys[key.id] = key
+        try:
+            await self._saved()
+        except GatewayError:
+            del self._keys[key.id]
+            raise
+
+    async def revoke(self, key_id: str) -> ApiKey:
+        """Let a key count no more. One that is revoked already stays as it is. Raises `GatewayError`."""
+        key = self._keys.get(key_id)
+        if key is None:
+            raise GatewayError(f"there is no API key {key_id}", hint="sealgate keys api list", code="api_key.unknown")
+        if key.revoked_at is not None:
+            return key
+        revoked = replace(key, revoked_at=self._clock.now())
+        self._keys[key_id] = revoked  # from now on, whatever the disk does
+        self.ended(f"key:{key_id}")
+        await self._saved()
+        await self._recorded({"event": "revoked", "id": key_id, "principal": str(key.principal)})
+        return revoked
+
+    def routes(self) -> list[Route]:
+        """Below `/api/v1`, for operators."""
+        return [
+            Route("/api/v1/keys", self._list),
+            Route("/api/v1/keys", self._add, methods=["POST"]),
+            Route("/api/v1/keys/{id}/revoke", self._revoke, methods=["POST"]),
+        ]
+
+    async def _list(self, request: Request) -> Response:
+        return JSONResponse({"keys": self.told()})
+
+    async def _add(self, request: Request) -> Response:
+        document = wire.parse(await request.body())
+        try:
+            key = read_api_key(document if isinstance(document, dict) else {})
+        except ValueError as error:
+            raise GatewayError("send an API key as it is stored", code="request.invalid") from error
+        await self.add(replace(key, created_at=self._clock.now(), revoked_at=None))
+        return JSONResponse({"id": key.id})
+
+    async def _revoke(self, request: Request) -> Response:
+        revoked = await self.revoke(request.path_params["id"])
+        return JSONResponse({"id": revoked.id, "revoked_at": revoked.revoked_at})
+
+    async def _saved(self) -> None:
+        async with self._saving:
+            await anyio.to_thread.run_sync(self._file.save, dict(self._keys))
+
+    async def _recorded(self, said: dict[str, object]) -> None:
+        await self._record(Record(Kind.CREDENTIAL, self._clock.new_id(), self._clock.now(), {"credential": said}))

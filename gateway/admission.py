@@ -18,6 +18,7 @@ from gateway.settings.access import Issuer, Peer
 from gateway.settings.access import OAuth as OAuthBlock
 from gateway.settings.limits import CallerLimits
 from gateway.settings.people import Caller as CallerRule
+from gateway.settings.people import Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,10 @@ def _issuer_rules(settings: Settings, oauth: OAuthBlock, issuer: Issuer, keys: I
 
 def _resource(oauth: OAuthBlock) -> ProtectedResource:
     scopes = {scope for issuer in oauth.issuers for scope in (*issuer.scopes, *issuer.delegations)}
-    return ProtectedResource(oauth.resource, tuple(issuer.issuer for issuer in oauth.issuers), tuple(sorted(scopes)))
+    given = [(scope, set(roles)) for issuer in oauth.issuers for scope, roles in issuer.scopes.items()]
+    usual = {scope for scope, roles in given if roles == {Role.AGENT}}
+    issuers = tuple(issuer.issuer for issuer in oauth.issuers)
+    return ProtectedResource(oauth.resource, issuers, tuple(sorted(scopes)), tuple(sorted(usual)))
 
 
 def _peer_rule(settings: Settings, peer: Peer) -> PeerRule:

@@ -47,6 +47,8 @@ class Limited:
 
 @dataclass(slots=True)
 class _Party:
+    """`tokens`: how many requests are left in the bucket, as of `at`; without end until a rate is asked about."""
+
     tokens: float
     at: float
     day: int
@@ -62,12 +64,17 @@ class Budgets:
     def __init__(self) -> None:
         self._parties: OrderedDict[str, _Party] = OrderedDict()
 
-    def begin(self, party: str, limits: CallLimits, *, is_call: bool, now: float, wall: float) -> Limited | None:
-        """Count one request that begins; why it may not. `now` in monotonic seconds, `wall` in seconds since 1970."""
+    def begin(
+        self, party: str, limits: CallLimits, *, is_call: bool, stands: bool = False, now: float, wall: float
+    ) -> Limited | None:
+        """Count one request that begins; why it may not. `now` in monotonic seconds, `wall` in seconds since 1970.
+
+        One that `stands` open until somebody ends it takes no place among those that run, and has no `end` here.
+        """
         if limits == UNLIMITED:
             return None
         found = self._party(party, limits, now, wall)
-        refusal = _exceeded(found, limits, is_call, now, wall)
+        refusal = _exceeded(found, limits, is_call, stands, wall)
         if refusal is not None:
             which, seconds = refusal
             found.refused += 1
@@ -75,7 +82,7 @@ class Budgets:
             if tell:
                 found.told_at = now
             return Limited(which, max(1, math.ceil(seconds)), found.refused, tell)
-        found.running += 1
+        found.running += not stands
         found.calls += is_call
         if limits.requests_per_minute is not None:
             found.tokens -= 1
@@ -88,29 +95,31 @@ class Budgets:
             found.running -= 1
 
     def _party(self, party: str, limits: CallLimits, now: float, wall: float) -> _Party:
-        most, day = float(limits.requests_per_minute or 0), int(wall // _DAY_SECONDS)
+        day = int(wall // _DAY_SECONDS)
         found = self._parties.get(party)
         if found is None:
-            found = self._parties[party] = _Party(most, now, day)
             self._forget_one()
+            found = self._parties[party] = _Party(math.inf, now, day)
         self._parties.move_to_end(party)
-        found.tokens = min(most, found.tokens + max(0.0, now - found.at) * most / 60)
-        found.at = now
+        most = limits.requests_per_minute
+        if most is not None:
+            found.tokens = min(float(most), found.tokens + max(0.0, now - found.at) * most / 60)
+            found.at = now
         if day > found.day:  # a clock that is set back forgives nothing
             found.day, found.calls = day, 0
         return found
 
     def _forget_one(self) -> None:
         """The idle one that came longest ago, where there are too many. Those that run something are bounded by that."""
-        if len(self._parties) > MAX_PARTIES:
+        if len(self._parties) >= MAX_PARTIES:
             oldest = next((name for name, party in self._parties.items() if not party.running), None)
             if oldest is not None:
                 del self._parties[oldest]
 
 
-def _exceeded(party: _Party, limits: CallLimits, is_call: bool, now: float, wall: float) -> tuple[Exceeded, float] | None:
+def _exceeded(party: _Party, limits: CallLimits, is_call: bool, stands: bool, wall: float) -> tuple[Exceeded, float] | None:
     """The limit that is reached, and the seconds until it is not."""
-    if limits.concurrent is not None and party.running >= limits.concurrent:
+    if limits.concurrent is not None and not stands and party.running >= limits.concurrent:
         return Exceeded.CONCURRENCY, CONCURRENCY_PAUSE_SECONDS
     if limits.requests_per_minute is not None and party.tokens < 1:
         return Exceeded.RATE, (1 - party.tokens) * 60 / limits.requests_per_minute

@@ -71,7 +71,7 @@ class Door:
             challenge, error = "Bearer", "unauthorized"
         else:  # without a token nothing is wrong with it: no error then (RFC 6750 section 3.1)
             error = "unauthorized" if why is None else "invalid_token"
-            challenge = self.resource.challenge(None if why is None else error)
+            challenge = self.resource.challenge(None if why is None else error, self.resource.usual)
         told = {"error": error, "message": "Send the header Authorization: Bearer <token>, with a token that is valid here."}
         return JSONResponse(told, status_code=401, headers={"WWW-Authenticate": challenge})
 

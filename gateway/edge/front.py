@@ -24,7 +24,7 @@ from gateway.edge.sessions import MAX_SESSIONS_PER_CALLER, SESSION_ID, Key, Sess
 CALLER = "sealgate.caller"
 BUSY = -32000
 STANDING = frozenset({"subscriptions/listen"})
-"""Methods whose answer stands open until somebody ends it. Neither they nor GET streams take a place among the limits."""
+"""Methods whose answer stands open until somebody ends it, as a GET stream does."""
 
 
 class StrictFront:

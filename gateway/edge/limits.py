@@ -39,14 +39,18 @@ class CallerLimits:
 
     @contextmanager
     def request(self, caller: Caller, message: Mapping[str, Any], *, stands: bool = False) -> Iterator[Response | None]:
-        """Count a message while it is being served; the answer to send instead, where a limit is reached."""
-        if "id" not in message or "method" not in message or stands:
+        """Count a message while it is being served; the answer to send instead, where a limit is reached.
+
+        `stands`: it stays open until somebody ends it, so it is counted when it begins only.
+        """
+        if "id" not in message or "method" not in message:
             yield None
             return
         limited = self._budgets.begin(
             caller.subject,
             caller.limits,
             is_call=message["method"] in CALLS,
+            stands=stands,
             now=self._monotonic(),
             wall=self._wall(),
         )
@@ -56,7 +60,8 @@ class CallerLimits:
         try:
             yield None
         finally:
-            self._budgets.end(caller.subject, caller.limits)
+            if not stands:
+                self._budgets.end(caller.subject, caller.limits)
 
 
 def _answer(caller: Caller, limited: Limited, request_id: wire.RequestId) -> Response:

@@ -1,10 +1,13 @@
 """Requests that are being served, by what their caller was let in by: so that they end when that does.
 
+A caller has only so many standing open, so that one of them cannot take what all need.
+
 When a key is revoked, all its requests end at once. When a token or key expires, what stands open ends: the stream of a
 session, a subscription. A call that was begun is finished and recorded all the same, as for any caller that goes away.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable
 
 import anyio
@@ -13,6 +16,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.edge.auth import Caller
 
+MAX_STANDING_PER_CALLER = 128
+"""Streams of sessions and subscriptions."""
+
 
 class OpenRequests:
     """Owned by the event loop."""
@@ -20,6 +26,7 @@ class OpenRequests:
     def __init__(self, wall: Callable[[], float] = time.time) -> None:
         self._wall = wall
         self._open: dict[str, set[anyio.CancelScope]] = {}
+        self._standing: Counter[str] = Counter()
 
     def end(self, credential: str) -> None:
         """End all requests of callers that were let in by it."""
@@ -28,6 +35,24 @@ class OpenRequests:
 
     async def serve(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, caller: Caller, *, stands: bool) -> None:
         """Let `app` serve one request. `stands`: it is open until somebody ends it."""
+        if not stands:
+            await self._serve(app, scope, receive, send, caller, None)
+            return
+        if self._standing[caller.subject] >= MAX_STANDING_PER_CALLER:
+            told = {"error": "too_many_streams", "message": f"You have {MAX_STANDING_PER_CALLER} streams open; end one."}
+            await JSONResponse(told, status_code=429, headers={"Retry-After": "60"})(scope, receive, send)
+            return
+        self._standing[caller.subject] += 1
+        try:
+            await self._serve(app, scope, receive, send, caller, caller.valid_until)
+        finally:
+            self._standing[caller.subject] -= 1
+            if not self._standing[caller.subject]:
+                del self._standing[caller.subject]
+
+    async def _serve(
+        self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, caller: Caller, until: float | None
+    ) -> None:
         started = finished = False
 
         async def watched(message: Message) -> None:
@@ -36,8 +61,7 @@ class OpenRequests:
             finished = finished or (message["type"] == "http.response.body" and not message.get("more_body", False))
             await send(message)
 
-        seconds = caller.valid_until - self._wall() if stands and caller.valid_until is not None else None
-        with anyio.move_on_after(seconds) as open_request:
+        with anyio.move_on_after(None if until is None else until - self._wall()) as open_request:
             mine = self._open.setdefault(caller.credential, set())
             mine.add(open_request)
             try:

@@ -13,11 +13,16 @@ MCP_PATH = "/mcp"
 
 @dataclass(frozen=True, slots=True)
 class ProtectedResource:
-    """`resource` is the public address of `/mcp`, as clients know it. Anybody may read all of this."""
+    """`resource` is the public address of `/mcp`, as clients know it. Anybody may read all of this.
+
+    `usual`: of the `scopes`, those that let their holder call tools and do nothing else. A client without a token is told
+    these, so that it asks for no more.
+    """
 
     resource: str
     issuers: tuple[str, ...]
     scopes: tuple[str, ...]
+    usual: tuple[str, ...]
 
     @property
     def metadata_url(self) -> str:

@@ -17,9 +17,6 @@ from tests.edge.clients import ENVELOPE, Answer, send
 from tests.running import RunningGateway
 from tests.upstream.world import serving
 
-RESOURCE = "https://gateway.example.com/mcp"
-METADATA = "https://gateway.example.com/.well-known/oauth-protected-resource/mcp"
-
 CONFIG = """
 tenant: example
 mcpServers:
@@ -87,9 +84,19 @@ class House:
     def gateway(self) -> RunningGateway:
         return self.box.gateway
 
+    @property
+    def resource(self) -> str:
+        """What tokens are issued for."""
+        return self.gateway.url
+
+    @property
+    def metadata(self) -> str:
+        """Where a client is sent that has no token."""
+        return f"http://127.0.0.1:{self.gateway.port}/.well-known/oauth-protected-resource/mcp"
+
     def token(self, **more: Any) -> str:
         """A token of the first issuer that is fine but for what is changed."""
-        return self.issuer.token(more.pop("audience", RESOURCE), **{"tid": "example", **more})
+        return self.issuer.token(more.pop("audience", self.resource), **{"tid": "example", **more})
 
     def call(self, token: str | None, tool: str = "box__echo", *, source: str = "127.0.0.1", **arguments: Any) -> Answer:
         """One tools/call with a token."""
@@ -124,7 +131,7 @@ def built(folder: Path) -> Iterator[House]:
                 folder=folder,
                 web=web,
                 uid=os.getuid(),
-                resource=RESOURCE,
+                resource=gateway.url,
                 issuer=issuer.url,
                 other=other.url,
                 **{name: _sha256(f"{name}-token") for name in ("bob", "few", "one", "today")},

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -43,12 +44,14 @@ def segment(document: object) -> str:
 
 @dataclass
 class Issuer:
-    """What it answers can be changed while it runs: `documents` by path; None: it hangs up. `asked`: the paths, in order."""
+    """What it answers can be changed while it runs: `documents` by path; None: it hangs up. `asked`: the paths, in order;
+    `granted`: what clients asked for a token with."""
 
     url: str
     keys: list[dict[str, Any]] = field(default_factory=lambda: [jwk(RSA, "rsa"), jwk(EC, "ec"), jwk(ED, "ed")])
     documents: dict[str, tuple[int, bytes] | None] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    granted: list[dict[str, str]] = field(default_factory=list)
     gate: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -60,10 +63,29 @@ class Issuer:
         if path in self.documents:
             return self.documents[path]
         if path == "/.well-known/openid-configuration":
-            return 200, json.dumps({"issuer": self.url, "jwks_uri": f"{self.url}/keys"}).encode()
+            return 200, json.dumps(self.metadata()).encode()
         if path == "/keys":
             return 200, json.dumps({"keys": self.keys}).encode()
         return 404, b"{}"
+
+    def metadata(self) -> dict[str, Any]:
+        """As RFC 8414 wants them."""
+        return {
+            "issuer": self.url,
+            "jwks_uri": f"{self.url}/keys",
+            "token_endpoint": f"{self.url}/token",
+            "authorization_endpoint": f"{self.url}/authorize",
+            "response_types_supported": ["code"],
+            "grant_types_supported": ["client_credentials"],
+            "token_endpoint_auth_methods_supported": ["client_secret_basic"],
+        }
+
+    def grant(self, asked: Mapping[str, list[str]]) -> bytes:
+        """Client credentials: the answer of the token endpoint to a client that asked for these."""
+        self.granted.append({name: values[0] for name, values in asked.items()})
+        scope = asked["scope"][0]
+        token = self.token(asked["resource"][0], sub="robot", client_id="robot", scope=scope, tid="example")
+        return json.dumps({"access_token": token, "token_type": "Bearer", "expires_in": 600, "scope": scope}).encode()
 
     def claims(self, audience: str, **changed: object) -> dict[str, Any]:
         """Claims of a token that is fine; None leaves one out."""
@@ -109,6 +131,15 @@ def issuing() -> Iterator[Issuer]:
             self.send_response(status)
             if 300 <= status < 400:
                 self.send_header("Location", body.decode())
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_POST(self) -> None:
+            asked = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            body = found[0].grant(asked)
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

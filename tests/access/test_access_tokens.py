@@ -10,8 +10,12 @@ import httpx2
 import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from mcp import Client
+from mcp.client.auth.extensions.client_credentials import ClientCredentialsOAuthProvider
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.auth import OAuthClientInformationFull, OAuthToken
 
-from tests.access.house import METADATA, RESOURCE, House
+from tests.access.house import House
 from tests.access.issuer import EC, ED, OTHER_EC, OTHER_RSA, RSA, jwk, segment
 from tests.edge.clients import HandshakeClient, send
 from tests.running import NO_AUTHORITIES
@@ -22,14 +26,14 @@ NOW = int(time.time())
 
 
 def unsigned(house: House) -> str:
-    claims = house.issuer.claims(RESOURCE, tid="example", sub=CANARY)
+    claims = house.issuer.claims(house.resource, tid="example", sub=CANARY)
     return f"{segment({'alg': 'none', 'typ': 'at+jwt'})}.{segment(claims)}."
 
 
 def by_public_key(house: House) -> str:
     """HS256 with the issuer's public key as the secret: who mixes up kinds of keys takes it."""
     pem = RSA.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    claims = house.issuer.claims(RESOURCE, tid="example", sub=CANARY)
+    claims = house.issuer.claims(house.resource, tid="example", sub=CANARY)
     signed = f"{segment({'alg': 'HS256', 'typ': 'at+jwt', 'kid': 'rsa'})}.{segment(claims)}"
     signature = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256).sign(signed.encode(), pem)
     return f"{signed}.{urlsafe_b64encode(signature).rstrip(b'=').decode()}"
@@ -37,7 +41,7 @@ def by_public_key(house: House) -> str:
 
 def changed(house: House) -> str:
     head, _, signature = house.token(sub="alice").split(".")
-    return f"{head}.{segment(house.issuer.claims(RESOURCE, tid='example', sub=CANARY))}.{signature}"
+    return f"{head}.{segment(house.issuer.claims(house.resource, tid='example', sub=CANARY))}.{signature}"
 
 
 def own_key(house: House) -> str:
@@ -49,7 +53,7 @@ def own_key(house: House) -> str:
 BAD: dict[str, tuple[str, Callable[[House], str]]] = {
     "another audience": ("audience", lambda house: house.token(audience="https://other.example.com/mcp", sub=CANARY)),
     "no audience": ("missing_claim", lambda house: house.token(audience=None, aud=None, sub=CANARY)),
-    "the audience's beginning": ("audience", lambda house: house.token(audience="https://gateway.example.com/", sub=CANARY)),
+    "the audience's beginning": ("audience", lambda house: house.token(audience=house.resource[:-1], sub=CANARY)),
     "an unknown issuer": ("issuer", lambda house: house.token(iss="https://evil.example", sub=CANARY)),
     "no issuer": ("issuer", lambda house: house.token(iss=None, sub=CANARY)),
     "the name of another trusted issuer": (
@@ -58,7 +62,7 @@ BAD: dict[str, tuple[str, Callable[[House], str]]] = {
     ),
     "alg none": ("algorithm", unsigned),
     "HS256 with the public key": ("algorithm", by_public_key),
-    "an algorithm that this issuer may not use": ("algorithm", lambda house: house.other.token(RESOURCE, sub=CANARY)),
+    "an algorithm that this issuer may not use": ("algorithm", lambda house: house.other.token(house.resource, sub=CANARY)),
     "expired": ("expired", lambda house: house.token(exp=NOW - 120, sub=CANARY)),
     "no expiry": ("missing_claim", lambda house: house.token(exp=None, sub=CANARY)),
     "an expiry that is no number": ("invalid", lambda house: house.token(exp=["soon"], sub=CANARY)),
@@ -107,7 +111,10 @@ def test_a_token_that_is_no_good_is_refused_and_nothing_of_it_is_told(house: Hou
     token, size, said = made(house), house.box.size(), len(house.gateway.output)
     answer = house.call(token, source=f"127.0.1.{number}")
     assert answer.status == 401
-    assert answer.headers["www-authenticate"] == f'Bearer error="invalid_token", resource_metadata="{METADATA}"'
+    assert (
+        answer.headers["www-authenticate"]
+        == f'Bearer error="invalid_token", scope="tools.call", resource_metadata="{house.metadata}"'
+    )
     assert answer.json()["error"] == "invalid_token"
     told = answer.body.decode() + str(answer.headers) + house.gateway.output[said:]
     assert f'"why": "{why}", "event": "login_refused"' in told
@@ -129,7 +136,7 @@ def test_each_algorithm_of_the_list_lets_a_principal_in_and_the_client_acts_for_
 
 
 def test_an_issuer_may_name_nobody_of_another_issuer(house: House) -> None:
-    answer = house.call(house.other.token(RESOURCE, key=OTHER_EC, kid="ec", algorithm="ES256"))
+    answer = house.call(house.other.token(house.resource, key=OTHER_EC, kid="ec", algorithm="ES256"))
     assert house.chain(answer) == ["user:partner|alice", "agent:helper"]
 
 
@@ -153,7 +160,7 @@ def test_scopes_are_read_as_issuers_write_them(house: House, more: dict[str, obj
 @pytest.mark.parametrize("scope", [None, "", "tools.call.more", "Tools.Call", "box.act"])
 def test_without_a_scope_that_gives_a_role_the_answer_says_which_would(house: House, scope: str | None) -> None:
     answer = house.call(house.token(scope=scope), source="127.0.0.31")
-    challenge = f'Bearer error="insufficient_scope", scope="log.read tools.call", resource_metadata="{METADATA}"'
+    challenge = f'Bearer error="insufficient_scope", scope="log.read tools.call", resource_metadata="{house.metadata}"'
     assert (answer.status, answer.headers["www-authenticate"]) == (403, challenge)
 
 
@@ -177,7 +184,10 @@ def test_a_scope_can_delegate_tools_to_who_acts(house: House) -> None:
 
 def test_without_a_token_the_challenge_says_where_to_get_one(house: House) -> None:
     answer = house.call(None, source=SOURCE)
-    assert (answer.status, answer.headers["www-authenticate"]) == (401, f'Bearer resource_metadata="{METADATA}"')
+    assert (answer.status, answer.headers["www-authenticate"]) == (
+        401,
+        f'Bearer scope="tools.call", resource_metadata="{house.metadata}"',
+    )
 
 
 @pytest.mark.parametrize("path", ["/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/mcp"])
@@ -185,7 +195,7 @@ def test_anybody_may_read_who_issues_tokens(house: House, path: str) -> None:
     with httpx2.Client(verify=NO_AUTHORITIES) as client:
         answer = client.get(f"http://127.0.0.1:{house.gateway.port}{path}")
     assert answer.json() == {
-        "resource": RESOURCE,
+        "resource": house.resource,
         "authorization_servers": [house.issuer.url, house.other.url],
         "scopes_supported": ["box.act", "log.read", "tools.call"],
         "bearer_methods_supported": ["header"],
@@ -229,7 +239,7 @@ def test_a_session_is_its_principals_at_its_issuer_through_its_client(house: Hou
             house.token(sub="bob"),
             house.token(client_id="another"),
             house.token(act={"sub": "helper"}, client_id="third"),
-            house.other.token(RESOURCE, key=OTHER_EC, kid="ec", algorithm="ES256"),
+            house.other.token(house.resource, key=OTHER_EC, kid="ec", algorithm="ES256"),
             "bob-token",
         ):
             stolen: dict[str, str | None] = {
@@ -261,3 +271,35 @@ def test_a_token_in_the_address_is_none(house: House) -> None:
     with httpx2.Client(verify=NO_AUTHORITIES) as client:
         url = f"http://127.0.0.1:{house.gateway.port}/mcp?access_token={house.token()}"
         assert client.post(url, json={}).status_code == 401
+
+
+class Kept:
+    """Where the official client keeps what it got."""
+
+    tokens: OAuthToken | None = None
+    client: OAuthClientInformationFull | None = None
+
+    async def get_tokens(self) -> OAuthToken | None:
+        return self.tokens
+
+    async def set_tokens(self, tokens: OAuthToken) -> None:
+        self.tokens = tokens
+
+    async def get_client_info(self) -> OAuthClientInformationFull | None:
+        return self.client
+
+    async def set_client_info(self, client_info: OAuthClientInformationFull) -> None:
+        self.client = client_info
+
+
+@pytest.mark.anyio
+async def test_the_official_client_finds_the_issuer_by_itself_and_asks_for_no_more_than_it_needs(house: House) -> None:
+    provider = ClientCredentialsOAuthProvider(house.gateway.url, Kept(), "robot", "secret", issuer=house.issuer.url)
+    async with (
+        httpx2.AsyncClient(auth=provider, timeout=30, verify=NO_AUTHORITIES) as http_client,
+        Client(streamable_http_client(house.gateway.url, http_client=http_client)) as client,
+    ):
+        answer = await client.call_tool("box__echo", {"text": "by myself"})
+    receipt = (answer.meta or {})["dev.sealgate/receipt"]
+    assert house.box.entry(receipt).predicate["run"]["principal_chain"] == ["user:corp|robot"]
+    assert house.issuer.granted == [{"grant_type": "client_credentials", "resource": house.resource, "scope": "tools.call"}]

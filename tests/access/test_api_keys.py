@@ -1,6 +1,7 @@
 """API keys: made once, kept as a hash, revoked at once."""
 
 import http.client
+import json
 import os
 import stat
 import threading
@@ -20,7 +21,7 @@ from gateway.core.entry import Kind
 from gateway.core.secret_formats import without_secrets
 from tests.access.house import House, ServingGateway
 from tests.edge.box import Box, run_cli
-from tests.edge.clients import HandshakeClient, send
+from tests.edge.clients import ENVELOPE, MODERN, HandshakeClient, send
 from tests.running import RunningGateway, until
 
 
@@ -36,6 +37,28 @@ def listening(gateway: RunningGateway, session: HandshakeClient, token: str) -> 
     }
     try:
         connection.request("GET", "/mcp", headers=headers)
+        response = connection.getresponse()
+        assert response.status == 200
+        yield response
+    finally:
+        connection.close()
+
+
+@contextmanager
+def subscribed(gateway: RunningGateway, token: str) -> Iterator[http.client.HTTPResponse]:
+    """A subscription of 2026-07-28, open."""
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=20)
+    params = {"notifications": {"toolsListChanged": True}, "_meta": ENVELOPE}
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": params})
+    headers = {
+        "Authorization": f"Bearer {token}",
+        "Accept": "application/json, text/event-stream",
+        "Content-Type": "application/json",
+        "MCP-Protocol-Version": MODERN,
+        "Mcp-Method": "subscriptions/listen",
+    }
+    try:
+        connection.request("POST", "/mcp", body, headers)
         response = connection.getresponse()
         assert response.status == 200
         yield response
@@ -114,13 +137,18 @@ def test_a_revoked_key_counts_no_more_and_what_is_open_with_it_ends(house: House
     _, other = house.make_key("--principal", "service:leaver")
     slow: list[int] = []
     with HandshakeClient(house.gateway, token=key) as mine, HandshakeClient(house.gateway, token=other) as theirs:
-        with listening(house.gateway, mine, key) as open_stream, listening(house.gateway, theirs, other) as other_stream:
+        with (
+            listening(house.gateway, mine, key) as open_stream,
+            subscribed(house.gateway, key) as subscription,
+            listening(house.gateway, theirs, other) as other_stream,
+        ):
             calling = threading.Thread(target=lambda: slow.append(house.call(key, "box__slow_write", text="revoked").status))
             calling.start()
             until(lambda: any("revoked" in line for line in house.box.lines("calls")), what="the call")
             size = house.box.size()
             assert house.box.run("keys", "api", "revoke", key_id).code == 0
             assert ended(open_stream)
+            assert ended(subscription)
             (house.box.folder / "go-revoked").touch()
             calling.join(20)
             assert slow == [401], "nobody gets an answer with a key that was revoked"

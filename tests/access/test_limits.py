@@ -91,6 +91,25 @@ def test_a_new_day_begins_anew_and_a_clock_that_is_set_back_forgives_nothing() -
     assert begin(budgets, limits, wall=WALL + DAY) is not None
 
 
+def test_a_credential_without_a_rate_does_not_use_up_that_of_another_one_of_the_same_principal() -> None:
+    budgets, rate, none = Budgets(), CallLimits(requests_per_minute=2), CallLimits(concurrent=9)
+    assert begin(budgets, none) is None
+    assert [begin(budgets, rate), begin(budgets, rate)] == [None, None]
+    assert begin(budgets, none) is None
+    assert begin(budgets, rate, now=29.0) is not None
+    assert begin(budgets, rate, now=31.0) is None
+
+
+def test_what_stands_open_is_counted_when_it_begins_and_takes_no_place() -> None:
+    budgets, limits = Budgets(), CallLimits(requests_per_minute=3, concurrent=1)
+    told = [budgets.begin("a", limits, is_call=False, stands=True, now=0.0, wall=WALL) for _ in range(2)]
+    assert told == [None, None]
+    assert begin(budgets, limits) is None
+    found = budgets.begin("a", limits, is_call=False, stands=True, now=0.0, wall=WALL)
+    assert found is not None
+    assert found.which is Exceeded.RATE
+
+
 def test_what_is_refused_counts_for_nothing_and_is_told_once_a_minute() -> None:
     budgets, limits = Budgets(), CallLimits(concurrent=1, calls_per_day=2)
     assert begin(budgets, limits) is None
@@ -118,6 +137,9 @@ def test_memory_is_bounded_and_those_that_run_something_are_kept() -> None:
         budgets.end(f"p{number}", limits)
     assert len(budgets._parties) <= MAX_PARTIES
     assert begin(budgets, limits, "busy") is not None
+    for number in range(MAX_PARTIES + 10):
+        assert begin(budgets, limits, f"q{number}") is None
+    assert begin(budgets, limits, "busy") is not None, "those that run something are never forgotten"
 
 
 @given(

@@ -68,7 +68,10 @@ class ClientConversation:
         self._telling = telling
         self._seconds = seconds
         declared = context.session.client_capabilities
-        self._declared = {} if declared is None else declared.model_dump(by_alias=True, mode="json", exclude_none=True)
+        offered = declared is not None and any(getattr(declared, member) is not None for member in _MEMBERS.values())
+        self._declared: dict[str, Any] = {}
+        if declared is not None and offered:
+            self._declared = declared.model_dump(by_alias=True, mode="json", exclude_none=True)
 
     def declares(self, upstream: str) -> bool:
         """Whether the client has anything that this upstream may ask for."""

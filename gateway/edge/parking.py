@@ -21,7 +21,7 @@ import structlog
 from mcp.shared.exceptions import MCPError
 
 from gateway.core.call import ToolRequest
-from gateway.core.canonical import digest
+from gateway.core.canonical import NotCanonical, digest
 from gateway.core.conversation import Ask, AskAnswer
 from gateway.core.outcome import Outcome
 from gateway.core.ports import Clock
@@ -133,6 +133,7 @@ class Parking:
             turn = await asyncio.shield(call.turn)
         except asyncio.CancelledError:
             call.scope.cancel()
+            call.turn.cancel()  # nobody is there to answer what it may yet ask
             raise
         await call.telling.flush()
         if isinstance(turn, Mapping):
@@ -213,8 +214,15 @@ def _binding(run: RunContext, request: ToolRequest) -> dict[str, Any]:
         "caller": [run.tenant_id, *run.principal_chain],
         "method": request.method.value,
         "name": request.name,
-        "arguments": digest(request.arguments),
+        "arguments": _arguments(request),
     }
+
+
+def _arguments(request: ToolRequest) -> str | None:
+    try:
+        return digest(request.arguments)
+    except NotCanonical:  # such a call is refused before it could ask
+        return None
 
 
 def _future() -> asyncio.Future[Any]:

@@ -159,6 +159,7 @@ async def assemble(
             feed,
             routes.current,
             Elicitation(journal.questions, clock) if elicits else None,
+            let_go_seconds=settings.configuration.listen.let_go_seconds,
         )
         await upstreams.settled(SETTLE_SECONDS)
         await journal.boot(_boot(settings, keys, clock, policy, catalogue))

@@ -37,6 +37,7 @@ from gateway.edge.auth import Caller
 from gateway.edge.conversation import HandshakeConversation
 from gateway.edge.elicitation import Elicitation
 from gateway.edge.feed import Feed
+from gateway.edge.letting_go import letting_go
 from gateway.edge.levels import Levels
 from gateway.edge.meta import (
     INVALID_PARAMS,
@@ -71,7 +72,8 @@ _log = structlog.get_logger("sealgate.mcp")
 class Front:
     """The MCP face of one gateway. One per process; each connection may have a server of its own.
 
-    `elicitation` asks the person at the client about calls that wait for an approval; None: it does not.
+    `elicitation` asks the person at the client about calls that wait for an approval; None: it does not. `let_go_seconds`:
+    after so long a call lets go of its connection (`letting_go.py`); 0: never.
     """
 
     gateway: Gateway
@@ -80,6 +82,7 @@ class Front:
     routes: Callable[[], Routes]
     elicitation: Elicitation | None = None
     levels: Levels = field(default_factory=Levels)
+    let_go_seconds: float = 0
 
     def server(self, identify: Callable[[Context], Caller]) -> Server[Any]:
         """An MCP server. `identify` tells who sent a request; it was authenticated before."""
@@ -222,7 +225,8 @@ class _Handlers:
             if conversation.declares(request.name.partition(SEPARATOR)[0]):
                 return await front.parking.begin(context, run, request, telling, supplied)
         try:
-            outcome = await front.gateway.call(run, request, conversation)
+            async with letting_go(context, front.let_go_seconds):
+                outcome = await front.gateway.call(run, request, conversation)
         except BaseException:
             telling.drop()
             raise

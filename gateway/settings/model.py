@@ -76,6 +76,13 @@ class Listen(Block):
         examples=["/run/sealgate/http.sock"],
     )
     peers: tuple[Peer, ...] = Field(default=(), description="Who is who on the Unix socket. Nobody else is let in there.")
+    let_go_seconds: Number = Field(
+        default=0,
+        ge=0,
+        le=3600,
+        description="A call that lasts longer lets go of its connection, where its client knows how to come back for the "
+        "answer (a handshake version, 2025-11-25 or later). 0: it holds it.",
+    )
 
     @model_validator(mode="after")
     def _both_or_none(self) -> Self:

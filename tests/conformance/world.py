@@ -16,6 +16,8 @@ handshake versions alone, over stdio. A handshake server asks in its own way, so
 and no relay: there are no names of questions to compare.
 """
 SERVER = "everything"
+LET_GO_SECONDS = 1
+"""The suite wants to see a call that lets go of its connection (SEP-1699), which a gateway does only where it is told to."""
 _MODULE = "tests.conformance.everything"
 
 
@@ -49,7 +51,10 @@ def governed(folder: Path, upstream: str, relay: int) -> Iterator[RunningGateway
         else:
             server = f"{{url: {stack.enter_context(everything(upstream))}}}"
         config = f"""
-listen: {{allowed_hosts: ["127.0.0.1:{relay}"], allowed_origins: ["http://127.0.0.1:{relay}"]}}
+listen:
+  allowed_hosts: ["127.0.0.1:{relay}"]
+  allowed_origins: ["http://127.0.0.1:{relay}"]
+  let_go_seconds: {LET_GO_SECONDS}
 mcpServers: {{{SERVER}: {server}}}
 upstreams: {{{SERVER}: {{names: bare}}}}
 tools: [{{match: ["{SERVER}__*", "{SERVER}__*/*"], mode: read_only, trust: trusted, owner: test}}]

@@ -13,6 +13,8 @@ from gateway.adapters.upstream.hearing import LOG_MESSAGE, NOT_OFFERED, PROGRESS
 from gateway.core.conversation import Ask, AskAnswer, Conversation, NotAnswered
 from gateway.core.method import ASKED, Method
 
+ONLY = "question"
+"""The key of what a handshake upstream asks, which has none of its own. Not empty: clients take that for no key."""
 MAX_ASKS = 64
 """Requests to the client in one call."""
 
@@ -99,7 +101,7 @@ class Talk:
         if method not in ASKED:
             return NOT_OFFERED
         ask = Ask(Method(method), params)
-        answer = (await self.ask({"": ask})).get("")
+        answer = (await self.ask({ONLY: ask})).get(ONLY)
         match answer:
             case None if ask.method is Method.ELICIT:
                 return {"result": {"action": "cancel"}}

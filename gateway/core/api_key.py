@@ -11,6 +11,7 @@ import zlib
 from base64 import b32encode
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from gateway.core.run_context import Principal, principal_named
@@ -22,6 +23,8 @@ ENTROPY_BYTES = ID_BYTES + SECRET_BYTES
 _FORM = re.compile(r"(sgk_([0-9a-f]{12})_[a-z2-7]{52}_)([0-9a-f]{8})")
 _ID = re.compile("[0-9a-f]{12}")
 _DIGEST = re.compile("[0-9a-f]{64}")
+_ROLE = re.compile("[a-z]{1,32}")
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z")
 
 
 def make_api_key(entropy: bytes) -> str:
@@ -99,12 +102,23 @@ def read_api_key(document: Mapping[str, Any]) -> ApiKey:
             and _ID.fullmatch(key_id)
             and _DIGEST.fullmatch(sha256)
             and roles
-            and all(isinstance(role, str) for role in roles)
+            and all(isinstance(role, str) and _ROLE.fullmatch(role) for role in roles)
             and all(isinstance(actor, str) for actor in actors)
-            and isinstance(expires_at, str | None)
-            and isinstance(revoked_at, str | None)
+            and _is_time(created_at)
+            and (expires_at is None or _is_time(expires_at))
+            and (revoked_at is None or _is_time(revoked_at))
         ):
             chain = tuple(map(principal_named, actors))
             known = principal_named(principal)
             return ApiKey(key_id, sha256, known, chain, frozenset(roles), created_at, expires_at, revoked_at)
     raise ValueError("no API key as it is stored")
+
+
+def _is_time(value: object) -> bool:
+    if not isinstance(value, str) or _TIME.fullmatch(value) is None:
+        return False
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:
+        return False
+    return True

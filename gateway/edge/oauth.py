@@ -3,7 +3,7 @@
 What is checked, in this order:
 
 1. size, form, `typ`, `alg` (of the issuer's allow-list, asymmetric ones only), no `crit`
-2. `iss` names a configured issuer; its key with the token's `kid` fits the algorithm, RSA keys have 2048 bits or more
+2. `iss` names a configured issuer; its key with the token's `kid` fits the algorithm, RSA keys have 2048 to 8192 bits
 3. signature, `iss`, `aud`, `exp`, `nbf`, `iat`, by PyJWT; `exp`, `iss`, `aud` and `sub` must be there
 4. it is no ID, refresh or logout token, and is bound to no key that it would have to be shown with (`cnf`)
 5. the claims that the operator wants, such as the tenant
@@ -33,7 +33,7 @@ from gateway.edge.auth import Caller, CannotTell, NotEnough, NotValid, Refusal
 MAX_TOKEN_CHARS = 8192
 MAX_REMEMBERED = 4096
 MAX_ACTORS = 8
-MIN_RSA_BITS = 2048
+MIN_RSA_BITS, MAX_RSA_BITS = 2048, 8192
 _LAST_SECOND = 253_402_300_799  # of the year 9999
 _TYPES = frozenset({"at+jwt", "jwt"})
 _OTHER_TOKENS = frozenset({"nonce", "at_hash", "c_hash", "s_hash", "events"})
@@ -145,8 +145,11 @@ def _verified(token: str, rules: IssuerRules, document: dict[str, Any], algorith
     """The claims, once signature, issuer, audience and times are right."""
     try:
         key = jwt.PyJWK.from_dict(document, algorithm)
-        if isinstance(key.key, RSAPublicKey) and key.key.key_size < MIN_RSA_BITS:
-            raise _Bad("weak_key")
+    except Exception as error:  # of the issuer, whatever it was
+        raise _Bad("unusable_key") from error
+    if isinstance(key.key, RSAPublicKey) and not MIN_RSA_BITS <= key.key.key_size <= MAX_RSA_BITS:
+        raise _Bad("unusable_key")
+    try:
         return jwt.decode(
             token,
             key,
@@ -179,8 +182,8 @@ def _caller(claims: dict[str, Any], rules: IssuerRules) -> Caller | NotEnough:
         found = claims.get(name)
         if found != wanted and not (isinstance(found, list) and wanted in found):
             raise _Bad("required_claim")
-    expires = float(claims["exp"])
-    if not 0 < expires < _LAST_SECOND:
+    expires = claims["exp"]
+    if type(expires) not in (int, float) or not 0 < expires < _LAST_SECOND:  # PyJWT takes texts of digits, too
         raise _Bad("invalid")
     principal = _named(rules.principal_prefix, claims["sub"])
     actors, client = _actors(claims, rules)
@@ -199,7 +202,7 @@ def _caller(claims: dict[str, Any], rules: IssuerRules) -> Caller | NotEnough:
         limits=rules.limits,
         credential=f"oauth:{client} of {rules.issuer}",
         issuer=rules.issuer,
-        valid_until=expires + rules.leeway_seconds,
+        valid_until=float(expires) + rules.leeway_seconds,
     )
 
 

@@ -1,6 +1,7 @@
 """An authorization server on loopback: a real HTTP server with metadata and a key set, and tokens signed by real keys."""
 
 import json
+import ssl
 import threading
 import time
 from base64 import urlsafe_b64encode
@@ -117,8 +118,8 @@ class Issuer:
 
 
 @contextmanager
-def issuing() -> Iterator[Issuer]:
-    """A running issuer on a free port."""
+def issuing(tls: ssl.SSLContext | None = None) -> Iterator[Issuer]:
+    """A running issuer on a free port, over https where it is given a certificate."""
     found: list[Issuer] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -148,7 +149,10 @@ def issuing() -> Iterator[Issuer]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        found.append(Issuer(f"http://127.0.0.1:{server.server_address[1]}"))
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
+        scheme = "http" if tls is None else "https"
+        found.append(Issuer(f"{scheme}://127.0.0.1:{server.server_address[1]}"))
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
         try:

@@ -3,13 +3,24 @@
 import asyncio
 import json
 import math
+import ssl
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
+from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.adapters.issuer_keys import (
     FAILED_PAUSE_SECONDS,
@@ -18,12 +29,13 @@ from gateway.adapters.issuer_keys import (
     UNKNOWN_PAUSE_SECONDS,
     IssuerKeys,
     KeysUnavailable,
+    _usable,
     issuer_session,
     metadata_addresses,
 )
-from gateway.edge.auth import Caller, CannotTell, NotValid
+from gateway.edge.auth import Caller, CannotTell, NotEnough, NotValid
 from gateway.edge.oauth import IssuerRules, OAuth
-from tests.access.issuer import EC, OTHER_RSA, RSA, Issuer, issuing, jwk
+from tests.access.issuer import EC, OTHER_RSA, RSA, Issuer, issuing, jwk, segment
 
 AUDIENCE = "https://gateway.example.com/mcp"
 METADATA = "/.well-known/openid-configuration"
@@ -274,13 +286,87 @@ def test_without_an_id_the_only_key_that_fits_is_taken() -> None:
     lived(life)
 
 
+def test_a_server_that_cannot_show_whose_it_is_is_no_issuer(tmp_path: Path) -> None:
+    """Its certificate is signed by itself: anybody on the way could make one."""
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(EC.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .sign(EC, SHA256())
+    )
+    pem = tmp_path / "issuer.pem"
+    key = EC.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    pem.write_bytes(key + certificate.public_bytes(Encoding.PEM))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(pem)
+
+    async def asked_over_tls() -> None:
+        with issuing(tls) as issuer:
+            async with issuer_session() as session:
+                keys = IssuerKeys(issuer.url, None, session)
+                with pytest.raises(KeysUnavailable, match="certificate"):
+                    await keys.key("rsa", "RS256")
+            assert issuer.asked == []
+
+    asyncio.run(asked_over_tls())
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**400), 10**400) | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=4,
+)
+CLAIMS = ("exp", "nbf", "iat", "aud", "sub", "scope", "scp", "client_id", "azp", "act", "cnf", "typ", "jti", "nonce")
+
+
+@given(
+    st.dictionaries(st.sampled_from(CLAIMS), JSON, max_size=3),
+    st.dictionaries(st.sampled_from(("typ", "kid", "crit")), JSON),
+)
+def test_whatever_an_issuer_signs_is_judged_without_stumbling(claims: dict[str, Any], header: dict[str, Any]) -> None:
+    told = asyncio.run(_judged({**STILL.claims(AUDIENCE), **claims}, {"alg": "ES256", "kid": "ec", **header}))
+    assert isinstance(told, Caller | NotValid | NotEnough)
+
+
+@given(
+    st.dictionaries(st.sampled_from(("n", "e", "x", "y", "crv", "kty", "alg", "use", "key_ops", "kid")), JSON, min_size=1)
+)
+def test_whatever_stands_in_a_key_set_is_taken_without_stumbling(changed: dict[str, Any]) -> None:
+    told = asyncio.run(_judged(STILL.claims(AUDIENCE), {"alg": "ES256", "kid": "ec"}, {**jwk(EC, "ec"), **changed}))
+    assert isinstance(told, Caller | NotValid)
+
+
+STILL = Issuer("https://still.example")
+"""An issuer that nobody asks: its keys are there."""
+
+
+async def _judged(claims: dict[str, Any], header: dict[str, Any], key: dict[str, Any] | None = None) -> object:
+    async with issuer_session() as session:
+        keys = IssuerKeys(STILL.url, "https://still.example/keys", session, lambda: 1000.0)
+        keys._keys, keys._fetched, keys._tried = _usable({"keys": [key or jwk(EC, "ec")]}), 1000.0, 1000.0
+        rules = IssuerRules(
+            STILL.url, AUDIENCE, "example", keys, frozenset({"ES256"}), {"tools.call": frozenset({"agent"})}, {}
+        )
+        signed = f"{segment(header)}.{segment(claims)}"
+        signature = jwt.algorithms.ECAlgorithm(jwt.algorithms.ECAlgorithm.SHA256).sign(signed.encode(), EC)
+        token = f"{signed}.{urlsafe_b64encode(signature).rstrip(b'=').decode()}"
+        return await OAuth((rules,)).authenticate(token)
+
+
 def test_a_small_rsa_key_signs_nothing() -> None:
     async def life(world: World) -> None:
         small = rsa.generate_private_key(public_exponent=65537, key_size=1024)  # noqa: S505 - that is the point
         world.issuer.keys[:] = [jwk(small, "rsa")]
         with pytest.warns(Warning, match="key is 1024 bits"):
             token = world.issuer.token(AUDIENCE, key=small)
-        assert await world.oauth.authenticate(token) == NotValid("weak_key")
+        assert await world.oauth.authenticate(token) == NotValid("unusable_key")
 
     lived(life)
 

@@ -28,7 +28,7 @@ from gateway.core.errors import ConfigError
 from gateway.core.run_context import Principal, PrincipalKind
 from gateway.edge.auth import Caller, token_digest
 from gateway.loading import loading
-from gateway.settings import Settings, load_settings
+from gateway.settings import Settings, load_deployment, load_settings
 
 DEV_APPROVER = "user:dev-approver"
 
@@ -82,13 +82,15 @@ def serve(
     with loading():
         from gateway.cli import process
 
+    if stdio:
+        running = StateFolder(load_deployment(config).state_dir)
+        if running.owned():  # a relay needs nothing of what the servers need, such as variables of credentials
+            process.run_relay(running)
+            return
     settings = _settings(config, port)
     state = StateFolder(settings.state_dir)
     if stdio:
-        if state.owned():
-            process.run_relay(state)
-        else:
-            process.run_stdio(settings, state, _local_caller(settings))
+        process.run_stdio(settings, state, _local_caller(settings))
         return
     from gateway.admission import configured_callers, names_somebody  # only here: they take a while to load
 

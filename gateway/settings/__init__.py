@@ -5,7 +5,7 @@
 `schema` and `reference` describe it all to editors and readers.
 """
 
-from gateway.settings.load import load_settings
+from gateway.settings.load import load_deployment, load_settings
 from gateway.settings.loaded import Settings
 
-__all__ = ["Settings", "load_settings"]
+__all__ = ["Settings", "load_deployment", "load_settings"]

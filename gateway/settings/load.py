@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ SMALLEST = """mcpServers:
 tools:
   - {match: "notes__*", mode: read_only}"""
 _WRITE_ONE = f"Write for example:\n{SMALLEST}"
+_ABOUT_SERVERS = ("mcpServers", "upstreams", "tools")
 _SEE = "`sealgate config schema` prints every key with its meaning; point your editor's YAML support at it."
 
 
@@ -34,6 +36,20 @@ def load_settings(path: Path | None = None, *, overrides: Mapping[str, object] =
     Raises:
         ConfigError: one or more mistakes. Its message has a line for each, with its place, in the order of the file.
     """
+    return _checked(*_layers(path, overrides))
+
+
+def load_deployment(path: Path | None = None) -> Settings:
+    """The settings without servers and tools: where the deployment lies, who may call it. The rest need not be right.
+
+    So no variable that only a server's credentials need has to be set. Raises `ConfigError`.
+    """
+    path, document, layers, mistakes = _layers(path, {})
+    written = {key: value for key, value in layers.values.items() if key not in _ABOUT_SERVERS}
+    return replace(_checked(path, document, Layers(written, layers.sources), mistakes), layers=layers)
+
+
+def _layers(path: Path | None, overrides: Mapping[str, object]) -> tuple[Path, Document, Layers, list[Mistake]]:
     path = DEFAULT_PATH if path is None else path
     document = _read(path)
     written = document.root.plain()
@@ -48,7 +64,7 @@ def load_settings(path: Path | None = None, *, overrides: Mapping[str, object] =
     from_environment, mistakes = environment_layer(written)
     layers.put(from_environment, Source.ENV)
     layers.put(flag_layer(overrides), Source.FLAG)
-    return _checked(path, document, layers, mistakes)
+    return path, document, layers, mistakes
 
 
 def _checked(path: Path, document: Document, layers: Layers, environment_mistakes: list[Mistake]) -> Settings:

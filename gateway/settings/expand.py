@@ -42,6 +42,29 @@ def expand_servers(servers: Any, environment: Mapping[str, str]) -> tuple[Any, l
     return filled, mistakes
 
 
+def required_variables(servers: Any) -> list[str]:
+    """The variables that `servers` cannot do without: those with no default, in their order."""
+    found: dict[str, None] = {}
+
+    def look(value: Any) -> None:
+        if isinstance(value, str):
+            for inside in _PLACEHOLDER.findall(value):
+                variable = _VARIABLE.fullmatch(inside)
+                if variable is not None and variable[2] is None:
+                    found[variable[1]] = None
+        elif isinstance(value, dict):
+            for one in value.values():
+                look(one)
+        elif isinstance(value, list):
+            for one in value:
+                look(one)
+
+    for server in servers.values() if isinstance(servers, dict) else ():
+        if isinstance(server, dict):
+            look([server[key] for key in EXPANDED if key in server])
+    return list(found)
+
+
 def _expand_text(text: str, loc: Loc, environment: Mapping[str, str], mistakes: list[Mistake]) -> str:
     def fill(match: re.Match[str]) -> str:
         variable = _VARIABLE.fullmatch(match[1])

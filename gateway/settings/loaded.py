@@ -24,6 +24,7 @@ from gateway.settings.people import ApproverKey
 from gateway.settings.yaml_source import Loc
 
 HIDDEN = "(hidden)"
+_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what is called where it listens on all
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,13 @@ class Settings:
     def log_origin(self) -> str:
         """The log's C2SP origin."""
         return self.configuration.log.origin or f"sealgate.local/{self.configuration.tenant}"
+
+    @property
+    def own_url(self) -> str:
+        """Where a client on this machine calls the gateway."""
+        listen = self.configuration.listen
+        host = _ANY_ADDRESS.get(listen.host, listen.host)
+        return f"http://{f'[{host}]' if ':' in host else host}:{listen.port}/mcp"
 
     def upstream_specs(self) -> tuple[UpstreamSpec, ...]:
         """One spec per server, in the order of the file."""

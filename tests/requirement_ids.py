@@ -68,6 +68,8 @@ ALL_IDS: dict[str, str] = {
     "GW-51": "API keys are kept as hashes, made and revoked at once, and what is open with a revoked one ends",
     "GW-52": "local processes are let in by what the kernel says of them",
     "GW-53": "a principal's requests and calls are limited, and a refusal says when to come again",
+    "GW-54": "clients are attached by their own files and their servers put behind it: shown, copied, asked, reversible",
+    "GW-55": "a doctor finds what is broken, and prints the command that repairs it",
     "GW-60": "every check of the official conformance suite ends through the gateway as it does directly, or better",
     "GW-61": "published clients and servers of others work in front of the gateway and behind it",
     "GW-68": "reading a resource, getting a prompt, completing and subscribing are decided and recorded like calls of tools",

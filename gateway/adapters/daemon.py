@@ -22,11 +22,12 @@ ANSWER_SECONDS = 30.0
 class DaemonClient:
     """Asks a running daemon. Raises `Unreachable` where none answers, `GatewayError` with the daemon's own words."""
 
-    def __init__(self, socket: Path) -> None:
+    def __init__(self, socket: Path, *, seconds: float = ANSWER_SECONDS) -> None:
         self._socket = socket
         # No TLS on a Unix socket: an empty context spares each command the 20 ms of loading the authorities.
         transport = httpx2.HTTPTransport(uds=str(socket), verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
-        self._client = httpx2.Client(transport=transport, base_url="http://sealgate", timeout=ANSWER_SECONDS)
+        self._client = httpx2.Client(transport=transport, base_url="http://sealgate", timeout=seconds)
+        self._seconds = seconds
 
     def __enter__(self) -> "DaemonClient":
         return self
@@ -38,7 +39,7 @@ class DaemonClient:
         """The JSON document at `path`."""
         return self._ask("GET", path)
 
-    def post(self, path: str, document: dict[str, Any], *, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
+    def post(self, path: str, document: dict[str, Any], *, seconds: float | None = None) -> dict[str, Any]:
         """Send a JSON document; the answer, waited for so long."""
         return self._ask("POST", path, orjson.dumps(document), seconds)
 
@@ -63,9 +64,9 @@ class DaemonClient:
             raise GatewayError(f"the daemon cannot read {path}", hint="Its own log says why.", code="log.unreadable")
         return response.content
 
-    def _ask(self, method: str, path: str, body: bytes | None = None, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
+    def _ask(self, method: str, path: str, body: bytes | None = None, seconds: float | None = None) -> dict[str, Any]:
         try:
-            response = self._client.request(method, path, content=body, timeout=seconds)
+            response = self._client.request(method, path, content=body, timeout=seconds or self._seconds)
         except httpx2.TransportError as error:
             raise self._unreachable(error) from error
         try:

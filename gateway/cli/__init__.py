@@ -8,7 +8,7 @@ import sys
 import typer
 
 from gateway import __version__
-from gateway.cli import approvals, config, daemon, keys, log, policy, runs, state, tools, witness
+from gateway.cli import approvals, config, connect, daemon, doctor, importing, keys, log, policy, runs, state, tools, witness
 from gateway.cli.render import say, visible
 from gateway.core.errors import GatewayError
 
@@ -23,6 +23,9 @@ app = typer.Typer(
 app.command("up")(daemon.up)
 app.command("serve")(daemon.serve)
 app.command("status")(daemon.status)
+app.command("connect")(connect.connect)
+app.command("import")(importing.import_servers)
+app.command("doctor")(doctor.doctor)
 for noun, commands in (
     ("tools", tools.app),
     ("approvals", approvals.app),

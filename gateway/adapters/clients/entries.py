@@ -98,6 +98,8 @@ def _filled(value: Any, entry: Entry, project: Path | None, machine: Machine) ->
             if variable not in entry.asked:
                 entry.asked.append(variable)
             return f"${{{variable}}}"
+        if project is None and inside.startswith("workspaceFolder"):
+            entry.notes.append(f"${{{inside}}} is the client's own: write that folder in its place")
         known = {"userHome": str(machine.home), "pathSeparator": "/", "/": "/"}
         if project is not None:
             known |= {"workspaceFolder": str(project), "workspaceFolderBasename": project.name}

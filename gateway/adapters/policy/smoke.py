@@ -100,6 +100,11 @@ def smoke_inputs() -> Iterator[tuple[str, bytes]]:
             yield f"a {mode} call that undoes another", _input(_sealed(mode, (), COMPLETE), Circumstances(0, undone))
 
 
+def smoke_call() -> SealedCall:
+    """One call that has all it could need: for asking an engine whether it decides at all."""
+    return _sealed(ApprovalMode.LOCAL_WRITE, ("host.example",), COMPLETE)
+
+
 def _sealed(
     mode: ApprovalMode, egress: tuple[str, ...], run: RunContext, arguments: dict[str, Any] | None = None
 ) -> SealedCall:

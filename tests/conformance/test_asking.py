@@ -18,7 +18,7 @@ from tests.conformance.world import governed
 from tests.running import ModernClient, RunningGateway, free_port, text
 
 TOOL = "test_input_required_result_elicitation"
-ABLE = {"io.modelcontextprotocol/clientCapabilities": {"elicitation": {}}}
+ABLE: dict[str, Any] = {"io.modelcontextprotocol/clientCapabilities": {"elicitation": {}}}
 ADA = {"action": "accept", "content": {"name": "Ada"}}
 
 

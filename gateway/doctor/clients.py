@@ -111,7 +111,7 @@ def _leading(deployment: Deployment, file: _File, name: str, said: Mapping[str, 
     elif url is not None and deployment.outline is not None:
         own = deployment.outline.own_url
         if url == own:
-            yield _token(deployment, where, said, file.client, own)
+            yield _token(deployment, where, said, file, name)
         elif urlsplit(url).hostname in _LOCAL and urlsplit(url).path == "/mcp" and "sealgate" in name.casefold():
             what = f"{where}: it calls {url}, and this gateway listens at {own}"
             yield fail("clients", what, file.connect(deployment, "--http", "--name", name))
@@ -137,11 +137,13 @@ def _started(deployment: Deployment, where: str, again: str, started: Started) -
     return ok("clients", f"{where}: leads to this gateway")
 
 
-def _token(deployment: Deployment, where: str, said: Mapping[str, Any], client: Client, url: str) -> Finding:
+def _token(deployment: Deployment, where: str, said: Mapping[str, Any], file: _File, name: str) -> Finding:
     """Whether the entry's token is one of ours. It is tried, where the gateway runs: nobody else can tell."""
-    written = _authorization(said)
+    written, client = _authorization(said), file.client
     if written is None:
-        return fail("clients", f"{where}: it sends no token", "Add it again: sealgate connect " + client.name + " --http")
+        if deployment.outline is not None and deployment.outline.configuration.auth.oauth is not None:
+            return ok("clients", f"{where}: leads to this gateway; {client.title} signs in by itself")
+        return fail("clients", f"{where}: it sends no token", file.connect(deployment, "--http", "--name", name))
     if "${input:" in written:
         return ok("clients", f"{where}: leads to this gateway; {client.title} asks for the token")
     unset = [name for name in _REFERENCE.findall(written) if not os.environ.get(name)]
@@ -155,7 +157,7 @@ def _token(deployment: Deployment, where: str, said: Mapping[str, Any], client: 
     header = _REFERENCE.sub(lambda match: os.environ[match[1]], written)
     if deployment.status is None:
         return ok("clients", f"{where}: leads to this gateway, which does not run: its token was not tried")
-    if _refused(url, header):
+    if _refused(str(called_url(said)), header):
         names = _REFERENCE.findall(written)
         fix = (
             f"export {names[0]}={new}"
@@ -178,7 +180,8 @@ def _authorization(said: Mapping[str, Any]) -> str | None:
     if isinstance(variable, str):
         return f"Bearer ${{{variable}}}"
     for key in ("headers", "http_headers"):
-        for name, value in (said.get(key) or {}).items():
+        headers = said.get(key)
+        for name, value in headers.items() if isinstance(headers, dict) else ():
             if name.casefold() == "authorization" and isinstance(value, str):
                 return value
     return None

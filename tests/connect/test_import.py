@@ -6,9 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from gateway.adapters.clients import Scope
+from gateway.adapters.clients import (
+    CLIENTS,
+    Client,
+    Machine,
+    Moved,
+    Scope,
+    called_url,
+    read_entry,
+    started_gateway,
+    without_values,
+)
 from gateway.settings import load_settings
+from gateway.settings.client_blocks import refusal
+from gateway.settings.merge import with_servers
 from tests.connect.world import YAML, Home, snapshot
 from tests.running import run_cli
 
@@ -227,3 +241,32 @@ def test_what_only_the_client_can_fill_in_is_told(home: Home) -> None:
     assert said.code == 0
     assert "a: ${workspaceFolder} is the client's own: write that folder in its place" in said.stderr
     assert "b: gateway.yaml does not take it; left out. command: ${command:pick} is not a variable" in said.stderr
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner, max_size=2),
+    max_leaves=4,
+)
+KEYS = st.sampled_from(
+    ["type", "command", "args", "env", "cwd", "url", "headers", "disabled", "env_vars", "env_http_headers", "http_headers"]
+)
+
+
+@settings(max_examples=60)
+@given(
+    st.text(max_size=8),
+    st.dictionaries(KEYS, JSON, max_size=4),
+    st.sampled_from(list(CLIENTS.values())),
+    st.sampled_from(Scope),
+)
+def test_whatever_stands_in_a_servers_block_is_read_or_left_out(
+    name: str, said: dict[str, Any], client: Client, scope: Scope
+) -> None:
+    machine = Machine(Path("/h"), Path("/p"), "linux", {})
+    server = without_values(name, read_entry(name, said, client, scope, machine).server, Moved())
+    started_gateway(said)
+    called_url(said)
+    if refusal(server) is None:
+        assert isinstance(server.get("command", server.get("url")), str)
+        assert "files" in with_servers("", {"files": server})

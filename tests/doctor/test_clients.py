@@ -188,3 +188,15 @@ def test_what_a_file_says_acts_on_no_terminal_and_in_no_shell(beside: Home) -> N
     said = run_cli("doctor")
     assert "touch pwned" in said.stdout
     assert "\u001b" not in said.stdout + said.stderr
+
+
+def test_blocks_that_mean_nothing_keep_nothing_from_being_looked_at(beside: Home, shop: RunningGateway) -> None:
+    assert run_cli("connect", "cursor", "--yes").code == 0
+    odd = {"a": {"url": shop.url, "headers": ["x"]}, "b": {"command": 1, "args": {}}, "c": {}, "d": {"url": ["x"]}}
+    write(beside, {**servers(beside), **odd})
+    found = [finding for finding in findings() if finding.level is not Level.OK]
+    assert [(finding.level, finding.what.partition(" in ")[0]) for finding in found] == [
+        (Level.FAIL, "Cursor, a"),
+        *((Level.WARN, f"Cursor reaches {name} directly: it is not governed") for name in "bcd"),
+    ]
+    assert found[0].what.endswith("it sends no token")

@@ -19,6 +19,7 @@ from gateway.core.canonical import digest
 from gateway.core.capability import ToolDefinition
 from gateway.core.catalog import Catalog, Hidden, Rule, Usable, build_catalog
 from gateway.core.errors import ConfigError, GatewayError
+from gateway.core.seed import Believed
 from gateway.core.surface import NOTHING, Surface, readable
 
 _log = structlog.get_logger("sealgate.catalogue")
@@ -87,9 +88,15 @@ class Catalogue:
         lock: Lock,
         on_change: OnChange | None = None,
         upstreams: Iterable[str] = (),
+        *,
+        believed: Mapping[str, Believed] = {},
     ) -> None:
-        """`upstreams`: their names, in the order of the configuration: where two offer one resource, the first is read."""
+        """`upstreams`: their names, in the order of the configuration: where two offer one resource, the first is read.
+
+        `believed`: those whose definitions say themselves what they are.
+        """
         self._rules = tuple(rules)
+        self._believed = dict(believed)
         self._lock = lock
         self._listed: dict[str, list[ToolDefinition]] = {}
         self._surfaces: dict[str, Surface] = dict.fromkeys(upstreams, NOTHING)
@@ -150,6 +157,7 @@ class Catalogue:
             definitions,
             self._rules,
             self._lock.pins,
+            believed=self._believed,
             shape=shape_problem,
             compiled=self._compiled,
             surfaces=self._surfaces,

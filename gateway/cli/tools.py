@@ -17,7 +17,7 @@ _APPROVABLE = ("unpinned", "drifted")
 
 @app.command("list")
 def list_tools(state: StateOption = None, json: JsonOption = False) -> None:
-    """Every tool: callable ones with their approval mode, hidden ones with the reason."""
+    """Every tool: callable ones with their approval mode and whose word that is, hidden ones with the reason."""
     with daemon(state) as client:
         document = client.get("/api/v1/tools")
     if json:
@@ -27,12 +27,15 @@ def list_tools(state: StateOption = None, json: JsonOption = False) -> None:
         [
             tool["id"],
             tool["mode"] if tool["callable"] else f"hidden: {tool['hidden']}",
+            tool.get("declared_by", ""),
             tool.get("owner", ""),
             "" if tool["callable"] else tool["explanation"],
         ]
         for tool in document["tools"]
     ]
-    print_table(["tool", "mode", "owner", "why hidden"], rows, empty="No upstream lists a tool. See sealgate status.")
+    print_table(
+        ["tool", "mode", "declared by", "owner", "why hidden"], rows, empty="No upstream lists a tool. See sealgate status."
+    )
 
 
 @app.command()
@@ -80,7 +83,8 @@ def approve(
         for name in names:
             tool = listed.get(name)
             if tool is not None:
-                say(f"{one_line(name)}: {one_line(str(tool['definition'].get('description', '')))}")
+                mode = f" ({tool['mode']}, declared by {tool['declared_by']})" if "mode" in tool else ""
+                say(f"{one_line(name)}{mode}: {one_line(str(tool['definition'].get('description', '')))}")
                 for line in _diff(client.get(_path(name))["pinned"] or {}, tool["definition"]):
                     say(f"    {line}")
         if not yes:

@@ -13,7 +13,7 @@ SEPARATOR = "__"
 
 
 class ApprovalMode(StrEnum):
-    """read_only < local_write < network < delegated < destructive. Declared by the operator, never by the upstream."""
+    """read_only < local_write < network < delegated < destructive. Declared by the operator, never by an MCP server."""
 
     READ_ONLY = "read_only"
     LOCAL_WRITE = "local_write"
@@ -50,6 +50,14 @@ class IdempotencyRule(StrEnum):
     NONE = "none"
 
 
+class DeclaredBy(StrEnum):
+    """Whose word a classification is: a rule of gateway.yaml, a function's decorator, the HTTP method of an operation."""
+
+    RULE = "rule"
+    DECORATOR = "decorator"
+    METHOD = "method"
+
+
 @dataclass(frozen=True, slots=True)
 class Root:
     """A folder that a tool's paths must lie in: its path, and where that led when the gateway was started, free of links."""
@@ -60,7 +68,7 @@ class Root:
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """What the operator says of a tool in `gateway.yaml`.
+    """What the operator says of a tool in `gateway.yaml`, or a definition that they believe (`seed.py`).
 
     `reconcile`: the capability id of a read_only tool of the same upstream that can tell how a lost call ended. `fields`:
     which arguments are paths, hosts, amounts, recipients or mere content. `roots`: folders that its paths must lie in.
@@ -74,6 +82,7 @@ class Classification:
     reconcile: str | None = None
     fields: Fields = field(default_factory=dict)
     roots: tuple[Root, ...] = ()
+    declared_by: DeclaredBy = DeclaredBy.RULE
 
 
 @dataclass(frozen=True, slots=True)

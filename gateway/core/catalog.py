@@ -3,7 +3,8 @@
 A tool is callable only when all of this holds; otherwise it is hidden, with the reason for the operator:
 
 * its name is plain: letters, digits, `_`, `-`, `.`, at most 64 characters
-* the operator classified it (`gateway.yaml`, tools); nothing else is done for a tool that nobody classified
+* the operator classified it (`gateway.yaml`, tools), or named where its definition comes from as one that says itself what
+  it is (`seed.py`); nothing else is done for a tool that nobody classified
 * nothing in its definition is hidden from a reader (`scan.py`): whoever approves it sees all that a model would read
 * its input schema is usable (`schema.py`), and the whole definition has the shape of an MCP tool: one that had not would
   break the list for every client. Seen before the pin, so that nobody approves what cannot be called
@@ -25,6 +26,7 @@ from gateway.core.method import ASKED, Method
 from gateway.core.outcome import Reason
 from gateway.core.scan import hidden_at
 from gateway.core.schema import ArgumentSchema, UnusableSchema
+from gateway.core.seed import Believed, UnusableSeed, seeded
 from gateway.core.surface import Surface, standing_capability
 
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -48,11 +50,15 @@ class Hidden(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HiddenTool:
-    """A tool that is neither listed nor callable; `explanation` tells the operator why and what to do."""
+    """A tool that is neither listed nor callable; `explanation` tells the operator why and what to do.
+
+    `classification`: what it would be if it were callable, where somebody said it.
+    """
 
     definition: ToolDefinition
     why: Hidden
     explanation: str
+    classification: Classification | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +117,7 @@ def build_catalog(
     rules: Iterable[Rule],
     pins: Mapping[str, str],
     *,
+    believed: Mapping[str, Believed] = {},
     shape: Shape = lambda document: None,
     compiled: dict[str, Usable] | None = None,
     surfaces: Mapping[str, Surface] | None = None,
@@ -121,6 +128,7 @@ def build_catalog(
         definitions: everything the upstreams list now
         rules: (glob over capability ids, classification); the first match counts
         pins: capability id → approved definition digest
+        believed: the upstreams whose definitions say what they are, where no rule does
         shape: what is wrong with a definition as an MCP tool; here nothing ever is
         compiled: what was compiled before, by definition digest; changed in place to what these definitions need
         surfaces: what each upstream offers beside its tools, by its name, in the order of the configuration
@@ -135,7 +143,8 @@ def build_catalog(
     capabilities: dict[str, Capability] = {}
     hidden: list[HiddenTool] = []
     for tool in definitions:
-        verdict = _verdict(tool, rules, pins, shape, compiled)
+        said = _said(tool, rules, believed)
+        verdict = _verdict(tool, said, pins, shape, compiled)
         if exact[tool.capability_id] > 1:
             verdict = Hidden.COLLIDING, "its upstream lists this name more than once"
         elif lookalikes[skeleton(tool.capability_id)] > 1:
@@ -143,7 +152,7 @@ def build_catalog(
         if isinstance(verdict, Capability):
             capabilities[tool.capability_id] = verdict
         else:
-            hidden.append(HiddenTool(tool, *verdict))
+            hidden.append(HiddenTool(tool, *verdict, said if isinstance(said, Classification) else None))
     surfaces = {} if surfaces is None else surfaces
     standing = _standing(surfaces, rules)
     everything = {**capabilities, **standing}
@@ -174,14 +183,26 @@ def classify(capability_id: str, rules: Iterable[Rule]) -> Classification | None
     return next((what for pattern, what in rules if ("/" in pattern) is other and fnmatchcase(capability_id, pattern)), None)
 
 
+def _said(tool: ToolDefinition, rules: Iterable[Rule], believed: Mapping[str, Believed]) -> Classification | str:
+    """What a rule says of the tool, or else a definition that is believed; why there is nothing."""
+    try:
+        said = classify(tool.capability_id, rules) or seeded(tool, believed)
+    except UnusableSeed as error:
+        return f"no rule names it, and what its definition says of it cannot be used: {error}"
+    return said or "no rule names it: give its approval mode under `tools` in gateway.yaml"
+
+
 def _verdict(
-    tool: ToolDefinition, rules: Iterable[Rule], pins: Mapping[str, str], shape: Shape, compiled: dict[str, Usable]
+    tool: ToolDefinition,
+    said: Classification | str,
+    pins: Mapping[str, str],
+    shape: Shape,
+    compiled: dict[str, Usable],
 ) -> Capability | tuple[Hidden, str]:
     if PLAIN_NAME.fullmatch(tool.name) is None:
         return Hidden.NAME, "its name is not plain ASCII letters, digits, `_`, `-`, `.` (at most 64)"
-    classification = classify(tool.capability_id, rules)
-    if classification is None:
-        return Hidden.UNCLASSIFIED, "no rule names it: give its approval mode under `tools` in gateway.yaml"
+    if isinstance(said, str):
+        return Hidden.UNCLASSIFIED, said
     usable = compiled.get(tool.digest)
     if usable is None:
         usable = compiled[tool.digest] = _usable(tool.document, shape)
@@ -192,7 +213,7 @@ def _verdict(
         return Hidden.UNPINNED, "never approved: sealgate tools approve"
     if pinned != tool.digest:
         return Hidden.DRIFTED, "its definition changed: sealgate tools diff, then approve"
-    return Capability(tool, classification, usable)
+    return Capability(tool, said, usable)
 
 
 def _usable(document: dict[str, Any], shape: Shape) -> Usable:

@@ -23,7 +23,7 @@ from gateway.adapters.store.sqlite.journal import SqliteJournal
 from gateway.adapters.store.sqlite.reader import SqliteLog
 from gateway.core import wire
 from gateway.core.anchor import Anchor
-from gateway.core.capability import Capability, ToolDefinition
+from gateway.core.capability import Capability, Classification, ToolDefinition
 from gateway.core.catalog import HiddenTool
 from gateway.core.entry import Kind, Record
 from gateway.core.errors import GatewayError
@@ -224,16 +224,19 @@ def _definition(definition: ToolDefinition) -> dict[str, Any]:
 
 
 def _callable_tool(capability: Capability) -> dict[str, Any]:
-    told = capability.classification
+    return {**_definition(capability.definition), "callable": True, **_classified(capability.classification)}
+
+
+def _hidden_tool(tool: HiddenTool) -> dict[str, Any]:
+    said = {} if tool.classification is None else _classified(tool.classification)
+    return {**_definition(tool.definition), "callable": False, "hidden": tool.why, "explanation": tool.explanation, **said}
+
+
+def _classified(told: Classification) -> dict[str, Any]:
     return {
-        **_definition(capability.definition),
-        "callable": True,
         "mode": told.mode,
+        "declared_by": told.declared_by,
         "trust": told.trust_level,
         "owner": told.owner,
         "idempotency": told.idempotency,
     }
-
-
-def _hidden_tool(tool: HiddenTool) -> dict[str, Any]:
-    return {**_definition(tool.definition), "callable": False, "hidden": tool.why, "explanation": tool.explanation}

@@ -16,6 +16,7 @@ RUN /opt/build/bin/pip install --require-hashes -r locks/build.lock \
 COPY pyproject.toml README.md LICENSE ./
 COPY policies policies
 COPY gateway gateway
+COPY sealgate sealgate
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
     && /opt/build/bin/pip --python /opt/sealgate/bin/python install --no-deps dist/*.whl
 

@@ -131,7 +131,9 @@ async def assemble(
         rules = settings.rules()  # once: they say where the roots lead now
         specs = settings.upstream_specs()
         heard = _Heard()
-        catalogue = Catalogue(rules, Lock(settings.lock_path), heard.catalog_changed, [spec.name for spec in specs])
+        names = [spec.name for spec in specs]
+        lock, believed = Lock(settings.lock_path), settings.believed()
+        catalogue = Catalogue(rules, lock, heard.catalog_changed, names, believed=believed)
         told = Told(catalogue.listed, catalogue.offered, heard.announced, heard.updated)
         upstreams = await stack.enter_async_context(Upstreams(specs, told))
         in_doubt = await journal.recover()

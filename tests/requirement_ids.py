@@ -72,6 +72,8 @@ ALL_IDS: dict[str, str] = {
     "GW-55": "a doctor finds what is broken, and prints the command that repairs it",
     "GW-60": "every check of the official conformance suite ends through the gateway as it does directly, or better",
     "GW-61": "published clients and servers of others work in front of the gateway and behind it",
+    "GW-62": "Python functions are tools: a decorator says the mode, hints make the schema, each module has its own process",
+    "GW-63": "OpenAPI 3.x documents are tools: methods seed the mode, arguments stay in their place, effects are sent once",
     "GW-68": "reading a resource, getting a prompt, completing and subscribing are decided and recorded like calls of tools",
     "GW-69": "what a server asks of the client is off until a rule names it, then decided, recorded and put in either era",
     "GW-70": "a call that waits for its client is nobody else's, goes on once for each state, and ends by itself",

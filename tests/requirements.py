@@ -439,6 +439,22 @@ TIED: dict[str, tuple[str, ...]] = {
         "tests/peers/test_clients.py::test_a_client_that_takes_its_time_does_so_too",
         "tests/node/test_npm_peers.py::test_the_inspector_lists_and_calls_tools_through_the_gateway",
     ),
+    "GW-62": (
+        "tests/core/test_seed.py::test_a_believed_definition_says_what_its_tool_is",
+        "tests/core/test_seed.py::test_a_server_that_nobody_said_to_believe_says_nothing",
+        "tests/functions/test_signatures.py::test_hints_docstring_and_decorator_become_the_definition",
+        "tests/functions/test_signatures.py::test_a_value_of_another_type_is_refused_not_turned_into_it",
+        "tests/functions/test_process.py::test_it_runs_in_another_process_with_the_environment_that_was_declared",
+        "tests/openapi/test_through_the_gateway.py::test_one_call_of_each_mode_of_the_functions_runs",
+        "tests/openapi/test_through_the_gateway.py::test_another_mode_in_the_decorator_is_drift_that_shows_the_mode",
+    ),
+    "GW-63": (
+        "tests/openapi/test_documents.py::test_a_public_document_becomes_tools_with_seeded_modes_that_the_catalogue_takes",
+        "tests/openapi/test_requests.py::test_no_text_leaves_its_segment_or_its_parameter",
+        "tests/openapi/test_api.py::test_an_effect_whose_end_nobody_knows_is_no_answer_and_was_sent_once",
+        "tests/openapi/test_through_the_gateway.py::test_one_call_of_each_mode_of_the_public_document_runs",
+        "tests/openapi/test_through_the_gateway.py::test_a_changed_document_is_drift_and_what_it_says_now_is_not_called",
+    ),
     "GW-68": (
         "tests/edge/test_whole_protocol.py::test_a_resource_is_listed_and_read_and_the_reading_is_in_the_log",
         "tests/edge/test_whole_protocol.py::test_prompts_are_got_and_completed_by_the_name_they_are_listed_under",

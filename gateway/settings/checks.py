@@ -17,6 +17,7 @@ from typing import Any
 from gateway.core.capability import SEPARATOR, ApprovalMode
 from gateway.core.catalog import skeleton
 from gateway.core.sshsig import read_ssh_key
+from gateway.settings.layers import SERVER_BLOCKS
 from gateway.settings.mistakes import Mistake, nearest, unknown_key
 from gateway.settings.model import McpServer
 from gateway.settings.yaml_source import Loc, printable
@@ -55,9 +56,11 @@ def spanning_mistakes(values: dict[str, Any]) -> Iterator[Mistake]:
     """The mistakes in `values` by the rules above."""
     servers = values.get("mcpServers")
     servers = servers if isinstance(servers, dict) else {}
-    yield from _lookalikes(servers)
-    yield from _unconfigured_limits(values.get("upstreams"), list(servers))
-    yield from _unconfigured_rules(values.get("tools"), list(servers))
+    blocks = {block: list(named) for block in SERVER_BLOCKS if isinstance(named := values.get(block), dict)}
+    names = [name for block in blocks.values() for name in block]
+    yield from _lookalikes(blocks)
+    yield from _unconfigured_limits(values.get("upstreams"), names)
+    yield from _unconfigured_rules(values.get("tools"), names)
     yield from _unusable_reconcilers(values.get("tools"))
     yield from _repeated(values.get("callers"), "callers", "token_sha256", "the same token. Give each caller their own.")
     yield from _shared_keys(values.get("approvers"))
@@ -80,14 +83,15 @@ def _blocks(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
         yield from ((name, block) for name, block in value.items() if isinstance(block, dict))
 
 
-def _lookalikes(servers: dict[str, Any]) -> Iterator[Mistake]:
-    seen: dict[str, str] = {}
-    for name in servers:
-        first = seen.setdefault(skeleton(name), name)
-        if first != name:
-            yield Mistake(
-                ("mcpServers", name), f'looks the same as the server "{printable(first)}". Rename one of them.', at_key=True
-            )
+def _lookalikes(blocks: dict[str, list[str]]) -> Iterator[Mistake]:
+    seen: dict[str, Loc] = {}
+    for block, names in blocks.items():
+        for name in names:
+            loc: Loc = (block, name)
+            first = seen.setdefault(skeleton(name), loc)
+            if first != loc:
+                other = printable(str(first[1]))
+                yield Mistake(loc, f'looks the same as the server "{other}". Rename one of them.', at_key=True)
 
 
 def _unconfigured(name: str, servers: list[str]) -> str:

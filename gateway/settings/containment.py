@@ -9,6 +9,7 @@
 """
 
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -43,21 +44,54 @@ class Shared:
         return "write" in self.loc[3:]
 
 
+@dataclass(frozen=True, slots=True)
+class Server:
+    """An upstream as the rules see it: the block of an MCP server, written at `loc` or made of what is written there."""
+
+    block: dict[str, Any]
+    loc: Loc
+    command: str = "command"
+    has_url: str = "this one has url"
+    has_command: str = "this one has command"
+
+    def args_at(self, place: int) -> Loc:
+        """Where that argument is written."""
+        return (*self.loc, "module") if self.loc[:1] == ("functions",) else (*self.loc, "args", place)
+
+
+NOTHING = Server({}, ())
+
+
+def _servers(values: dict[str, Any]) -> dict[str, Server]:
+    """All upstreams by name. A module of functions is a server with a command, an API one with a url."""
+    found = {name: Server(_block(one), ("mcpServers", name)) for name, one in _block(values.get("mcpServers")).items()}
+    for name, one in _block(values.get("functions")).items():
+        told = _block(one)
+        block = {"command": told.get("python") or sys.executable, "args": [told.get("module")], "env": told.get("env")}
+        loc: Loc = ("functions", name)
+        command = "python" if told.get("python") else "module"
+        found[name] = Server(block, loc, command, has_command="this is a module of functions")
+    for name, one in _block(values.get("openapi")).items():
+        block = {"url": _block(one).get("base_url") or "(none)"}
+        found[name] = Server(block, ("openapi", name), has_url="this is an API")
+    return found
+
+
 def containment_mistakes(values: dict[str, Any], folder: Path, file: str = "gateway.yaml") -> Iterator[Mistake]:
     """The mistakes in `values` by the rules above. `folder` is that of the file, absolute, and `file` its own name."""
-    servers, upstreams = _block(values.get("mcpServers")), _block(values.get("upstreams"))
+    servers, upstreams = _servers(values), _block(values.get("upstreams"))
     deciding = list(deciding_places(values, folder, file))
     sandboxes: dict[str, list[Shared]] = {}
     for name, upstream in upstreams.items():
-        server, upstream = _block(servers.get(name)), _block(upstream)
-        if upstream.get("sandbox") and server.get("url"):
+        server, upstream = servers.get(name, NOTHING), _block(upstream)
+        if upstream.get("sandbox") and server.block.get("url"):
             yield Mistake(
-                ("upstreams", name, "sandbox"), "is for a server with command. Remove it: this one has url.", at_key=True
+                ("upstreams", name, "sandbox"), f"is for a server with command. Remove it: {server.has_url}.", at_key=True
             )
-        if upstream.get("private_addresses") and server.get("command"):
+        if upstream.get("private_addresses") and server.block.get("command"):
             yield Mistake(
                 ("upstreams", name, "private_addresses"),
-                "is for a server with url. Remove it: this one has command.",
+                f"is for a server with url. Remove it: {server.has_command}.",
                 at_key=True,
             )
         if isinstance(upstream.get("sandbox"), (dict, str)):
@@ -70,7 +104,7 @@ def containment_mistakes(values: dict[str, Any], folder: Path, file: str = "gate
             yield Mistake(one.loc, why)
     yield from _roots(values.get("tools"), folder, servers, sandboxes, writable)
     for name, server in servers.items() if writable else ():
-        yield from _programs(name, _block(server), folder, writable)
+        yield from _programs(name, server, folder, writable)
 
 
 def _shared(name: str, sandbox: dict[str, Any], folder: Path) -> Iterator[Shared]:
@@ -107,9 +141,9 @@ def _chosen(lookup: Lookup, writable: Iterable[Shared]) -> str | None:
 
 
 def _roots(
-    tools: Any, folder: Path, servers: dict[str, Any], sandboxes: dict[str, list[Shared]], writable: list[Shared]
+    tools: Any, folder: Path, servers: dict[str, "Server"], sandboxes: dict[str, list[Shared]], writable: list[Shared]
 ) -> Iterator[Mistake]:
-    started = [name for name, server in servers.items() if not _block(server).get("url")]
+    started = [name for name, server in servers.items() if not server.block.get("url")]
     for index, rule in enumerate(tools if isinstance(tools, list) else ()):
         roots = _block(rule).get("roots")
         for place, root in enumerate(roots if isinstance(roots, list) else ()):
@@ -125,8 +159,9 @@ def _roots(
                 yield Mistake(loc, why)
 
 
-def _programs(name: str, server: dict[str, Any], folder: Path, writable: list[Shared]) -> Iterator[Mistake]:
+def _programs(name: str, told: Server, folder: Path, writable: list[Shared]) -> Iterator[Mistake]:
     """A server is started from what no server may write: otherwise that one would choose what runs, and what is bound."""
+    server = told.block
     command, args, cwd = server.get("command"), server.get("args"), server.get("cwd")
     if not isinstance(command, str):
         return
@@ -136,7 +171,7 @@ def _programs(name: str, server: dict[str, Any], folder: Path, writable: list[Sh
     for one in writable if isinstance(cwd, str) else ():
         real = one.lookup.real
         if beside.is_chosen_in(real) or (beside.touches(real) and beside.real not in own):
-            yield Mistake(("mcpServers", name, "cwd"), _started_from("lies", one))
+            yield Mistake((*told.loc, "cwd"), _started_from("lies", one))
             break
     listed = [arg for arg in args if isinstance(arg, str)] if isinstance(args, list) else []
     for place, arg in enumerate(args if isinstance(args, list) else ()):
@@ -144,15 +179,15 @@ def _programs(name: str, server: dict[str, Any], folder: Path, writable: list[Sh
             found = look_up(script)
             touching = next((one for one in writable if found.touches(one.lookup.real)), None)
             if touching is not None:
-                yield Mistake(("mcpServers", name, "args", place), _started_from("is a script", touching))
+                yield Mistake(told.args_at(place), _started_from("is a script", touching))
     env = _block(server.get("env"))
     for variable in CODE_VARIABLES:
         places = [look_up(os.path.join(start, place)) for place in str(env.get(variable, "")).split(":") if place]
         touching = next((one for one in writable for place in places if place.touches(one.lookup.real)), None)
         if touching is not None:
-            yield Mistake(("mcpServers", name, "env", variable), _started_from("looks for programs", touching))
+            yield Mistake((*told.loc, "env", variable), _started_from("looks for programs", touching))
     search = str(env.get("PATH") or os.environ.get("PATH", os.defpath))
-    command = os.path.join(folder, command) if "/" in command else command
+    command = os.path.join(folder, command) if "/" in command or told.command == "python" else command
     looked_at = [command if "/" in command else os.path.abspath(place) for place in search.split(":")]
     needs: list[str] = []
     try:
@@ -165,7 +200,7 @@ def _programs(name: str, server: dict[str, Any], folder: Path, writable: list[Sh
     for one in writable:
         real = one.lookup.real
         if any(path.touches(real) for path in lookups) or any(is_within(real, need) for need in needs):
-            yield Mistake(("mcpServers", name, "command"), _started_from("is found, or needs files,", one))
+            yield Mistake((*told.loc, told.command), _started_from("is found, or needs files,", one))
             return
 
 

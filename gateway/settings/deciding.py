@@ -22,8 +22,9 @@ DECIDING = (
     *(("log", "anchors", "policy"), ("log", "anchors", "keep"), ("log", "anchors", "timestamp", "ca")),
     ("approvals", "webhooks", "*", "secret_file"),
     ("listen", "unix"),
+    ("openapi", "*", "document"),
 )
-"""Their keys; `*` stands for every element of a list."""
+"""Their keys; `*` stands for every element of a list or of a block of names."""
 
 SECRET = frozenset({"secret_file", "unix"})
 """Of these, the ones that no server may read either: who sees a socket can connect to it, as the gateway's user."""
@@ -67,5 +68,8 @@ def _at(value: Any, key: tuple[str, ...], place: tuple[str, ...]) -> Iterator[tu
     elif key[0] == "*" and isinstance(value, list):
         for index, element in enumerate(value):
             yield from _at(element, key[1:], (*place[:-1], f"{place[-1]}[{index}]"))
+    elif key[0] == "*" and isinstance(value, dict):
+        for name, element in value.items():
+            yield from _at(element, key[1:], (*place, printable(name)))
     elif isinstance(value, dict) and key[0] in value:
         yield from _at(value[key[0]], key[1:], (*place, key[0]))

@@ -1,4 +1,4 @@
-"""`${VAR}`, `${VAR:-default}` and `${env:VAR}` in mcpServers, as Claude Code and Cursor write them.
+"""`${VAR}`, `${VAR:-default}` and `${env:VAR}` in mcpServers and what is like it, as Claude Code and Cursor write them.
 
 A default stands in for a variable that is unset or empty, as in shells (POSIX 2.6.2). A variable that is unset and has no
 default is a mistake: an empty credential must not start a server.
@@ -11,13 +11,27 @@ from typing import Any
 from gateway.settings.mistakes import Mistake
 from gateway.settings.yaml_source import Loc, printable
 
-EXPANDED = ("command", "args", "env", "cwd", "url", "headers")
+EXPANDED = {
+    "mcpServers": ("command", "args", "env", "cwd", "url", "headers"),
+    "functions": ("env",),
+    "openapi": ("document", "base_url", "headers", "query"),
+}
+"""Blocks of upstreams, and the keys of each upstream in which placeholders are filled in."""
 _PLACEHOLDER = re.compile(r"\$\{([^{}]*)\}")
 _VARIABLE = re.compile(r"(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
 
 
-def expand_servers(servers: Any, environment: Mapping[str, str]) -> tuple[Any, list[Mistake]]:
-    """`servers` (the value of mcpServers, not yet checked) with its placeholders filled in."""
+def expand_upstreams(values: Mapping[str, Any], environment: Mapping[str, str]) -> tuple[dict[str, Any], list[Mistake]]:
+    """`values` (the whole file, not yet checked) with its placeholders filled in."""
+    filled, mistakes = dict(values), []
+    for block, keys in EXPANDED.items():
+        if block in values:
+            filled[block], wrong = _expand(block, keys, values[block], environment)
+            mistakes += wrong
+    return filled, mistakes
+
+
+def _expand(block: str, keys: tuple[str, ...], servers: Any, environment: Mapping[str, str]) -> tuple[Any, list[Mistake]]:
     if not isinstance(servers, dict):
         return servers, []
     mistakes: list[Mistake] = []
@@ -32,9 +46,7 @@ def expand_servers(servers: Any, environment: Mapping[str, str]) -> tuple[Any, l
         return value
 
     filled = {
-        name: {
-            key: expanded(value, ("mcpServers", name, key)) if key in EXPANDED else value for key, value in server.items()
-        }
+        name: {key: expanded(value, (block, name, key)) if key in keys else value for key, value in server.items()}
         if isinstance(server, dict)
         else server
         for name, server in servers.items()

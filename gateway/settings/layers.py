@@ -19,6 +19,8 @@ from gateway.settings.scalars import core_value
 from gateway.settings.yaml_source import Loc
 
 PREFIX = "SEALGATE__"
+SERVER_BLOCKS = ("mcpServers", "functions", "openapi")
+"""The blocks whose keys are names of upstreams."""
 
 
 class Source(StrEnum):
@@ -93,9 +95,9 @@ def environment_layer(file: Mapping[str, Any]) -> tuple[dict[str, Any], list[Mis
         layer = _with_numbers(EnvSettingsSource(_Environment)(), ())
     except SettingsError as error:
         return {}, [Mistake((), f"{error}. Write lists and blocks as JSON.")]
-    servers = file.get("mcpServers")
-    known = {name.casefold(): name for name in servers} if isinstance(servers, dict) else {}
-    for block in ("mcpServers", "upstreams"):
+    blocks = [file.get(block) for block in SERVER_BLOCKS]
+    known = {name.casefold(): name for servers in blocks if isinstance(servers, dict) for name in servers}
+    for block in (*SERVER_BLOCKS, "upstreams"):
         if isinstance(layer.get(block), dict):
             layer[block] = {known.get(name.casefold(), name): value for name, value in layer[block].items()}
     return layer, []
@@ -124,8 +126,10 @@ def _variable_mistakes() -> Iterator[Mistake]:
         loc = (fields.get(keys[0], keys[0]), *keys[1:])
         if keys[0] not in fields:
             yield Mistake(loc, unknown_key(keys[0], list(Configuration.model_fields)))
-        elif loc[0] == "mcpServers" and loc[2:3] == ("env",) and len(loc) > 3:
-            yield Mistake(loc, "the case of its name is lost here. Write JSON into the variable that ends in __ENV.")
+        elif loc[0] in SERVER_BLOCKS and loc[2:3] in (("env",), ("query",)) and len(loc) > 3:
+            yield Mistake(
+                loc, f"the case of its name is lost here. Write JSON into the variable that ends in __{keys[2].upper()}."
+            )
         elif _takes_json(loc):
             try:
                 json.loads(os.environ[variable])

@@ -4,14 +4,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
 from gateway.core.errors import ConfigError
 from gateway.settings.checks import passed_over, spanning_mistakes
 from gateway.settings.containment import containment_mistakes
-from gateway.settings.expand import expand_servers
+from gateway.settings.expand import expand_upstreams
 from gateway.settings.layers import Layers, Source, environment_layer, flag_layer, variable_of
 from gateway.settings.loaded import Settings
 from gateway.settings.mistakes import Mistake, spelled, validation_mistakes
@@ -73,8 +73,7 @@ def _checked(path: Path, document: Document, layers: Layers, environment_mistake
     lines += [
         _Line(0, fault.mark, f"{path}:{fault.mark.line}:{fault.mark.column}: {fault.text}") for fault in document.faults
     ]
-    servers, mistakes = expand_servers(layers.values.get("mcpServers", {}), os.environ)
-    values: dict[str, Any] = {**layers.values, "mcpServers": servers}
+    values, mistakes = expand_upstreams(layers.values, os.environ)
     mistakes += spanning_mistakes(values)
     mistakes += containment_mistakes(values, path.absolute().parent, path.name)
     configuration = None

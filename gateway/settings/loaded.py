@@ -10,17 +10,22 @@ from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from gateway.adapters.upstream.spec import HttpSpec, Limits, Sandbox, StdioSpec, UpstreamSpec
+from gateway.adapters.upstream.function import function_spec
+from gateway.adapters.upstream.spec import AnySpec, HttpSpec, Limits, OpenApiSpec, Sandbox, StdioSpec
 from gateway.core.answer import Approver
 from gateway.core.canonical import digest
-from gateway.core.capability import Classification, Root
+from gateway.core.capability import Classification, DeclaredBy, Root
 from gateway.core.catalog import Rule
 from gateway.core.dsse import key_id
+from gateway.core.normal_forms import host_form
+from gateway.core.seed import Believed
 from gateway.core.sshsig import read_ssh_key
-from gateway.settings.layers import Layers, Source
+from gateway.settings.kinds import FunctionModule, OpenApiDocument
+from gateway.settings.layers import SERVER_BLOCKS, Layers, Source
 from gateway.settings.mistakes import is_webhook_url, spelled
 from gateway.settings.model import Configuration, McpServer, Names, SandboxRules, ToolRule
 from gateway.settings.people import ApproverKey
+from gateway.settings.words import is_http_url
 from gateway.settings.yaml_source import Loc
 
 HIDDEN = "(hidden)"
@@ -85,9 +90,23 @@ class Settings:
         host = _ANY_ADDRESS.get(listen.host, listen.host)
         return f"http://{f'[{host}]' if ':' in host else host}:{listen.port}/mcp"
 
-    def upstream_specs(self) -> tuple[UpstreamSpec, ...]:
-        """One spec per server, in the order of the file."""
-        return tuple(self._spec(name, server) for name, server in self.configuration.mcpServers.items())
+    def upstream_specs(self) -> tuple[AnySpec, ...]:
+        """One spec per upstream: MCP servers, then functions, then APIs, each in the order of the file."""
+        told = self.configuration
+        return (
+            *(self._spec(name, server) for name, server in told.mcpServers.items()),
+            *(self._function_spec(name, module) for name, module in told.functions.items()),
+            *(self._openapi_spec(name, document) for name, document in told.openapi.items()),
+        )
+
+    def believed(self) -> dict[str, Believed]:
+        """The upstreams whose definitions say themselves what they are, by name."""
+        functions = {name: Believed(DeclaredBy.DECORATOR) for name in self.configuration.functions}
+        apis = {
+            name: Believed(DeclaredBy.METHOD, api.owner, tuple(filter(None, (host_form(api.base_url),))))
+            for name, api in self.configuration.openapi.items()
+        }
+        return functions | apis
 
     def bare_upstreams(self) -> frozenset[str]:
         """Upstreams whose tools and prompts clients call by their own names."""
@@ -123,17 +142,49 @@ class Settings:
         """A digest of all effective values, hidden ones left out; it is the same wherever they come from."""
         return digest({key: entry["value"] for key, entry in self.effective().items()})
 
-    def _spec(self, name: str, server: McpServer) -> UpstreamSpec:
-        bounds = self.configuration.upstreams.get(name)
-        limits = Limits() if bounds is None else Limits(**{one.name: getattr(bounds, one.name) for one in fields(Limits)})
+    def _spec(self, name: str, server: McpServer) -> StdioSpec | HttpSpec:
+        limits = self._limits(name)
         if server.url is not None:
-            private = bounds is not None and bounds.private_addresses
-            return HttpSpec(name, server.url, server.headers, limits, private_addresses=private)
+            return HttpSpec(name, server.url, server.headers, limits, private_addresses=self._private(name))
         command = server.command or ""
         if "/" in command:
             command = str(self.folder / command)
-        sandbox = None if bounds is None or bounds.sandbox is None else self._sandbox(bounds.sandbox)
-        return StdioSpec(name, command, server.args, server.env, str(self.folder / (server.cwd or "")), limits, sandbox)
+        cwd = str(self.folder / (server.cwd or ""))
+        return StdioSpec(name, command, server.args, server.env, cwd, limits, self._sandbox_of(name))
+
+    def _function_spec(self, name: str, told: FunctionModule) -> StdioSpec:
+        module = str(self.folder / told.module) if told.module.endswith(".py") else told.module
+        python = None if told.python is None else str(self.folder / told.python)
+        sandbox = self._sandbox_of(name)
+        return function_spec(name, module, python, told.env, str(self.folder), self._limits(name), sandbox)
+
+    def _openapi_spec(self, name: str, told: OpenApiDocument) -> OpenApiSpec:
+        return OpenApiSpec(
+            name,
+            told.document if is_http_url(told.document) else str(self.folder / told.document),
+            told.base_url,
+            told.sha256,
+            told.headers,
+            told.query,
+            told.operations.include,
+            told.operations.exclude,
+            told.idempotency_header,
+            told.encoded_slashes,
+            self._limits(name),
+            self._private(name),
+        )
+
+    def _limits(self, name: str) -> Limits:
+        bounds = self.configuration.upstreams.get(name)
+        return Limits() if bounds is None else Limits(**{one.name: getattr(bounds, one.name) for one in fields(Limits)})
+
+    def _private(self, name: str) -> bool:
+        bounds = self.configuration.upstreams.get(name)
+        return bounds is not None and bounds.private_addresses
+
+    def _sandbox_of(self, name: str) -> Sandbox | None:
+        bounds = self.configuration.upstreams.get(name)
+        return None if bounds is None or bounds.sandbox is None else self._sandbox(bounds.sandbox)
 
     def _sandbox(self, rules: SandboxRules) -> Sandbox:
         told = rules.model_dump(exclude={"kind", "read", "write"})
@@ -157,16 +208,16 @@ class Settings:
             case str() if is_webhook_url(loc):
                 parts = urlsplit(value)
                 yield loc, f"{parts.scheme}://{parts.netloc}/{HIDDEN}"
-            case _ if loc[0] != "mcpServers":
+            case _ if loc[0] not in SERVER_BLOCKS:
                 yield loc, HIDDEN if loc[-1] == "token_sha256" else value
             case _ if value:  # the rest are keys of the other kind of server
                 yield loc, self._shown(value, loc)
 
     def _shown(self, value: Any, loc: Loc) -> Any:
-        if len(loc) > 3 and loc[2] in ("env", "headers"):
+        if len(loc) > 3 and loc[2] in ("env", "headers", "query"):
             return HIDDEN
         written = self.layers.at(loc, value)
-        if loc[-1] == "url" and "?" in written:
+        if loc[-1] in ("url", "document") and "?" in written:
             return written.partition("?")[0] + f"?{HIDDEN}"
         return written
 

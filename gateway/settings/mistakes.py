@@ -31,6 +31,10 @@ _NOUNS = {
 }
 
 
+MAY_HOLD_SECRETS = (("env",), ("headers",), ("query",), ("document",), ("base_url",))
+"""Keys of `functions` and `openapi`."""
+
+
 class Mistake(NamedTuple):
     """What is wrong at `loc`. `at_key`: it is the key that is wrong, not its value."""
 
@@ -58,7 +62,11 @@ def spelled(loc: Loc, *, hide_names: bool = False) -> str:
             continue
         name = part
         if re.fullmatch(r"[$\w-]{1,64}", part, re.ASCII) is None:
-            name = "(hidden)" if hide_names and loc[0] == "mcpServers" and place > 2 else f'"{printable(part)}"'
+            name = (
+                "(hidden)"
+                if hide_names and loc[0] in ("mcpServers", "functions", "openapi") and place > 2
+                else f'"{printable(part)}"'
+            )
         text += f".{name}" if text else name
     return text
 
@@ -73,6 +81,8 @@ def is_secret(loc: Loc) -> bool:
     """Whether the value at `loc` may be a secret, or hold one."""
     if loc[:1] == ("mcpServers",):
         return loc[2:] != ("type",)
+    if loc[:1] in (("functions",), ("openapi",)):
+        return loc[2:3] in MAY_HOLD_SECRETS
     return (loc[:1] == ("callers",) and loc[-1] == "token_sha256") or is_webhook_url(loc)
 
 

@@ -22,6 +22,7 @@ from gateway.core.capability import ApprovalMode, IdempotencyRule, TrustLevel
 from gateway.core.fields import FieldRole
 from gateway.settings.access import Auth, Peer
 from gateway.settings.block import Block, Flag, Number, Whole
+from gateway.settings.kinds import FunctionModule, OpenApiDocument
 from gateway.settings.limits import CallerLimits
 from gateway.settings.people import Approvals, ApproverKey, Caller
 from gateway.settings.words import (
@@ -252,13 +253,13 @@ class UpstreamRules(UpstreamLimits):
     )
     private_addresses: Flag = Field(
         default=False,
-        description="For a server with `url`: its name may lead to an address that is not public. One whose `url` says "
-        "localhost or such an address itself may always be connected to.",
+        description="For a server with `url`, or an API: its name may lead to an address that is not public. One whose URL "
+        "says localhost or such an address itself may always be connected to.",
     )
     sandbox: SandboxRules | None = Field(
         default=None,
-        description="For a server with `command`: what contains it. `bubblewrap` alone stands for that kind and the "
-        "defaults. Without it the server may do what the gateway may.",
+        description="For a server with `command`, or a module of functions: what contains it. `bubblewrap` alone stands for "
+        "that kind and the defaults. Without it the server may do what the gateway may.",
         json_schema_extra=_or_its_kind,
     )
 
@@ -460,6 +461,13 @@ class Configuration(Block):
         default_factory=dict,
         description="The tool servers behind the gateway, pasted as your client has them. `${VAR}`, `${VAR:-default}` and "
         "`${env:VAR}` are filled in from the environment.",
+    )
+    functions: dict[ServerName, FunctionModule] = Field(
+        default_factory=dict, description="Modules of Python functions behind the gateway. `${VAR}` is filled in, in `env`."
+    )
+    openapi: dict[ServerName, OpenApiDocument] = Field(
+        default_factory=dict,
+        description="HTTP APIs behind the gateway. `${VAR}` is filled in, in addresses, `headers` and `query`.",
     )
     upstreams: dict[str, UpstreamRules] = Field(
         default_factory=dict, description="Bounds on each server, and what contains it, by its name."

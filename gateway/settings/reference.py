@@ -15,6 +15,13 @@ mcpServers:
     type: http
     url: https://tickets.example.com/mcp
     headers: {Authorization: "Bearer ${TICKETS_TOKEN}"}
+functions:
+  shop: {module: shop_tools.py}
+openapi:
+  planets:
+    document: planets.yaml
+    base_url: https://planets.example.com/v1
+    headers: {X-API-Key: "${PLANETS_KEY}"}
 upstreams:
   notes: {deadline_seconds: 10}
 tools:
@@ -53,6 +60,9 @@ _BLOCKS = (
     ("listen", ""),
     ("listen.peers", "[]"),
     ("mcpServers", ".NAME"),
+    ("functions", ".NAME"),
+    ("openapi", ".NAME"),
+    ("openapi.NAME.operations", ""),
     ("upstreams", ".NAME"),
     ("upstreams.NAME.sandbox", ""),
     ("tools", "[]"),

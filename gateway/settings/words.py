@@ -107,6 +107,11 @@ def _http_url(url: str) -> str:
     return url
 
 
+def is_http_url(text: str) -> bool:
+    """Whether a place is one on the web, not a path."""
+    return text.startswith(("http://", "https://"))
+
+
 def _server_url(url: str) -> str:
     parts = urlsplit(_http_url(url))
     if host_form(f"{parts.scheme}://{parts.netloc}/") is None:
@@ -228,6 +233,11 @@ Sha256Hex = Annotated[
     Shape(r"[0-9a-fA-F]{64}", 'is not a SHA-256. Write the 64 hex digits of: printf %s "$TOKEN" | sha256sum'),
     AfterValidator(str.lower),
 ]
+Sha256OfFile = Annotated[
+    str,
+    Shape(r"[0-9a-fA-F]{64}", "is not a SHA-256. Write the 64 hex digits that sha256sum FILE prints."),
+    AfterValidator(str.lower),
+]
 SshPublicKey = Annotated[
     str,
     AfterValidator(_ssh_key),
@@ -261,6 +271,20 @@ ToolGlob = Annotated[
         "is not a glob over tool names. Write server__tool, with * for any text, for example: notes__read_*",
     ),
     AfterValidator(_glob),
+]
+OperationGlob = Annotated[
+    str,
+    Shape(
+        r"[\x21-\x7e]{1,256}|[A-Z*?]{1,16} [\x21-\x7e]{1,512}",
+        "is not a glob over operations. Write a tool's name or METHOD /path, with * for any text, for example: GET /users/*",
+    ),
+]
+ModuleName = Annotated[
+    str,
+    Shape(
+        r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*|[^~].*\.py",
+        "is not a module. Write a file that ends in .py, or the name of an installed module, for example: shop.tools",
+    ),
 ]
 ToolName = Annotated[
     str,

@@ -173,6 +173,7 @@ PLACES = {
         "*",
         "secret_file",
     ): "approvals: {webhooks: [{secret_file: there/it, url: 'https://a.co'}]}",
+    ("openapi", "*", "document"): "openapi: {api: {document: there/it, base_url: 'https://a.co'}}",
 }
 
 
@@ -182,7 +183,7 @@ def test_no_server_may_write_what_decides(told: Told, tmp_path: Path, key: tuple
     (tmp_path / "there/it").mkdir(parents=True)
     (tmp_path / "link-to-there").symlink_to("there")
     (line,) = told(f"{PLACES[key]}\n" + sandboxes(a=f"write: [{path}]") + TWO)
-    spelled = ".".join(key).replace("s.*", "s[0]")
+    spelled = ".".join(key).replace("s.*", "s[0]").replace("openapi.*", "openapi.api")
     assert f"write[0]: reaches {spelled}, on which the gateway relies. Name a folder beside it." in line
 
 
@@ -226,6 +227,7 @@ def test_no_path_of_the_file_is_forgotten() -> None:
     given = {
         ("state",),
         *(("mcpServers", "*", key) for key in ("command", "cwd")),
+        ("functions", "*", "python"),
         *(("upstreams", "*", "sandbox", key, "*") for key in ("read", "write")),
         ("tools", "*", "roots", "*"),
     }

@@ -13,7 +13,7 @@ from typing import Any
 
 from gateway.adapters.upstream.addresses import Resolve, system_resolve
 from gateway.adapters.upstream.owner import Told
-from gateway.adapters.upstream.spec import HttpSpec, Limits, StdioSpec, UpstreamSpec
+from gateway.adapters.upstream.spec import AnySpec, HttpSpec, Limits, StdioSpec
 from gateway.adapters.upstream.status import State, UpstreamStatus
 from gateway.adapters.upstream.upstreams import Upstreams
 from gateway.core.approval import Grant
@@ -72,7 +72,7 @@ def at(port: int, name: str = "web", limits: Limits = QUICK, **headers: str) -> 
 class World:
     """Running upstreams and what they listed."""
 
-    def __init__(self, specs: tuple[UpstreamSpec, ...], resolve: Resolve = system_resolve) -> None:
+    def __init__(self, specs: tuple[AnySpec, ...], resolve: Resolve = system_resolve) -> None:
         self.listed: list[tuple[str, list[ToolDefinition]]] = []
         self.surfaces: dict[str, Surface] = {}
         self.announced: list[tuple[str, str]] = []
@@ -177,7 +177,7 @@ class World:
 
 
 @asynccontextmanager
-async def running(*specs: UpstreamSpec, resolve: Resolve = system_resolve) -> AsyncIterator[World]:
+async def running(*specs: AnySpec, resolve: Resolve = system_resolve) -> AsyncIterator[World]:
     """Upstreams that have settled."""
     world = World(specs, resolve)
     async with world.upstreams:

@@ -8,7 +8,7 @@ import asyncio
 
 from gateway.adapters.upstream.addresses import Addresses, PrivateAddress, Resolve
 from gateway.adapters.upstream.paths import path_refusal
-from gateway.adapters.upstream.spec import HttpSpec, UpstreamSpec
+from gateway.adapters.upstream.spec import AnySpec, StdioSpec
 from gateway.core.addresses import is_local
 from gateway.core.approval import Grant
 from gateway.core.egress import NOT_LISTED, NOT_TOLD, PRIVATE, TOO_MANY, UNRESOLVED, permits
@@ -23,7 +23,7 @@ ANY_PORT = 443
 """Whose addresses are asked for where a host has no port: names have the same ones at any."""
 
 
-async def field_refusal(grant: Grant, spec: UpstreamSpec, resolve: Resolve) -> Reason | None:
+async def field_refusal(grant: Grant, spec: AnySpec, resolve: Resolve) -> Reason | None:
     """Why the call may not be sent to this upstream, or None."""
     call = grant.call
     what = call.capability.classification
@@ -41,18 +41,18 @@ async def field_refusal(grant: Grant, spec: UpstreamSpec, resolve: Resolve) -> R
     paths = call.fields.get(FieldRole.PATH, ())
     if not paths or not what.roots:
         return None
-    cwd = None if isinstance(spec, HttpSpec) else spec.cwd or ""
+    cwd = (spec.cwd or "") if isinstance(spec, StdioSpec) else None
     return await asyncio.to_thread(path_refusal, paths, what.roots, cwd)  # a file system may hang
 
 
-def _unlisted(hosts: list[str], listed: tuple[str, ...] | None, spec: UpstreamSpec) -> Reason | None:
+def _unlisted(hosts: list[str], listed: tuple[str, ...] | None, spec: AnySpec) -> Reason | None:
     """The obligation `egress`. A server that has no network reaches no host, whatever it is told."""
     if listed is None:
         return None
-    own = [host_form(spec.url)] if isinstance(spec, HttpSpec) else []
+    own = [] if isinstance(spec, StdioSpec) else [host_form(spec.url)]
     if any(host is None or not permits(listed, host) for host in (*hosts, *own)):
         return NOT_LISTED
-    if hosts or own or (not isinstance(spec, HttpSpec) and spec.offline):
+    if hosts or own or (isinstance(spec, StdioSpec) and spec.offline):
         return None
     return NOT_TOLD
 

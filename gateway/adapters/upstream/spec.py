@@ -89,8 +89,7 @@ class HttpSpec:
     @property
     def place(self) -> tuple[str, int]:
         """Its host and port."""
-        parts = urlsplit(self.url)
-        return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        return place_of(self.url)
 
     @property
     def may_be_private(self) -> bool:
@@ -98,4 +97,51 @@ class HttpSpec:
         return self.private_addresses or is_local(self.place[0])
 
 
+@dataclass(frozen=True, slots=True)
+class OpenApiSpec:
+    """An HTTP API with an OpenAPI document. All its operations are called at `url`, whatever the document says.
+
+    `document` is an absolute path, or a URL; `sha256` is the digest it must have, in hex: a URL needs one. `headers` and
+    `query` carry the gateway's own credentials. `include` and `exclude` are globs over names of tools, or `METHOD /path`.
+    `idempotency_header` is sent with every effect. `encoded_slashes`: the API takes `%2F` for a part of a path's segment.
+    """
+
+    name: str
+    document: str
+    url: str
+    sha256: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+    include: tuple[str, ...] = ("*",)
+    exclude: tuple[str, ...] = ()
+    idempotency_header: str | None = None
+    encoded_slashes: bool = False
+    limits: Limits = field(default_factory=Limits)
+    private_addresses: bool = False
+
+    @property
+    def fetched(self) -> bool:
+        """Whether the document is at a URL."""
+        return self.document.startswith(("http://", "https://"))
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """The API's host and port."""
+        return place_of(self.url)
+
+    @property
+    def may_be_private(self) -> bool:
+        """See `HttpSpec`."""
+        return self.private_addresses or is_local(self.place[0])
+
+
+def place_of(url: str) -> tuple[str, int]:
+    """Host and port of an http or https URL."""
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
 UpstreamSpec = StdioSpec | HttpSpec
+"""What speaks MCP."""
+
+AnySpec = UpstreamSpec | OpenApiSpec

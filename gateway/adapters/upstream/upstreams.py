@@ -11,12 +11,16 @@ import aiohttp
 from gateway.adapters.upstream.addresses import Addresses, Resolve, system_resolve
 from gateway.adapters.upstream.asking import answered_by_client
 from gateway.adapters.upstream.http import http_session
+from gateway.adapters.upstream.one import OneUpstream
+from gateway.adapters.upstream.openapi.api import Api
+from gateway.adapters.upstream.openapi.sending import api_session
 from gateway.adapters.upstream.owner import Told, Upstream
 from gateway.adapters.upstream.rpc import UNAVAILABLE
 from gateway.adapters.upstream.sandbox import pinned, probe
 from gateway.adapters.upstream.session import Wire
-from gateway.adapters.upstream.spec import HttpSpec, StdioSpec, UpstreamSpec
+from gateway.adapters.upstream.spec import AnySpec, HttpSpec, OpenApiSpec, StdioSpec, place_of
 from gateway.adapters.upstream.status import UpstreamStatus, say
+from gateway.core.addresses import is_local
 from gateway.core.approval import Grant
 from gateway.core.conversation import Conversation
 from gateway.core.errors import ConfigError
@@ -31,15 +35,15 @@ class Upstreams:
     sandbox that is asked for cannot be made: no server is started without it.
     """
 
-    def __init__(self, specs: Sequence[UpstreamSpec], told: Told, resolve: Resolve = system_resolve) -> None:
+    def __init__(self, specs: Sequence[AnySpec], told: Told, resolve: Resolve = system_resolve) -> None:
         names = [spec.name for spec in specs]
         if len(set(names)) != len(names):
             raise ConfigError("two upstreams have the same name", hint="give each upstream its own name")
         self._specs = tuple(specs)
         self._told = told
         self._resolve = resolve
-        self._upstreams: dict[str, Upstream] = {}
-        self._http: aiohttp.ClientSession | None = None
+        self._upstreams: dict[str, OneUpstream] = {}
+        self._sessions: list[aiohttp.ClientSession] = []
 
     async def __aenter__(self) -> Self:
         self._specs = tuple(pinned(spec) if isinstance(spec, StdioSpec) else spec for spec in self._specs)
@@ -47,21 +51,32 @@ class Upstreams:
         for failed in await asyncio.gather(*probes, return_exceptions=True):
             if failed is not None:
                 raise failed
-        secure = any(isinstance(spec, HttpSpec) and spec.url.startswith("https") for spec in self._specs)
+        apis = [spec for spec in self._specs if isinstance(spec, OpenApiSpec)]
+        remote = [spec for spec in self._specs if isinstance(spec, HttpSpec | OpenApiSpec)]
+        documents = [spec.document for spec in apis if spec.fetched]
+        secure = any(url.startswith("https") for url in (*documents, *(spec.url for spec in remote)))
         tls: ssl.SSLContext | bool = ssl.create_default_context() if secure else True
-        private = [spec.place for spec in self._specs if isinstance(spec, HttpSpec) and spec.may_be_private]
+        private = [spec.place for spec in remote if spec.may_be_private]
+        private += [place for place in map(place_of, documents) if is_local(place[0])]
         addresses = Addresses(self._resolve, private)
-        self._http = http_session(tls, addresses)
-        wire = Wire(self._http, tls if secure else False, addresses, self._resolve)
-        self._upstreams = {spec.name: Upstream(spec, wire, self._told) for spec in self._specs}
+        http = http_session(tls, addresses)
+        self._sessions.append(http)
+        wire = Wire(http, tls if secure else False, addresses, self._resolve)
+        if apis:
+            self._sessions.append(api_session(tls, addresses))
+        for spec in self._specs:
+            if isinstance(spec, OpenApiSpec):
+                self._upstreams[spec.name] = Api(spec, self._sessions[-1], self._resolve, self._told)
+            else:
+                self._upstreams[spec.name] = Upstream(spec, wire, self._told)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await asyncio.gather(*(upstream.stop() for upstream in self._upstreams.values()))
-        if self._http is not None:
-            await self._http.close()
+        for session in self._sessions:
+            await session.close()
 
     async def settled(self, seconds: float) -> None:
         """Wait until each upstream is up or failed its first attempt, at most that long."""

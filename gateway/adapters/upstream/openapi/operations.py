@@ -1,0 +1,338 @@
+"""From a document to the tools it offers: one for each operation, with all that a request is made of in its definition.
+
+* the tool's name is the operationId, or made of method and path; where two come out alike, a digest tells them apart
+* the method seeds the approval mode: GET, HEAD and OPTIONS read_only, DELETE destructive, all others network
+* arguments are the parameters by name, and `body`; names that meet get their place as a suffix
+* what carries credentials, names a host or frames a message is no argument, whatever the document says
+* method, path and every parameter's place stand in the definition's `_meta`: where a call goes is pinned as well
+
+Sources: OpenAPI 3.0.4 and 3.1.1, parameter objects; RFC 9110.
+"""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from pydantic import ValidationError
+
+from gateway.adapters.upstream.openapi.document import Document, UnusableOperation
+from gateway.adapters.upstream.openapi.schemas import Schemas
+from gateway.adapters.upstream.spec import OpenApiSpec
+from gateway.core.canonical import NotCanonical, canonical
+from gateway.core.capability import ApprovalMode, ToolDefinition
+from gateway.core.catalog import skeleton
+from gateway.core.schema import MAX_SCHEMA_BYTES
+from gateway.core.seed import DECLARED
+
+OPERATION = "dev.sealgate/operation"
+"""The key in `_meta` of a definition that says which request a call becomes."""
+
+SAFE = frozenset(("get", "head", "options"))
+METHODS = ("get", "head", "options", "post", "put", "patch", "delete")
+STYLES = {
+    "path": ("simple", "label", "matrix"),
+    "query": ("form", "spaceDelimited", "pipeDelimited", "deepObject"),
+    "header": ("simple",),
+    "cookie": ("form",),
+}
+BODY = "body"
+KEY_HEADER = "idempotency-key"
+NOT_ARGUMENTS = frozenset(
+    (
+        *("accept", "content-type", "authorization", "proxy-authorization", "proxy-authenticate", "cookie"),
+        *("host", "content-length", "transfer-encoding", "content-encoding", "accept-encoding", "connection", "keep-alive"),
+        *("te", "trailer", "upgrade", "expect", "via", "forwarded", "proxy-connection", "http2-settings"),
+    )
+)
+"""Headers that no caller sets. The first three are none of the document's either (OAS, parameter object)."""
+
+MAX_NAME = 64
+MAX_DESCRIPTION = 4_000
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
+_VARIABLE = re.compile(r"\{([^{}]*)\}")
+_LITERAL = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@%/-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter: the argument that fills it, its own name, where it goes and how. `json`: its text is JSON."""
+
+    argument: str
+    name: str
+    place: str
+    style: str
+    explode: bool
+    json: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One tool. `path` is the template, `body` the media type of the argument `body`; `key_header` names a header."""
+
+    definition: ToolDefinition
+    method: str
+    path: str
+    parameters: tuple[Parameter, ...]
+    body: str | None
+    key_header: str | None
+
+    @property
+    def is_safe(self) -> bool:
+        """Whether the method says that it changes nothing (RFC 9110 section 9.2.1)."""
+        return self.method.lower() in SAFE
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """What a document offers: the tools, and the operations that cannot be one, as `METHOD /path`, with the reason."""
+
+    operations: tuple[Operation, ...]
+    unusable: dict[str, str]
+
+
+def operations_of(document: Document, spec: OpenApiSpec) -> Offered:
+    """All operations that `spec` includes."""
+    reader = _Reader(document, spec)
+    found = list(_listed(document))
+    looks = Counter(skeleton(_plain_name(method, path, node)) for method, path, _, node in found)
+    operations: list[Operation] = []
+    unusable: dict[str, str] = {}
+    for method, path, item, node in found:
+        name = _plain_name(method, path, node)
+        if looks[skeleton(name)] > 1 or len(name) > MAX_NAME:
+            name = f"{name[: MAX_NAME - 9]}_{hashlib.sha256(f'{method} {path}'.encode()).hexdigest()[:8]}"
+        label = f"{method.upper()} {path}"
+        if not _matches(spec.include, name, label) or _matches(spec.exclude, name, label):
+            continue
+        try:
+            operations.append(reader.operation(name, method, path, item, node))
+        except UnusableOperation as error:
+            unusable[label] = str(error)
+        except ValidationError:
+            unusable[label] = "a part of it has not the shape that OpenAPI says"
+        except RecursionError:
+            unusable[label] = "its schemas are nested too deeply"
+    return Offered(tuple(operations), unusable)
+
+
+def _listed(document: Document) -> Iterator[tuple[str, str, dict[str, Any], dict[str, Any]]]:
+    """Method, path, path item and operation, in the order of the document."""
+    paths = document.root.get("paths")
+    for path, item in paths.items() if isinstance(paths, dict) else ():
+        if not isinstance(item, dict) or not path.startswith("/"):
+            continue  # extensions of the specification
+        try:
+            item = document.resolved(item)
+        except UnusableOperation:
+            continue
+        for method in METHODS:
+            if isinstance(item.get(method), dict):
+                yield method, path, item, item[method]
+
+
+def _plain_name(method: str, path: str, node: dict[str, Any]) -> str:
+    said = node.get("operationId")
+    text = said if isinstance(said, str) and re.search("[A-Za-z0-9]", said) else f"{method}_{path}"
+    return re.sub(r"[^A-Za-z0-9]*\Z|\A[^A-Za-z0-9]*", "", re.sub(r"[^A-Za-z0-9.-]+", "_", text)) or method
+
+
+def _matches(globs: tuple[str, ...], name: str, label: str) -> bool:
+    return any(fnmatchcase(label if " " in glob else name, glob) for glob in globs)
+
+
+class _Reader:
+    def __init__(self, document: Document, spec: OpenApiSpec) -> None:
+        self._document = document
+        self._spec = spec
+        own = {("header", name.lower()) for name in (*spec.headers, *NOT_ARGUMENTS)}
+        own |= {("query", name) for name in spec.query}
+        self._not_arguments = own | set(_credentials(document))
+
+    def operation(self, name: str, method: str, path: str, item: dict[str, Any], node: dict[str, Any]) -> Operation:
+        """One operation. Raises `UnusableOperation` or `ValidationError`."""
+        if "servers" in node or "servers" in item:
+            raise UnusableOperation("the document says that it is at another server")
+        schemas = Schemas(self._document)
+        parameters: list[Parameter] = []
+        properties: dict[str, Any] = {}
+        required: list[str] = []
+        mode = _mode(method)
+        key_header = self._spec.idempotency_header if mode.has_effect else None
+        told = self._parameters(item, node)
+        media, body = self._body(node)
+        names = Counter([one.name for one, _ in told] + ([BODY] if media else []))
+        for one, raw in told:
+            place = str(getattr(one.param_in, "value", one.param_in))
+            if place == "header" and one.name.lower() == KEY_HEADER:
+                key_header = (key_header or one.name) if mode.has_effect else None
+                continue
+            if (place, one.name.lower() if place == "header" else one.name) in self._not_arguments:
+                continue
+            if place == "header" and _TOKEN.fullmatch(one.name) is None:
+                raise UnusableOperation("a header has a name that none can have")
+            argument = _argument(one.name if names[one.name] == 1 else f"{one.name}_{place}", properties)
+            parameter, schema = _parameter(argument, place, one, raw)
+            parameters.append(parameter)
+            properties[argument] = _described(schemas.converted(schema), one.description)
+            if one.required or place == "path":
+                required.append(argument)
+        if media is not None:
+            properties[_argument(BODY, properties)] = _described(schemas.converted(body["schema"]), body["description"])
+            if body["required"]:
+                required.append(BODY)
+        _check_path(path, parameters)
+        definition = self._definition(
+            name, method, path, node, mode, _input_schema(properties, required, schemas), parameters, media, key_header
+        )
+        return Operation(definition, method.upper(), path, tuple(parameters), media, key_header)
+
+    def _parameters(self, item: dict[str, Any], node: dict[str, Any]) -> list[tuple[Any, dict[str, Any]]]:
+        """Those of the operation go before those of its path. Each as openapi-pydantic has it, and as it is written."""
+        found: dict[tuple[str, str], tuple[Any, dict[str, Any]]] = {}
+        for holder in (item, node):
+            for raw in holder.get("parameters") or ():
+                raw = self._document.resolved(raw)
+                one = self._document.shapes.Parameter.model_validate(raw)
+                found[str(getattr(one.param_in, "value", one.param_in)), one.name] = one, raw
+        return list(found.values())
+
+    def _body(self, node: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
+        if "requestBody" not in node:
+            return None, {}
+        raw = self._document.resolved(node["requestBody"])
+        one = self._document.shapes.RequestBody.model_validate(raw)
+        kinds = [kind for kind in one.content if _is_json(kind)]
+        if not kinds:
+            raise UnusableOperation("its body is not JSON")
+        media = next((kind for kind in kinds if kind.lower() == "application/json"), kinds[0])
+        content = self._document.resolved(raw["content"][media])
+        body = {"schema": content.get("schema", {}), "description": one.description, "required": one.required}
+        return media, body
+
+    def _definition(
+        self,
+        name: str,
+        method: str,
+        path: str,
+        node: dict[str, Any],
+        mode: ApprovalMode,
+        schema: dict[str, Any],
+        parameters: list[Parameter],
+        media: str | None,
+        key_header: str | None,
+    ) -> ToolDefinition:
+        texts = [node.get("summary"), node.get("description")]
+        said = "\n\n".join(dict.fromkeys(text.strip() for text in texts if isinstance(text, str) and text.strip()))
+        request: dict[str, Any] = {"method": method.upper(), "path": path}
+        if parameters:
+            request["parameters"] = [
+                {
+                    "argument": one.argument,
+                    "name": one.name,
+                    "in": one.place,
+                    **({"content": "application/json"} if one.json else {"style": one.style, "explode": one.explode}),
+                }
+                for one in parameters
+            ]
+        request |= {} if media is None else {"body": media}
+        request |= {} if key_header is None else {"idempotency_header": key_header}
+        document = {
+            "name": name,
+            "description": (said or f"{method.upper()} {path}")[:MAX_DESCRIPTION],
+            "inputSchema": schema,
+            "annotations": {"readOnlyHint": not mode.has_effect, "destructiveHint": mode is ApprovalMode.DESTRUCTIVE},
+            "_meta": {DECLARED: {"mode": mode.value}, OPERATION: request},
+        }
+        try:
+            return ToolDefinition.from_document(self._spec.name, document)
+        except NotCanonical as error:
+            raise UnusableOperation("a number or text in it has no canonical form") from error
+
+
+def _credentials(document: Document) -> Iterator[tuple[str, str]]:
+    """Places of the document's own credentials: an API key is the gateway's to send, never an argument."""
+    components = document.root.get("components")
+    schemes = components.get("securitySchemes") if isinstance(components, dict) else None
+    for raw in schemes.values() if isinstance(schemes, dict) else ():
+        try:
+            scheme = document.resolved(raw)
+        except UnusableOperation:
+            continue
+        name, place = scheme.get("name"), scheme.get("in")
+        if scheme.get("type") == "apiKey" and isinstance(name, str) and isinstance(place, str):
+            yield place, name.lower() if place == "header" else name
+
+
+def _mode(method: str) -> ApprovalMode:
+    if method in SAFE:
+        return ApprovalMode.READ_ONLY
+    return ApprovalMode.DESTRUCTIVE if method == "delete" else ApprovalMode.NETWORK
+
+
+def _argument(name: str, taken: dict[str, Any]) -> str:
+    """A name that every client takes: providers of models allow letters, digits, `_`, `.` and `-`, 64 of them."""
+    plain = re.sub(r"[^A-Za-z0-9_.-]", "_", name)[:MAX_NAME] or "argument"
+    numbered = (f"{plain[: MAX_NAME - 4]}_{number}" for number in range(2, 1000))
+    for candidate in (plain, *numbered):
+        if candidate not in taken:
+            return candidate
+    raise UnusableOperation("it has too many parameters of one name")
+
+
+def _parameter(argument: str, place: str, one: Any, raw: dict[str, Any]) -> tuple[Parameter, Any]:
+    """The parameter, and its schema as written."""
+    if one.content:
+        ((kind, content),) = raw["content"].items() if len(raw["content"]) == 1 else ((None, None),)
+        if kind is None or not _is_json(kind) or not isinstance(content, dict):
+            raise UnusableOperation(f"its parameter {one.name!r} has content that is not JSON")
+        return Parameter(argument, one.name, place, "simple", explode=False, json=True), content.get("schema", {})
+    style = one.style or STYLES[place][0]
+    if style not in STYLES[place]:
+        raise UnusableOperation(f"its parameter {one.name!r} has a style that it cannot have there")
+    explode = raw.get("explode")
+    return (
+        Parameter(argument, one.name, place, style, explode=style == "form" if explode is None else explode is True),
+        raw.get("schema", {}),
+    )
+
+
+def _described(schema: Any, description: str | None) -> Any:
+    """A parameter's own description goes before that of its schema."""
+    if not description or not isinstance(schema, dict):
+        return schema
+    return {**schema, "description": description[:MAX_DESCRIPTION]}
+
+
+def _input_schema(properties: dict[str, Any], required: list[str], schemas: Schemas) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
+    if required:
+        schema["required"] = required
+    if schemas.definitions:
+        schema["$defs"] = schemas.definitions
+    try:
+        size = len(canonical(schema))
+    except NotCanonical as error:
+        raise UnusableOperation("a number or text in its schema has no canonical form") from error
+    if size > MAX_SCHEMA_BYTES:
+        raise UnusableOperation(f"its schema is larger than {MAX_SCHEMA_BYTES} bytes")
+    return schema
+
+
+def _check_path(path: str, parameters: list[Parameter]) -> None:
+    """Every variable of the template has a parameter and the other way round; what stands around them is plain."""
+    variables = _VARIABLE.findall(path)
+    named = [one.name for one in parameters if one.place == "path"]
+    if sorted(variables) != sorted(named) or len(set(variables)) != len(variables):
+        raise UnusableOperation("the variables of its path are not its path parameters")
+    literal = _VARIABLE.sub("", path)
+    if _LITERAL.fullmatch(literal) is None or any(part in (".", "..") for part in path.split("/")):
+        raise UnusableOperation("its path is not that of an address")
+
+
+def _is_json(kind: str) -> bool:
+    plain = kind.partition(";")[0].strip().lower()
+    return re.fullmatch(r"application/(json|[a-z0-9.-]+\+json)", plain) is not None and "\n" not in kind and "\r" not in kind

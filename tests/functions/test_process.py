@@ -2,7 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.adapters.upstream.function import function_spec
+from gateway.adapters.upstream.spec import Sandbox
 from gateway.adapters.upstream.status import State
 from gateway.core.reply import NoAnswer, ToolReply
 from tests.functions.modules import serving_functions, written
@@ -159,3 +161,38 @@ async def test_an_installed_module_is_named_without_a_path(tmp_path: Path) -> No
     spec = function_spec("fn", "installed_tools", None, {"PYTHONPATH": str(tmp_path)}, str(tmp_path), QUICK, None)
     async with running(spec) as world:
         assert await world.text("fn", "greet", {"name": "you"}) == "hello you"
+
+
+@pytest.fixture
+def open_folder(bwrap: str) -> Iterator[Path]:
+    """One that every user may enter: the gateway may be root, and then the module runs as nobody."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+@pytest.mark.bwrap
+async def test_in_a_sandbox_it_has_itself_and_its_python_and_nothing_beside(open_folder: Path) -> None:
+    module = written(open_folder, SANDBOXED)
+    written(open_folder, "", "beside.py")
+    spec = function_spec("fn", module, None, {}, str(open_folder), QUICK, Sandbox())
+    async with running(spec) as world:
+        assert await world.text("fn", "sees", {"path": module}) == "yes"
+        assert await world.text("fn", "sees", {"path": str(open_folder / "beside.py")}) == "no"
+        assert await world.text("fn", "reaches") == "no"
+
+
+SANDBOXED = """
+import os, socket
+
+
+@tool(mode="read_only")
+def sees(path: str) -> str:
+    return "yes" if os.path.exists(path) else "no"
+
+
+@tool(mode="read_only")
+def reaches() -> str:
+    return "yes" if [name for _, name in socket.if_nameindex() if name != "lo"] else "no"
+"""

@@ -53,11 +53,13 @@ class Upstreams:
                 raise failed
         apis = [spec for spec in self._specs if isinstance(spec, OpenApiSpec)]
         remote = [spec for spec in self._specs if isinstance(spec, HttpSpec | OpenApiSpec)]
-        documents = [spec.document for spec in apis if spec.fetched]
-        secure = any(url.startswith("https") for url in (*documents, *(spec.url for spec in remote)))
+        fetched = [spec for spec in apis if spec.fetched]
+        secure = any(url.startswith("https") for url in (spec.url for spec in remote))
+        secure = secure or any(spec.document.startswith("https") for spec in fetched)
         tls: ssl.SSLContext | bool = ssl.create_default_context() if secure else True
         private = [spec.place for spec in remote if spec.may_be_private]
-        private += [place for place in map(place_of, documents) if is_local(place[0])]
+        documents = [(place_of(spec.document), spec.private_addresses) for spec in fetched]
+        private += [place for place, may_be in documents if may_be or is_local(place[0])]
         addresses = Addresses(self._resolve, private)
         http = http_session(tls, addresses)
         self._sessions.append(http)

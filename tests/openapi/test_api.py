@@ -14,6 +14,7 @@ from gateway.adapters.upstream.spec import Limits, OpenApiSpec
 from gateway.adapters.upstream.status import State
 from gateway.core.approval import Grant
 from gateway.core.capability import ApprovalMode
+from gateway.core.conversation import SILENT
 from gateway.core.decision import Effect, PolicyDecision
 from gateway.core.outcome import Reason
 from gateway.core.reply import NoAnswer, NotSent, ToolReply, UpstreamReply
@@ -69,7 +70,7 @@ async def call(
     given = {"id": "1", **arguments}
     sealed = world.call("api", tool, given, capability=world.capability("api", tool, mode))
     grant = Grant(sealed, PolicyDecision("d", "test", "r", Effect.ALLOW, ()))
-    return await world.upstreams.ready(grant) or await world.upstreams.run(grant)
+    return await world.upstreams.ready(grant) or await world.upstreams.run(grant, SILENT)
 
 
 async def result(world: World, tool: str = "get", **arguments: Any) -> dict[str, Any]:

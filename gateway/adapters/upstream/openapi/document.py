@@ -22,7 +22,7 @@ MAX_BYTES = 32 << 20
 MAX_YAML_BYTES = 2 << 20
 """YAML is read by Python code, about 200 KiB a second."""
 
-MAX_NODES = 2_000_000
+MAX_NODES = 1_000_000
 MAX_DEPTH = 200
 MAX_HOPS = 32
 

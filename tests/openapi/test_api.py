@@ -269,6 +269,18 @@ async def test_a_document_at_a_url_is_fetched_and_must_have_its_digest() -> None
             assert world.status("api").state is State.DOWN
 
 
+async def test_an_api_that_gives_no_answers_is_left_alone_for_a_while(file: Path) -> None:
+    impatient = replace(LIMITS, breaker_failures=2, breaker_pause_seconds=60.0)
+    with serving(lambda seen: Reply(504)) as stub:
+        async with running(spec(stub, file, limits=impatient)) as world:
+            for _ in range(2):
+                assert isinstance(await call(world, "post", ApprovalMode.NETWORK), NoAnswer)
+            reason = await call(world, "post", ApprovalMode.NETWORK)
+            assert isinstance(reason, Reason)
+            assert world.status("api").paused_seconds is not None
+        assert len(stub.seen) == 2
+
+
 async def test_a_head_request_has_no_body(stub: Stub, file: Path) -> None:
     async with running(spec(stub, file)) as world:
         assert await result(world, "head") == {"content": [{"type": "text", "text": "HTTP 200 OK"}]}

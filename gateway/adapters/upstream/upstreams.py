@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -12,8 +12,6 @@ from gateway.adapters.upstream.addresses import Addresses, Resolve, system_resol
 from gateway.adapters.upstream.asking import answered_by_client
 from gateway.adapters.upstream.http import http_session
 from gateway.adapters.upstream.one import OneUpstream
-from gateway.adapters.upstream.openapi.api import Api
-from gateway.adapters.upstream.openapi.sending import api_session
 from gateway.adapters.upstream.owner import Told, Upstream
 from gateway.adapters.upstream.rpc import UNAVAILABLE
 from gateway.adapters.upstream.sandbox import pinned, probe
@@ -64,14 +62,21 @@ class Upstreams:
         http = http_session(tls, addresses)
         self._sessions.append(http)
         wire = Wire(http, tls if secure else False, addresses, self._resolve)
-        if apis:
-            self._sessions.append(api_session(tls, addresses))
-        for spec in self._specs:
-            if isinstance(spec, OpenApiSpec):
-                self._upstreams[spec.name] = Api(spec, self._sessions[-1], self._resolve, self._told)
-            else:
+        make_api = self._maker_of_apis(tls, addresses) if apis else None
+        for spec in self._specs:  # in their order
+            if not isinstance(spec, OpenApiSpec):
                 self._upstreams[spec.name] = Upstream(spec, wire, self._told)
+            elif make_api is not None:
+                self._upstreams[spec.name] = make_api(spec)
         return self
+
+    def _maker_of_apis(self, tls: ssl.SSLContext | bool, addresses: Addresses) -> Callable[[OpenApiSpec], OneUpstream]:
+        from gateway.adapters.upstream.openapi.api import Api  # only here: they take a while to load
+        from gateway.adapters.upstream.openapi.sending import api_session
+
+        session = api_session(tls, addresses)
+        self._sessions.append(session)
+        return lambda spec: Api(spec, session, self._resolve, self._told)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

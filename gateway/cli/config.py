@@ -29,7 +29,7 @@ def schema(
 def validate(file: FileArgument = None) -> None:
     """Check gateway.yaml and tell every mistake with its line."""
     settings = _loaded(file)
-    servers, rules = len(settings.configuration.mcpServers), len(settings.configuration.tools)
+    servers, rules = len(settings.upstream_specs()), len(settings.configuration.tools)
     typer.echo(f"{settings.path} is valid: {_counted(servers, 'upstream')}, {_counted(rules, 'tool rule')}")
 
 

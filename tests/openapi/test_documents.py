@@ -7,7 +7,7 @@ import pytest
 
 from gateway.adapters.catalogue import shape_problem
 from gateway.adapters.upstream.openapi.document import UnusableDocument, read_document
-from gateway.adapters.upstream.openapi.operations import OPERATION, operations_of
+from gateway.adapters.upstream.openapi.operations import FORM, OPERATION, operations_of
 from gateway.core.canonical import canonical
 from gateway.core.capability import ApprovalMode, DeclaredBy
 from gateway.core.catalog import build_catalog
@@ -39,7 +39,7 @@ def test_a_public_document_becomes_tools_with_seeded_modes_that_the_catalogue_ta
         "api__deletePlanet": "destructive",
     }
     assert {one.classification.owner for one in catalog.capabilities.values()} == {"space"}
-    assert found.unusable == {"POST /planets/{planetId}/image": "its body is not JSON"}
+    assert found.unusable == {"POST /planets/{planetId}/image": "its body is neither JSON nor a form"}
 
 
 def test_the_same_document_in_json_and_in_yaml_makes_the_same_definitions() -> None:
@@ -300,8 +300,12 @@ WITH_SERVER = {"get": operation(servers=[{"url": "https://evil.example"}])}
         ({"get": operation(parameters=[parameter("a", "path")])}, "variables of its path"),
         ({"get": operation(parameters=[parameter("a", "query", content={"text/xml": {}})])}, "not JSON"),
         ({"get": operation(parameters=[parameter("a", "query", schema={"enum": [2**60]})])}, "no canonical form"),
-        ({"post": operation(requestBody={"content": {"application/xml": {}}})}, "body is not JSON"),
-        ({"post": operation(requestBody={"content": {"application/json\r\nX: y": {}}})}, "body is not JSON"),
+        ({"post": operation(requestBody={"content": {"application/xml": {}}})}, "neither JSON nor a form"),
+        (
+            {"post": operation(requestBody={"content": {FORM: {"schema": {"type": "array"}}}})},
+            "form is no object",
+        ),
+        ({"post": operation(requestBody={"content": {"application/json\r\nX: y": {}}})}, "neither JSON nor a form"),
     ],
 )  # fmt: skip
 def test_an_operation_that_cannot_be_a_tool_is_left_out_and_the_reason_is_told(item: dict[str, Any], why: str) -> None:

@@ -112,6 +112,38 @@ def test_the_body_is_the_argument_as_json() -> None:
     assert "content-type" not in sent(one, {}).headers
 
 
+FORM = "application/x-www-form-urlencoded"
+
+
+def form(**encoding: Any) -> Operation:
+    body = {"content": {FORM: {"schema": {"type": "object"}, "encoding": encoding}}}
+    return only(document({"/": {"post": operation(requestBody=body)}}))
+
+
+def test_a_form_is_written_like_a_query() -> None:
+    request = sent(form(), {"body": {"a": "x y&z=1", "b": LIST, "c": True, "d": None, "e": 2}})
+    assert request.headers["content-type"] == FORM
+    assert request.body == b"a=x%20y%26z%3D1&b=blue&b=black&c=true&e=2"
+
+
+def test_a_field_of_a_form_has_the_form_that_the_document_says() -> None:
+    encoding = {
+        "card": {"style": "deepObject", "explode": True},
+        "tags": {"style": "form", "explode": False},
+        "about": {"contentType": "application/json"},
+    }
+    one = form(**encoding)
+    request = sent(one, {"body": {"card": MAP, "tags": LIST, "about": {"a": [1]}}})
+    assert request.body == b"card%5BR%5D=100&card%5BG%5D=200&tags=blue,black&about=%7B%22a%22%3A%5B1%5D%7D"
+    assert form(card=encoding["card"]).definition.digest != form().definition.digest
+
+
+@pytest.mark.parametrize("value", ["a=1", [1], {"a": [[1]]}, {"a": {"b": {"c": 1}}}, {"a": 1, "m": {"a": 2}}])
+def test_what_has_no_form_in_a_form_is_refused(value: Any) -> None:
+    with pytest.raises(Unsendable):
+        sent(form(), {"body": value})
+
+
 def test_the_gateways_own_credentials_are_sent_and_nobody_elses() -> None:
     one = only(
         document({"/": {"get": operation(parameters=[parameter("x", "query")])}}), headers={"X-Key": "k"}, query={"q": "s t"}
@@ -121,7 +153,7 @@ def test_the_gateways_own_credentials_are_sent_and_nobody_elses() -> None:
     assert parse_qsl(urlsplit(request.url).query) == [("x", "1&q=mine"), ("q", "s t")]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["q", "other"])
+@pytest.mark.parametrize("name", ["q", "other", "q[]", "Q", " q", "q.x", "other[a]"])
 def test_a_member_of_an_object_cannot_take_the_place_of_another_parameter(name: str) -> None:
     parameters = [parameter("x", "query", schema={}), parameter("other", "query")]
     one = only(document({"/": {"get": operation(parameters=parameters)}}), query={"q": "secret"})

@@ -40,6 +40,7 @@ STYLES = {
     "cookie": ("form",),
 }
 BODY = "body"
+FORM = "application/x-www-form-urlencoded"
 KEY_HEADER = "idempotency-key"
 NOT_ARGUMENTS = frozenset(
     (
@@ -68,16 +69,35 @@ class Parameter:
     explode: bool
     json: bool = False
 
+    def document(self) -> dict[str, Any]:
+        """As it stands in the definition."""
+        how = {"content": "application/json"} if self.json else {"style": self.style, "explode": self.explode}
+        return {"argument": self.argument, "name": self.name, "in": self.place, **how}
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A body of this media type: JSON, or a form whose `fields` are written like those of a query, others as usual."""
+
+    media: str
+    is_form: bool
+    fields: tuple[Parameter, ...] = ()
+
+    def document(self) -> dict[str, Any]:
+        """As it stands in the definition."""
+        told: dict[str, Any] = {"body": self.media}
+        return told | ({"fields": [one.document() for one in self.fields]} if self.fields else {})
+
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One tool. `path` is the template, `body` the media type of the argument `body`; `key_header` names a header."""
+    """One tool. `path` is the template, `body` what the argument `body` becomes; `key_header` names a header."""
 
     definition: ToolDefinition
     method: str
     path: str
     parameters: tuple[Parameter, ...]
-    body: str | None
+    body: Body | None
     key_header: str | None
 
     @property
@@ -163,8 +183,8 @@ class _Reader:
         mode = _mode(method)
         key_header = self._spec.idempotency_header if mode.has_effect else None
         told = self._parameters(item, node)
-        media, body = self._body(node)
-        names = Counter([one.name for one, _ in told] + ([BODY] if media else []))
+        body, about = self._body(node)
+        names = Counter([one.name for one, _ in told] + ([BODY] if body else []))
         for one, raw in told:
             place = str(getattr(one.param_in, "value", one.param_in))
             if place == "header" and one.name.lower() == KEY_HEADER:
@@ -180,15 +200,17 @@ class _Reader:
             properties[argument] = _described(schemas.converted(schema), one.description)
             if one.required or place == "path":
                 required.append(argument)
-        if media is not None:
-            properties[_argument(BODY, properties)] = _described(schemas.converted(body["schema"]), body["description"])
-            if body["required"]:
+        if body is not None:
+            if BODY in properties:
+                raise UnusableOperation("a parameter takes the name of its body")
+            properties[BODY] = _described(schemas.converted(about["schema"]), about["description"])
+            if about["required"]:
                 required.append(BODY)
         _check_path(path, parameters)
         definition = self._definition(
-            name, method, path, node, mode, _input_schema(properties, required, schemas), parameters, media, key_header
+            name, method, path, node, mode, _input_schema(properties, required, schemas), parameters, body, key_header
         )
-        return Operation(definition, method.upper(), path, tuple(parameters), media, key_header)
+        return Operation(definition, method.upper(), path, tuple(parameters), body, key_header)
 
     def _parameters(self, item: dict[str, Any], node: dict[str, Any]) -> list[tuple[Any, dict[str, Any]]]:
         """Those of the operation go before those of its path. Each as openapi-pydantic has it, and as it is written."""
@@ -200,18 +222,25 @@ class _Reader:
                 found[str(getattr(one.param_in, "value", one.param_in)), one.name] = one, raw
         return list(found.values())
 
-    def _body(self, node: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
+    def _body(self, node: dict[str, Any]) -> tuple[Body | None, dict[str, Any]]:
+        """What the body becomes, and its schema, description and whether it is required."""
         if "requestBody" not in node:
             return None, {}
         raw = self._document.resolved(node["requestBody"])
         one = self._document.shapes.RequestBody.model_validate(raw)
-        kinds = [kind for kind in one.content if _is_json(kind)]
-        if not kinds:
-            raise UnusableOperation("its body is not JSON")
-        media = next((kind for kind in kinds if kind.lower() == "application/json"), kinds[0])
+        kinds = sorted(filter(_is_json, one.content), key=lambda kind: kind.lower() != "application/json")
+        forms = [kind for kind in one.content if kind.lower() == FORM]
+        if not kinds and not forms:
+            raise UnusableOperation("its body is neither JSON nor a form")
+        media = (kinds or forms)[0]
         content = self._document.resolved(raw["content"][media])
-        body = {"schema": content.get("schema", {}), "description": one.description, "required": one.required}
-        return media, body
+        about = {"schema": content.get("schema", {}), "description": one.description, "required": one.required}
+        if kinds:
+            return Body(media, is_form=False), about
+        if self._document.resolved(about["schema"]).get("type") != "object":
+            raise UnusableOperation("its form is no object")
+        encodings = one.content[media].encoding or {}
+        return Body(media, is_form=True, fields=tuple(_field(name, how) for name, how in encodings.items())), about
 
     def _definition(
         self,
@@ -222,23 +251,15 @@ class _Reader:
         mode: ApprovalMode,
         schema: dict[str, Any],
         parameters: list[Parameter],
-        media: str | None,
+        body: Body | None,
         key_header: str | None,
     ) -> ToolDefinition:
         texts = [node.get("summary"), node.get("description")]
         said = "\n\n".join(dict.fromkeys(text.strip() for text in texts if isinstance(text, str) and text.strip()))
         request: dict[str, Any] = {"method": method.upper(), "path": path}
         if parameters:
-            request["parameters"] = [
-                {
-                    "argument": one.argument,
-                    "name": one.name,
-                    "in": one.place,
-                    **({"content": "application/json"} if one.json else {"style": one.style, "explode": one.explode}),
-                }
-                for one in parameters
-            ]
-        request |= {} if media is None else {"body": media}
+            request["parameters"] = [one.document() for one in parameters]
+        request |= {} if body is None else body.document()
         request |= {} if key_header is None else {"idempotency_header": key_header}
         document = {
             "name": name,
@@ -298,6 +319,15 @@ def _parameter(argument: str, place: str, one: Any, raw: dict[str, Any]) -> tupl
         Parameter(argument, one.name, place, style, explode=style == "form" if explode is None else explode is True),
         raw.get("schema", {}),
     )
+
+
+def _field(name: str, how: Any) -> Parameter:
+    """A field of a form that the document says more about."""
+    style = how.style or "form"
+    if style not in STYLES["query"]:
+        raise UnusableOperation("a field of its form has a style that it cannot have")
+    explode = style == "form" if how.explode is None else how.explode
+    return Parameter(BODY, name, "form", style, explode, json=how.style is None and _is_json(how.contentType or ""))
 
 
 def _described(schema: Any, description: str | None) -> Any:

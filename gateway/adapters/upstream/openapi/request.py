@@ -14,13 +14,14 @@ Sources: OpenAPI 3.1.1 "Style Values"; RFC 3986; RFC 6570; RFC 9110 section 5.5.
 import hashlib
 import re
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote
 
 import orjson
 
-from gateway.adapters.upstream.openapi.operations import BODY, Operation, Parameter
+from gateway.adapters.upstream.openapi.operations import BODY, Body, Operation, Parameter
 from gateway.adapters.upstream.spec import OpenApiSpec
 from gateway.core.call import IdempotencyKey
 
@@ -60,7 +61,8 @@ def request_of(operation: Operation, spec: OpenApiSpec, arguments: bytes, key: s
             case "path":
                 path = path.replace("{" + one.name + "}", _in_path(one, value, slashes=spec.encoded_slashes))
             case "query":
-                query += _in_query(one, value, operation, spec)
+                others = {other.name for other in operation.parameters if other.place == "query"} | spec.query.keys()
+                query += _in_query(one, value, others - {one.name})
             case "cookie":
                 cookies += _in_cookie(one, value)
             case _:
@@ -71,8 +73,8 @@ def request_of(operation: Operation, spec: OpenApiSpec, arguments: bytes, key: s
         headers["cookie"] = "; ".join(f"{_encoded(name)}={value}" for name, value in cookies)
     body = None
     if operation.body is not None and BODY in given:
-        body = orjson.dumps(given[BODY])
-        headers["content-type"] = operation.body
+        body = _form(operation.body, given[BODY]) if operation.body.is_form else orjson.dumps(given[BODY])
+        headers["content-type"] = operation.body.media
     if operation.key_header is not None and key is not None:
         headers[operation.key_header.lower()] = key
     headers |= {name.lower(): value for name, value in spec.headers.items()}
@@ -131,27 +133,49 @@ def _check_segments(template: str, path: str) -> None:
                 raise Unsendable("an argument of the path leads to another path")
 
 
-def _in_query(one: Parameter, value: Any, operation: Operation, spec: OpenApiSpec) -> Pairs:
-    """Names as they are, values encoded."""
+def _form(body: Body, value: Any) -> bytes:
+    """A form (application/x-www-form-urlencoded), its fields in the order of the names that RFC 8785 gives them."""
+    if not isinstance(value, dict):
+        raise Unsendable(f"{BODY}: a form is an object")
+    said = {one.name: one for one in body.fields}
+    pairs: Pairs = []
+    for name, item in value.items():
+        if item is not None:
+            one = said.get(name) or Parameter(BODY, name, "form", "form", explode=True)
+            pairs += _in_query(one, item, value.keys() - {name})
+    return "&".join(f"{_encoded(name)}={text}" for name, text in pairs).encode()
+
+
+def _in_query(one: Parameter, value: Any, others: Collection[str]) -> Pairs:
+    """Names as they are, values encoded. `others`: what no member of an object may be taken for."""
     if one.json or not isinstance(value, list | dict):
         return [(one.name, _encoded(_texts(one, value)[0]))]
     if isinstance(value, dict):
         members = {key: _encoded(_text(one, item)) for key, item in value.items()}
         if one.style == "deepObject":
-            return [(f"{one.name}[{key}]", text) for key, text in members.items()]
-        if one.explode and one.style == "form":
-            others = {other.name for other in operation.parameters if other.place == "query"} | spec.query.keys()
-            if members.keys() & others:
-                raise Unsendable(f"{one.argument}: a member has the name of another parameter")
-            return list(members.items())
-        parts = [part for key, text in members.items() for part in (_encoded(key), text)]
-    else:
-        parts = [_encoded(text) for text in _texts(one, value)]
-        if one.explode:
-            return [(one.name, part) for part in parts]
+            members = {f"{one.name}[{key}]": text for key, text in members.items()}
+            taken = members.keys() & others
+        elif one.explode and one.style == "form":
+            taken = {_read_as(name) for name in members} & {_read_as(name) for name in others}
+        else:
+            parts = [part for key, text in members.items() for part in (_encoded(key), text)]
+            return [(one.name, _joined(one, parts))]
+        if taken:
+            raise Unsendable(f"{one.argument}: a member has the name of another parameter")
+        return list(members.items())
+    parts = [_encoded(text) for text in _texts(one, value)]
     if one.style == "deepObject":
         raise Unsendable(f"{one.argument}: a list has no form in this style")
-    return [(one.name, {"form": ",", "spaceDelimited": "%20", "pipeDelimited": "%7C"}[one.style].join(parts))]
+    return [(one.name, part) for part in parts] if one.explode else [(one.name, _joined(one, parts))]
+
+
+def _joined(one: Parameter, parts: list[str]) -> str:
+    return {"form": ",", "spaceDelimited": "%20", "pipeDelimited": "%7C"}[one.style].join(parts)
+
+
+def _read_as(name: str) -> str:
+    """What the loosest servers take a name for: `Key[]`, `key.x` and ` KEY` are all the parameter `key` to some."""
+    return re.split(r"[\[.]", name.strip(), maxsplit=1)[0].casefold()
 
 
 def _in_cookie(one: Parameter, value: Any) -> Pairs:

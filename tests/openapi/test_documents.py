@@ -194,7 +194,8 @@ def test_parameters_of_the_path_hold_for_its_operations_which_may_say_otherwise(
 
 HEADERS = (
     *("Authorization", "Cookie", "Host", "Content-Length", "Transfer-Encoding", "Content-Type", "Accept", "Connection"),
-    *("X-Api-Key", "Proxy-Authorization", "Forwarded", "x-mine"),
+    *("X-Api-Key", "Proxy-Authorization", "Forwarded", "x-mine", "X-HTTP-Method-Override", "X-Original-URL"),
+    "X-Forwarded-Host",
 )
 
 
@@ -207,6 +208,7 @@ def test_credentials_and_what_frames_a_message_are_no_arguments() -> None:
     parameters = [
         *(parameter(name, "header", required=True) for name in HEADERS),
         parameter("api_key", "query", required=True),
+        parameter("_method", "query"),
         parameter("session", "cookie"),
         parameter("signature", "query"),
         parameter("kept", "query"),

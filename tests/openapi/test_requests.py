@@ -138,7 +138,18 @@ def test_a_field_of_a_form_has_the_form_that_the_document_says() -> None:
     assert form(card=encoding["card"]).definition.digest != form().definition.digest
 
 
-@pytest.mark.parametrize("value", ["a=1", [1], {"a": [[1]]}, {"a": {"b": {"c": 1}}}, {"a": 1, "m": {"a": 2}}])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "a=1",
+        [1],
+        {"a": [[1]]},
+        {"a": {"b": {"c": 1}}},
+        {"a": 1, "m": {"a": 2}},
+        {"_method": "DELETE"},
+        {"m": {"_method": "DELETE"}},
+    ],
+)
 def test_what_has_no_form_in_a_form_is_refused(value: Any) -> None:
     with pytest.raises(Unsendable):
         sent(form(), {"body": value})
@@ -153,7 +164,7 @@ def test_the_gateways_own_credentials_are_sent_and_nobody_elses() -> None:
     assert parse_qsl(urlsplit(request.url).query) == [("x", "1&q=mine"), ("q", "s t")]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["q", "other", "q[]", "Q", " q", "q.x", "other[a]"])
+@pytest.mark.parametrize("name", ["q", "other", "q[]", "Q", " q", "q.x", "other[a]", "_method"])
 def test_a_member_of_an_object_cannot_take_the_place_of_another_parameter(name: str) -> None:
     parameters = [parameter("x", "query", schema={}), parameter("other", "query")]
     one = only(document({"/": {"get": operation(parameters=parameters)}}), query={"q": "secret"})
@@ -241,7 +252,9 @@ def test_an_idempotency_header_that_the_document_declares_is_filled_by_the_gatew
 
 
 def test_an_idempotency_header_that_the_operator_names_is_sent_with_every_effect() -> None:
-    one = only(document({"/": {"post": operation()}}), idempotency_header="X-Request-Id")
+    declared = operation(parameters=[parameter("x-request-id", "header")])
+    one = only(document({"/": {"post": declared}}), idempotency_header="X-Request-Id")
+    assert one.parameters == ()
     assert sent(one, {}, key="k").headers["x-request-id"] == "k"
 
 

@@ -47,9 +47,14 @@ NOT_ARGUMENTS = frozenset(
         *("accept", "content-type", "authorization", "proxy-authorization", "proxy-authenticate", "cookie"),
         *("host", "content-length", "transfer-encoding", "content-encoding", "accept-encoding", "connection", "keep-alive"),
         *("te", "trailer", "upgrade", "expect", "via", "forwarded", "proxy-connection", "http2-settings"),
+        *("x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url", "x-real-ip"),
     )
 )
 """Headers that no caller sets. The first three are none of the document's either (OAS, parameter object)."""
+
+NOT_ARGUMENTS_PREFIX = "x-forwarded-"
+METHOD_FIELD = "_method"
+"""To many frameworks this field of a form or query is the method, whatever the request's own is."""
 
 MAX_NAME = 64
 MAX_DESCRIPTION = 4_000
@@ -169,7 +174,7 @@ class _Reader:
         self._document = document
         self._spec = spec
         own = {("header", name.lower()) for name in (*spec.headers, *NOT_ARGUMENTS)}
-        own |= {("query", name) for name in spec.query}
+        own |= {("query", name) for name in (*spec.query, METHOD_FIELD)}
         self._not_arguments = own | set(_credentials(document))
 
     def operation(self, name: str, method: str, path: str, item: dict[str, Any], node: dict[str, Any]) -> Operation:
@@ -187,10 +192,15 @@ class _Reader:
         names = Counter([one.name for one, _ in told] + ([BODY] if body else []))
         for one, raw in told:
             place = str(getattr(one.param_in, "value", one.param_in))
-            if place == "header" and one.name.lower() == KEY_HEADER:
+            name_there = one.name.lower() if place == "header" else one.name
+            if (place, name_there) == ("header", KEY_HEADER):
                 key_header = (key_header or one.name) if mode.has_effect else None
                 continue
-            if (place, one.name.lower() if place == "header" else one.name) in self._not_arguments:
+            if (place, name_there) in self._not_arguments:
+                continue
+            if place == "header" and (
+                name_there.startswith(NOT_ARGUMENTS_PREFIX) or name_there == (key_header or "").lower()
+            ):
                 continue
             if place == "header" and _TOKEN.fullmatch(one.name) is None:
                 raise UnusableOperation("a header has a name that none can have")

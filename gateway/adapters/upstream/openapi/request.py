@@ -4,7 +4,8 @@ An argument stays where the document puts it:
 
 * in a path it fills its place and no more. It is percent-encoded; empty, `.` and `..` are refused, and so is a slash, which
   many servers take for one even where it is encoded, unless the operator says that this one does not
-* in a query an object's members may not take the name of another parameter, or of the gateway's credentials
+* in a query or form an object's members may not take the name of another parameter, or of the gateway's credentials, nor say
+  the method (`_method`), which many frameworks would believe
 * in a header it holds no line break and nothing else that a header cannot carry
 * `allowReserved` is not honoured: all is encoded, which every server decodes
 
@@ -21,7 +22,7 @@ from urllib.parse import quote, unquote
 
 import orjson
 
-from gateway.adapters.upstream.openapi.operations import BODY, Body, Operation, Parameter
+from gateway.adapters.upstream.openapi.operations import BODY, METHOD_FIELD, Body, Operation, Parameter
 from gateway.adapters.upstream.spec import OpenApiSpec
 from gateway.core.call import IdempotencyKey
 
@@ -142,6 +143,8 @@ def _form(body: Body, value: Any) -> bytes:
     for name, item in value.items():
         if item is not None:
             one = said.get(name) or Parameter(BODY, name, "form", "form", explode=True)
+            if _read_as(name) == METHOD_FIELD:
+                raise Unsendable(f"{BODY}: a form cannot say {METHOD_FIELD}")
             pairs += _in_query(one, item, value.keys() - {name})
     return "&".join(f"{_encoded(name)}={text}" for name, text in pairs).encode()
 
@@ -156,7 +159,7 @@ def _in_query(one: Parameter, value: Any, others: Collection[str]) -> Pairs:
             members = {f"{one.name}[{key}]": text for key, text in members.items()}
             taken = members.keys() & others
         elif one.explode and one.style == "form":
-            taken = {_read_as(name) for name in members} & {_read_as(name) for name in others}
+            taken = {_read_as(name) for name in members} & {_read_as(name) for name in (*others, METHOD_FIELD)}
         else:
             parts = [part for key, text in members.items() for part in (_encoded(key), text)]
             return [(one.name, _joined(one, parts))]

@@ -92,7 +92,7 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
     module = written(tmp_path_factory.mktemp("functions"), MODULE)
     os.environ["SEALGATE_TEST_SECRET"] = "x"
     try:
-        async with serving_functions(module, replace(QUICK, deadline_seconds=3.0), SHOP_KEY="1") as world:
+        async with serving_functions(module, replace(QUICK, deadline_seconds=2.0), SHOP_KEY="1") as world:
             yield world
     finally:
         del os.environ["SEALGATE_TEST_SECRET"]

@@ -67,6 +67,8 @@ BAD: dict[str, tuple[str, Callable[[House], str]]] = {
     "no expiry": ("missing_claim", lambda house: house.token(exp=None, sub=CANARY)),
     "an expiry that is no number": ("invalid", lambda house: house.token(exp=["soon"], sub=CANARY)),
     "an expiry beyond all years": ("invalid", lambda house: house.token(exp=10**300, sub=CANARY)),
+    "an expiry that is no number of this world": ("invalid", lambda house: house.token(exp=10**400, sub=CANARY)),
+    "an expiry in letters": ("invalid", lambda house: house.token(exp=str(NOW + 600), sub=CANARY)),
     "not yet valid": ("not_yet_valid", lambda house: house.token(nbf=NOW + 300, sub=CANARY)),
     "issued in the future": ("not_yet_valid", lambda house: house.token(iat=NOW + 300, sub=CANARY)),
     "an unknown key": ("unknown_key", lambda house: house.token(kid="unknown", sub=CANARY)),

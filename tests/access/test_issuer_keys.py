@@ -114,7 +114,8 @@ def test_metadata_lie_where_the_standards_say() -> None:
 @pytest.mark.parametrize(
     "told",
     [
-        {"issuer": "https://evil.example", "jwks_uri": "https://evil.example/keys"},
+        {"issuer": "https://evil.example", "jwks_uri": "own"},
+        {"jwks_uri": "own"},
         {"issuer": "same", "jwks_uri": "http://keys.example/keys"},
         {"issuer": "same", "jwks_uri": "file:///etc/passwd"},
         {"issuer": "same"},
@@ -123,7 +124,8 @@ def test_metadata_lie_where_the_standards_say() -> None:
 )
 def test_metadata_of_another_issuer_or_with_an_unsafe_address_count_for_nothing(told: Any) -> None:
     async def life(world: World) -> None:
-        named = {**told, "issuer": world.issuer.url} if isinstance(told, dict) and told["issuer"] == "same" else told
+        own = {"same": world.issuer.url, "own": f"{world.issuer.url}/keys"}
+        named = {name: own.get(value, value) for name, value in told.items()} if isinstance(told, dict) else told
         world.issuer.documents[METADATA] = (200, json.dumps(named).encode())
         assert await world.admitted() == CannotTell(math.ceil(FAILED_PAUSE_SECONDS))
         assert world.fetched() == 0

@@ -101,6 +101,13 @@ class IssuerKeys:
             found = self._found(kid, algorithm)
         return found
 
+    async def algorithms(self) -> frozenset[str]:
+        """Those of `KEY_FORMS` that its keys fit. Raises `KeysUnavailable`."""
+        now = self._monotonic()
+        if now - self._fetched > MAX_AGE_SECONDS:
+            await self._fetched_anew(now)
+        return frozenset(name for name in KEY_FORMS if any(key.fits(name) for key in self._keys))
+
     def holds(self, key: IssuerKey) -> bool:
         """Whether the set still has the key, and still counts. Begins a look at the issuer's where that is due."""
         now = self._monotonic()

@@ -1,7 +1,7 @@
 """What is wrong with a deployment, and the command that repairs it. Nothing is changed by looking.
 
 `deployment` finds out once what there is to look at. One file for each thing that is looked at: `machine`, `configuration`,
-`state`, `keys`, `clock`, `engine`, `log`, `upstreams`, `clients`. Each yields `Finding`s; `examination` runs them all.
+`state`, `keys`, `callers`, `clock`, `engine`, `log`, `upstreams`, `clients`. Each yields `Finding`s; `examination` runs all.
 """
 
 from gateway.doctor.deployment import Deployment

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from gateway.core.errors import GatewayError
-from gateway.doctor import clients, clock, configuration, engine, keys, log, machine, state, upstreams
+from gateway.doctor import callers, clients, clock, configuration, engine, keys, log, machine, state, upstreams
 from gateway.doctor.deployment import Deployment
 from gateway.doctor.finding import Finding, fail
 
@@ -14,6 +14,7 @@ CHECKS: dict[str, Check] = {
     "configuration": configuration.look,
     "state": state.look,
     "keys": keys.look,
+    "callers": callers.look,
     "clock": clock.look,
     "engine": engine.look,
     "log": log.look,

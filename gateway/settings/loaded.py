@@ -145,7 +145,8 @@ class Settings:
     def _spec(self, name: str, server: McpServer) -> StdioSpec | HttpSpec:
         limits = self._limits(name)
         if server.url is not None:
-            return HttpSpec(name, server.url, server.headers, limits, private_addresses=self._private(name))
+            private = self._private(name)
+            return HttpSpec(name, server.url, server.headers, limits, private_addresses=private, sse=server.type == "sse")
         command = server.command or ""
         if "/" in command:
             command = str(self.folder / command)

@@ -100,8 +100,10 @@ class McpServer(Block):
         json_schema_extra={"oneOf": [{"required": ["command"]}, {"required": ["url"]}]},
     )
 
-    type: Literal["stdio", "http", "streamable-http"] | None = Field(
-        default=None, description="How the server is reached. It follows from `command` or `url`, so you can leave it out."
+    type: Literal["stdio", "http", "streamable-http", "sse"] | None = Field(
+        default=None,
+        description="How the server is reached. It follows from `command` or `url`, so you can leave it out. Only the "
+        "HTTP+SSE transport of 2024 has to be named: `sse`, with the address of its event stream under `url`.",
     )
     command: PathText | None = Field(
         default=None,
@@ -121,16 +123,6 @@ class McpServer(Block):
     headers: dict[HeaderName, HeaderValue] = Field(
         default_factory=dict, description="Headers of every request: the gateway's own credentials, never a caller's."
     )
-
-    @field_validator("type", mode="before")
-    @classmethod
-    def _no_sse(cls, value: Any) -> Any:
-        if value == "sse":
-            raise ValueError(
-                "is a transport MCP gave up; the gateway does not speak it. Write the server's streamable HTTP address "
-                "under url, and type: http"
-            )
-        return value
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -175,21 +167,22 @@ class UpstreamLimits(Block):
     own_sessions: Whole = Field(
         default=_LIMITS.own_sessions,
         ge=1,
-        le=256,
-        description="How many further sessions (of a program: processes) it may have for calls in which it talks back. Each "
-        "serves one call at a time, and one caller only.",
+        le=1024,
+        description="Sessions besides the shared one, each for one caller whose calls the server may talk back in. Of a "
+        "server with `command` each is a process.",
     )
     breaker_failures: Whole = Field(
         default=_LIMITS.breaker_failures,
         ge=0,
         le=1000,
-        description="After so many calls in a row without an answer, calls are refused at once for a while; 0: never.",
+        description="After so many calls in a row without an answer nothing is sent for a while, then one call to try. 0: "
+        "never.",
     )
     breaker_pause_seconds: Number = Field(
         default=_LIMITS.breaker_pause_seconds,
         gt=0,
-        le=3600,
-        description="For how long at first. It doubles with each call that is tried in vain, up to a minute.",
+        le=600,
+        description="How long that while is at first. It doubles each time the trial fails, up to 60 s.",
     )
 
 

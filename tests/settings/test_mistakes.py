@@ -260,13 +260,12 @@ SERVER_MISTAKES = [
         "2:9: mcpServers.notes: has type: stdio and args, which a server with url cannot have. Remove it.",
     ),
     (
-        "{url: 'https://x/sse', type: sse}",
-        '2:38: mcpServers.notes.type: "sse" is a transport MCP gave up; the gateway does not speak it. '
-        "Write the server's streamable HTTP address under url, and type: http",
+        "{command: x, type: sse}",
+        "2:9: mcpServers.notes: has type: sse, which a server with command cannot have. Remove it.",
     ),
     (
         "{url: 'https://x', type: websocket}",
-        '2:34: mcpServers.notes.type: "websocket" is not a kind of server. Write one of: stdio, http, streamable-http',
+        '2:34: mcpServers.notes.type: "websocket" is not a kind of server. Write one of: stdio, http, streamable-http, sse',
     ),
     ("{command: x, arg: [a]}", '2:22: mcpServers.notes.arg: unknown key. Did you mean "args"?'),
     ("{serverUrl: 'http://x', url: 'http://x'}", "2:10: mcpServers.notes.serverUrl: is called url here. Rename it."),
@@ -368,7 +367,7 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(told: Told) -> N
           port: 1
         mcpServers:
           notes: {command: "${NOT_SET_HERE}", disabled: true}
-          my notes: {type: sse}
+          my notes: {type: grpc}
         """) == [
         'gateway.yaml:1:15: log.origin: "a+b" is not a log origin. '
         "Write a name without spaces and plus signs, for example: example.com/gateway",
@@ -383,8 +382,8 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(told: Told) -> N
         "Set it, or write ${NOT_SET_HERE:-a default}",
         'gateway.yaml:13:3: mcpServers."my notes": "my notes" is not a server name. Use letters and digits with single '
         "- or _ between them, at most 31 characters. Write for example: my-notes",
-        'gateway.yaml:13:20: mcpServers."my notes".type: "sse" is a transport MCP gave up; the gateway does not speak it. '
-        "Write the server's streamable HTTP address under url, and type: http",
+        'gateway.yaml:13:20: mcpServers."my notes".type: "grpc" is not a kind of server. '
+        "Write one of: stdio, http, streamable-http, sse",
     ]
 
 

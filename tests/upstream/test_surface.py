@@ -9,19 +9,19 @@ import pytest
 from gateway.core.conversation import SILENT
 from gateway.core.method import READ
 from gateway.core.reply import NotSent
-from tests.upstream.world import World, at, eventually, raw_stdio, running, serving, talking_stdio
+from tests.upstream.world import World, at, eventually, over_sse, raw_stdio, running, talking_stdio
 
 pytestmark = pytest.mark.anyio
 
-ALL = ("hand-stdio", "hand-http", "mod-stdio", "mod-http")
+ALL = ("hand-stdio", "hand-http", "sse", "mod-stdio", "mod-http")
 
 
 @pytest.fixture(scope="module")
-async def world() -> AsyncIterator[World]:
-    with serving("talking_server.py", "http") as dual, serving("talking_server.py", "http-handshake") as handshake:
-        stdio = (talking_stdio("mod-stdio", "stdio"), talking_stdio("hand-stdio", "stdio-handshake"))
-        async with running(*stdio, raw_stdio(), at(dual, "mod-http"), at(handshake, "hand-http")) as world:
-            yield world
+async def world(talking: dict[str, int]) -> AsyncIterator[World]:
+    stdio = (raw_stdio(), talking_stdio("mod-stdio", "stdio"), talking_stdio("hand-stdio", "stdio-handshake"))
+    web = at(talking["http"], "mod-http"), at(talking["http-handshake"], "hand-http"), over_sse(talking["sse"], "sse")
+    async with running(*stdio, *web) as world:
+        yield world
 
 
 async def touch(world: World, name: str, uri: str) -> Any:

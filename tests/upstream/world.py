@@ -69,6 +69,11 @@ def at(port: int, name: str = "web", limits: Limits = QUICK, **headers: str) -> 
     return HttpSpec(name, f"http://127.0.0.1:{port}/mcp", headers, limits)
 
 
+def over_sse(port: int, name: str, limits: Limits = QUICK) -> HttpSpec:
+    """A server on loopback that speaks the HTTP+SSE transport."""
+    return HttpSpec(name, f"http://127.0.0.1:{port}/mcp", {}, limits, sse=True)
+
+
 class World:
     """Running upstreams and what they listed."""
 

@@ -17,6 +17,7 @@ import httpx2
 from mcp import Client
 from mcp.client import Transport
 from mcp.client.streamable_http import streamable_http_client
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, LATEST_HANDSHAKE_VERSION
 
 from gateway.adapters.upstream.addresses import Addresses, Resolve
 from gateway.adapters.upstream.child import StderrTail
@@ -26,6 +27,7 @@ from gateway.adapters.upstream.requests import Era, initialize, plain
 from gateway.adapters.upstream.rpc import CLIENT_INFO, MALFORMED, Fault, HttpRefusal, Link, RpcError
 from gateway.adapters.upstream.screen import Notice, Screened
 from gateway.adapters.upstream.spec import HttpSpec, StdioSpec, UpstreamSpec
+from gateway.adapters.upstream.sse_link import SseLink
 from gateway.adapters.upstream.stdio import StdioLink
 from gateway.adapters.upstream.subscriptions import Subscriptions
 
@@ -81,6 +83,8 @@ def open_session(
     match spec:
         case StdioSpec():
             return _open_stdio(spec, tail, events, subscriptions)
+        case HttpSpec(sse=True):
+            return _open_sse(spec, wire, events, subscriptions)
         case HttpSpec():
             return _open_http(spec, wire, events, subscriptions)
 
@@ -92,7 +96,7 @@ async def _open_stdio(
     link = StdioLink(spec, tail, events.notice, events.end)
     async with (
         _negotiated(link, spec.limits.connect_seconds) as client,
-        subscriptions.kept(client, link, events.suspect),
+        subscriptions.kept(Era(client.protocol_version), link, client, events.suspect),
     ):
         yield _session(client, link)
 
@@ -110,10 +114,20 @@ async def _open_http(spec: HttpSpec, wire: Wire, events: Events, subscriptions: 
             session_id = None if era.modern else guard.session_id
             link = HttpLink(spec, era, session_id, wire.http, events.notice, events.suspect, events.end)
             try:
-                async with subscriptions.kept(client, link, events.suspect):
+                async with subscriptions.kept(era, link, client, events.suspect):
                     yield _session(client, link)
             finally:
                 await link.close()
+
+
+@asynccontextmanager
+async def _open_sse(spec: HttpSpec, wire: Wire, events: Events, subscriptions: Subscriptions) -> AsyncIterator[Session]:
+    link = SseLink(spec, wire.http, events.notice, events.end)
+    async with asyncio.timeout(spec.limits.connect_seconds) as opening, link:
+        era, declared = await _handshake(link, Era(LATEST_HANDSHAKE_VERSION), {}, None)
+        opening.reschedule(None)
+        async with subscriptions.kept(era, link, None, events.suspect):
+            yield Session(link, era, declared)
 
 
 @asynccontextmanager
@@ -146,31 +160,39 @@ async def open_own(
     Over HTTP of the modern era nobody needs one: each request has its own capabilities, and its own stream.
     """
     async with asyncio.timeout(spec.limits.connect_seconds) as opening, AsyncExitStack() as stack:
-        link: StdioLink | HttpLink
+        link: StdioLink | HttpLink | SseLink
         match spec:
             case StdioSpec():
                 link = StdioLink(spec, tail, events.notice, events.end, exclusive=True)
                 for stream in await stack.enter_async_context(link):
                     await stack.enter_async_context(stream)  # nobody reads or writes these
+            case HttpSpec(sse=True):
+                link = await stack.enter_async_context(SseLink(spec, wire.http, events.notice, events.end, exclusive=True))
             case HttpSpec():
                 link = HttpLink(spec, era, None, wire.http, events.notice, events.suspect, events.end)
                 stack.push_async_callback(link.close)
-        declared: Mapping[str, Any] = {"tools": {}} if era.modern else await _handshake(link, era, capabilities, log_level)
+        agreed, declared = era, dict[str, Any](tools={})
+        if not era.modern:
+            agreed, declared = await _handshake(link, era, capabilities, log_level)
+        if agreed != era:
+            raise Fault(MALFORMED)  # it does not do as in its shared session
         if isinstance(link, HttpLink):
             link.listen()
         opening.reschedule(None)
         yield Session(link, era, declared)
 
 
-async def _handshake(link: Link, era: Era, capabilities: Mapping[str, Any], log_level: str | None) -> Mapping[str, Any]:
-    """The upstream's capabilities. Raises `Fault` where it does not do as in its shared session."""
+async def _handshake(
+    link: Link, era: Era, capabilities: Mapping[str, Any], log_level: str | None
+) -> tuple[Era, dict[str, Any]]:
+    """The era that the upstream agrees to, and its capabilities. Raises `Fault` where there are none."""
     answer = await link.request(initialize(era, capabilities))
-    if isinstance(answer, RpcError | HttpRefusal) or answer.get("protocolVersion") != era.version:
+    if isinstance(answer, RpcError | HttpRefusal):
         raise Fault(MALFORMED)
-    declared = answer.get("capabilities")
-    if not isinstance(declared, dict):
+    version, declared = answer.get("protocolVersion"), answer.get("capabilities")
+    if version not in HANDSHAKE_PROTOCOL_VERSIONS or not isinstance(declared, dict):
         raise Fault(MALFORMED)
     await link.notify("notifications/initialized")
     if log_level is not None and "logging" in declared:
         await link.request(plain(era, "logging/setLevel", {"level": log_level}))  # a refusal does no harm
-    return declared
+    return Era(version), declared

@@ -77,6 +77,7 @@ class StdioSpec:
 class HttpSpec:
     """A streamable HTTP endpoint. `headers` carry the gateway's own credentials, never a caller's.
 
+    `sse`: it speaks the older HTTP+SSE transport (MCP 2024-11-05); `url` is that of the event stream.
     `private_addresses`: its name may lead to an address that is not public.
     """
 
@@ -85,6 +86,7 @@ class HttpSpec:
     headers: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     private_addresses: bool = False
+    sse: bool = False
 
     @property
     def place(self) -> tuple[str, int]:

@@ -1,7 +1,7 @@
 """Server-sent events from a byte stream (WHATWG HTML, section 9.2.6), with a cap on what is held."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
@@ -11,15 +11,18 @@ class EventTooLong(Exception):
 
 
 class EventSplitter:
-    """Feed chunks, get the data of each complete `message` event. Not thread-safe; one per stream.
+    """Feed chunks, get the data of each complete event of these kinds. Not thread-safe; one per stream.
 
-    `last_id` is the id of the last event that had one and `retry_seconds` what the server last told to wait before asking
-    for the rest of the stream; None where there was none. `kind`: another type of event than `message`.
+    Attributes:
+        kind: of the event that was got last
+        last_id: the id of the last event that had one, or None
+        retry_seconds: what the server last told to wait before asking for the rest of the stream, or None
     """
 
-    def __init__(self, max_bytes: int, kind: bytes = b"message") -> None:
+    def __init__(self, max_bytes: int, kinds: Collection[bytes] = (b"message",)) -> None:
         self._max_bytes = max_bytes
-        self._kind = kind
+        self._kinds = kinds
+        self.kind = b"message"
         self.last_id: str | None = None
         self.retry_seconds: float | None = None
         self._line = bytearray()
@@ -53,7 +56,8 @@ class EventSplitter:
             data, kind = b"\n".join(self._data), self._type
             self._data, self._size, self._type = [], 0, b""
             self.last_id = self._id  # only now: what was cut within an event has to be sent again
-            return data if data and (kind or b"message") == self._kind else None
+            self.kind = kind or b"message"
+            return data if data and self.kind in self._kinds else None
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"data":

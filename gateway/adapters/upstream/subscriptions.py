@@ -80,10 +80,10 @@ class Subscriptions:
             self._on_updated(uri)
 
     @asynccontextmanager
-    async def kept(self, client: Client, link: Link, on_suspect: Callable[[], None]) -> AsyncIterator[None]:
-        """Keep the upstream of this session told. `on_suspect`: something may have been missed."""
-        era = Era(client.protocol_version)
-        kept = _Modern(client, self._wanted, on_suspect) if era.modern else _Handshake(link, era)
+    async def kept(self, era: Era, link: Link, client: Client | None, on_suspect: Callable[[], None]) -> AsyncIterator[None]:
+        """Keep the upstream of this session told. `client`: the SDK's. `on_suspect`: something may have been missed."""
+        listens = client is not None and era.modern
+        kept = _Modern(client, self._wanted, on_suspect) if listens and client is not None else _Handshake(link, era)
         async with kept.running():
             again = asyncio.create_task(self._again(kept))
             self._kept = kept

@@ -1,4 +1,4 @@
-"""A server on the official SDK that talks back: `stdio`, `stdio-handshake`, `http` (both eras) or `http-handshake`.
+"""A server on the official SDK that talks back: `stdio`, `stdio-handshake`, `http` (both eras), `http-handshake` or `sse`.
 
 Prints its port. Tools: progress, log, ask (`kinds`: what of `elicit`, `sample`, `roots`; `rounds`: how often), who (the
 client's capabilities), touch (says that the resource of that URI changed), relist (says that a list changed which did not),
@@ -18,18 +18,25 @@ import anyio
 import mcp_types as types
 import uvicorn
 from mcp.server.lowlevel import Server
+from mcp.server.sse import SseServerTransport
 from mcp.server.stdio import stdio_server
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler
 from mcp.shared.exceptions import MCPError
 from mcp.shared.message import SessionMessage
 from mcp.shared.subscriptions import PromptsListChanged, ResourceUpdated
-from starlette.responses import JSONResponse
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
 
 ANY: dict[str, Any] = {"type": "object", "additionalProperties": True}
 FORM = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
 COMPLETE = {"resultType": "complete"}
 LISTED = {**COMPLETE, "ttlMs": 0, "cacheScope": "private"}
 TOOLS = ["die", "progress", "log", "ask", "who", "touch", "relist", "waits", "missing", "echo"]
+CHANGING = sys.argv[1].endswith("changing")
+"""Whether who can be asked is told another definition of the tools."""
+
 bus = InMemorySubscriptionBus()
 cancelled = 0
 subscribed: dict[str, Any] = {}
@@ -40,7 +47,9 @@ def text(value: Any) -> dict[str, Any]:
 
 
 async def on_list_tools(context: Any, params: Any) -> Any:
-    return {"tools": [{"name": name, "inputSchema": ANY} for name in TOOLS], **LISTED}
+    known = context.session.client_capabilities
+    more = {"description": "for you"} if CHANGING and known is not None and known.elicitation else {}
+    return {"tools": [{"name": name, "inputSchema": ANY, **more} for name in TOOLS], **LISTED}
 
 
 async def on_list_resources(context: Any, params: Any) -> Any:
@@ -102,7 +111,10 @@ async def on_call_tool(context: Any, params: Any) -> Any:
         case "ask" if modern:
             return one_round(params, arguments["kinds"], arguments.get("rounds", 1), text)
         case "ask":
-            return text(await asked(session, context.request_id, arguments))
+            answers = await asked(session, context.request_id, arguments)
+            if arguments.get("then_hang"):
+                await anyio.sleep_forever()
+            return text(answers)
         case "who":
             known = session.client_capabilities
             return text(known.model_dump(by_alias=True, exclude_none=True) if known else {})
@@ -237,13 +249,31 @@ def handshake_only(app: Any) -> Any:
 
 def http(*, modern: bool, port: int) -> None:
     app: Any = server.streamable_http_app()
+    serve(app if modern else handshake_only(app), port)
+
+
+def serve(app: Any, port: int) -> None:
     listener = socket.create_server(("127.0.0.1", port))
     print(listener.getsockname()[1], flush=True)
-    config = uvicorn.Config(app if modern else handshake_only(app), log_level="error", timeout_graceful_shutdown=0)
+    config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=0)
     uvicorn.Server(config).run(sockets=[listener])
+
+
+def sse() -> None:
+    transport = SseServerTransport("/messages/")
+
+    async def stream(request: Request) -> Response:
+        async with transport.connect_sse(request.scope, request.receive, request._send) as (read, write):
+            await server.run(read, write, server.create_initialization_options())
+        return Response()
+
+    messages = Mount("/messages/", app=transport.handle_post_message)
+    serve(Starlette(routes=[Route("/mcp", endpoint=stream, methods=["GET"]), messages]), 0)
 
 
 if sys.argv[1].startswith("stdio"):
     asyncio.run(stdio(modern=sys.argv[1] == "stdio"))
+elif sys.argv[1] == "sse":
+    sse()
 else:
     http(modern=sys.argv[1] == "http", port=int(sys.argv[2]) if len(sys.argv) > 2 else 0)

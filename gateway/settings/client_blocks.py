@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from gateway.core.catalog import skeleton
-from gateway.settings.expand import expand_servers, required_variables
+from gateway.settings.expand import expand_upstreams, required_variables
 from gateway.settings.mistakes import spelled, validation_mistakes
 from gateway.settings.model import Configuration
 from gateway.settings.words import MAX_SERVER_NAME, suggested_name
@@ -32,9 +32,9 @@ def refusal(server: Mapping[str, Any]) -> str | None:
     found: list[str] = []
     for stands_for in _STANDS_FOR_UNSET:
         environment = {name: os.environ.get(name) or stands_for for name in required_variables({"server": server})}
-        servers, mistakes = expand_servers({"server": dict(server)}, environment)
+        filled, mistakes = expand_upstreams({"mcpServers": {"server": dict(server)}}, environment)
         found = [f"{spelled(one.loc[2:], hide_names=True)}: {one.text}" for one in mistakes]
-        found += _mistakes("server", servers["server"])
+        found += _mistakes("server", filled["mcpServers"]["server"])
         if not found:
             return None
     return "; ".join(found)

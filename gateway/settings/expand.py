@@ -55,7 +55,7 @@ def _expand(block: str, keys: tuple[str, ...], servers: Any, environment: Mappin
 
 
 def required_variables(servers: Any) -> list[str]:
-    """The variables that `servers` cannot do without: those with no default, in their order."""
+    """The variables that these MCP servers cannot do without: those with no default, in their order."""
     found: dict[str, None] = {}
 
     def look(value: Any) -> None:
@@ -73,7 +73,7 @@ def required_variables(servers: Any) -> list[str]:
 
     for server in servers.values() if isinstance(servers, dict) else ():
         if isinstance(server, dict):
-            look([server[key] for key in EXPANDED if key in server])
+            look([server[key] for key in EXPANDED["mcpServers"] if key in server])
     return list(found)
 
 

@@ -12,7 +12,7 @@ from gateway.core.errors import ConfigError
 from gateway.settings.checks import passed_over, spanning_mistakes
 from gateway.settings.containment import containment_mistakes
 from gateway.settings.expand import expand_upstreams
-from gateway.settings.layers import Layers, Source, environment_layer, flag_layer, variable_of
+from gateway.settings.layers import SERVER_BLOCKS, Layers, Source, environment_layer, flag_layer, variable_of
 from gateway.settings.loaded import Settings
 from gateway.settings.mistakes import Mistake, spelled, validation_mistakes
 from gateway.settings.model import Configuration
@@ -24,7 +24,7 @@ SMALLEST = """mcpServers:
 tools:
   - {match: "notes__*", mode: read_only}"""
 _WRITE_ONE = f"Write for example:\n{SMALLEST}"
-_ABOUT_SERVERS = ("mcpServers", "upstreams", "tools")
+_ABOUT_SERVERS = (*SERVER_BLOCKS, "upstreams", "tools")
 _SEE = "`sealgate config schema` prints every key with its meaning; point your editor's YAML support at it."
 
 

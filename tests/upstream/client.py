@@ -51,6 +51,9 @@ class Client:
     def tell(self, method: str, params: Mapping[str, Any]) -> None:
         self.told.append((method, dict(params)))
 
+    async def let_go(self) -> None:
+        pass
+
     async def ask(self, upstream: str, asks: Mapping[str, Ask]) -> Mapping[str, AskAnswer]:
         self.asked.append(asks)
         return await self._answering(asks)

@@ -131,6 +131,13 @@ async def test_the_upstream_sees_what_this_client_can_do_and_nothing_else_is_ask
     assert document.get("isError") is True or text(document) == [-32601]
 
 
+async def test_the_rest_of_a_stream_that_the_upstream_ended_is_fetched(world: World) -> None:
+    client = Client(log_level="debug")
+    document = await world.document("hand-http", "cut", {"kinds": ["elicit"]}, client)
+    assert text(document)[0]["content"] == {"name": "Ada"}
+    assert [params["data"] for _, params in client.told] == ["before"]
+
+
 @pytest.mark.parametrize("name", MODERN)
 async def test_a_prompt_may_ask_as_well(world: World, name: str) -> None:
     document = await world.document(name, "prompts/get", {"name": "asking"}, Client())

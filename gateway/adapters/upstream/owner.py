@@ -30,6 +30,7 @@ from gateway.adapters.upstream.status import (
     State,
     UpstreamStatus,
     leaf,
+    paused_for,
     why_down,
 )
 from gateway.adapters.upstream.subscriptions import Subscriptions
@@ -52,6 +53,10 @@ STOP_SECONDS = 5.0
 
 KINDS = frozenset(LISTS.values())
 """What an upstream lists: `tools`, `resources` (templates as well) and `prompts`."""
+
+
+def _kind(spec: UpstreamSpec) -> str:
+    return "stdio" if isinstance(spec, StdioSpec) else "sse" if spec.sse else "http"
 
 
 def _nobody(*_: object) -> None:
@@ -116,12 +121,13 @@ class Upstream:
 
     def status(self) -> UpstreamStatus:
         """As it is now."""
-        session = self._session
+        session, paused = self._session, self._calls.paused_seconds
+        up = None if paused is None else paused_for(paused)
         return UpstreamStatus(
             name=self._name,
-            kind="stdio" if isinstance(self._spec, StdioSpec) else "http",
+            kind=_kind(self._spec),
             state=self._state,
-            reason=None if self._state is State.UP else self._reason,
+            reason=up if self._state is State.UP else self._reason,
             protocol=session.era.version if session is not None else None,
             tools=len(self._tools or ()),
             restarts=self._restarts,
@@ -129,7 +135,7 @@ class Upstream:
             sandbox="bubblewrap" if isinstance(self._spec, StdioSpec) and self._spec.sandbox is not None else None,
             own_sessions=len(self._own),
             subscriptions=len(self._subscriptions),
-            paused_seconds=self._calls.paused_seconds,
+            paused_seconds=paused,
         )
 
     # -- calls, from any task

@@ -23,6 +23,8 @@ BUSY = "Upstream {} has too many calls running, so nothing was sent. Try again l
 UNLISTED = "Upstream {} did not list its tools just now, so this call cannot be checked and was not sent. Try again later."
 DRIFTED = "Upstream {} lists this tool with another definition than the approved one; an operator must approve it again."
 
+PAUSED = "Its last calls had no answer, so nothing is sent for {} s."
+
 STARTING_UP = "It is being started."
 ENDED = {
     LOST: "Its session ended.",
@@ -70,6 +72,11 @@ def say(code: str, upstream: str) -> Reason:
 def open_for(seconds: float, upstream: str) -> Reason:
     """The reason that its circuit is open."""
     return Reason(CIRCUIT_OPEN, OPEN_FOR.format(upstream, max(1, math.ceil(seconds))))
+
+
+def paused_for(seconds: float) -> str:
+    """The same for the operator."""
+    return PAUSED.format(max(1, math.ceil(seconds)))
 
 
 def leaf(error: BaseException) -> BaseException:

@@ -2,7 +2,8 @@
 
 Prints its port. Tools: progress, log, ask (`kinds`: what of `elicit`, `sample`, `roots`; `rounds`: how often), who (the
 client's capabilities), touch (says that the resource of that URI changed), relist (says that a list changed which did not),
-waits (how many asks were cancelled), missing (an error with data), echo, die. Resources, a template, prompts, completions.
+waits (how many asks were cancelled), missing (an error with data), echo, die, cut (closes
+the stream of its answer first). Resources, a template, prompts, completions.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ import uvicorn
 from mcp.server.lowlevel import Server
 from mcp.server.sse import SseServerTransport
 from mcp.server.stdio import stdio_server
+from mcp.server.streamable_http import EventMessage, EventStore
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler
 from mcp.shared.exceptions import MCPError
 from mcp.shared.message import SessionMessage
@@ -33,7 +35,7 @@ ANY: dict[str, Any] = {"type": "object", "additionalProperties": True}
 FORM = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
 COMPLETE = {"resultType": "complete"}
 LISTED = {**COMPLETE, "ttlMs": 0, "cacheScope": "private"}
-TOOLS = ["die", "progress", "log", "ask", "who", "touch", "relist", "waits", "missing", "echo"]
+TOOLS = ["die", "cut", "progress", "log", "ask", "who", "touch", "relist", "waits", "missing", "echo"]
 CHANGING = sys.argv[1].endswith("changing")
 """Whether who can be asked is told another definition of the tools."""
 
@@ -129,6 +131,11 @@ async def on_call_tool(context: Any, params: Any) -> Any:
             if not modern:
                 await session.send_prompt_list_changed()
             return text("done")
+        case "cut":
+            await session.send_log_message("error", "before", related_request_id=context.request_id)
+            await context.close_sse_stream()
+            await anyio.sleep(0.1)
+            return text(await asked(session, context.request_id, arguments))
         case "die":
             return os.kill(os.getpid(), signal.SIGKILL)
         case "waits":
@@ -234,6 +241,25 @@ async def stdio(*, modern: bool) -> None:
             group.cancel_scope.cancel()
 
 
+class Events(EventStore):
+    """All events of all sessions: each has one client here."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, Any]] = []
+
+    async def store_event(self, stream_id: str, message: Any) -> str:
+        self.events.append((stream_id, message))
+        return str(len(self.events))
+
+    async def replay_events_after(self, last_event_id: str, send_callback: Any) -> str | None:
+        after = int(last_event_id)
+        stream = self.events[after - 1][0]
+        for number, (stream_id, message) in enumerate(self.events[after:], after + 1):
+            if stream_id == stream and message is not None:
+                await send_callback(EventMessage(message, str(number)))
+        return stream
+
+
 def handshake_only(app: Any) -> Any:
     async def wrapped(scope: Any, receive: Any, send: Any) -> None:
         version = dict(scope.get("headers", [])).get(b"mcp-protocol-version", b"")
@@ -248,7 +274,7 @@ def handshake_only(app: Any) -> Any:
 
 
 def http(*, modern: bool, port: int) -> None:
-    app: Any = server.streamable_http_app()
+    app: Any = server.streamable_http_app(event_store=Events(), retry_interval=50)
     serve(app if modern else handshake_only(app), port)
 
 

@@ -50,7 +50,7 @@ async def test_a_call_that_nobody_can_be_asked_in_needs_none(world: World) -> No
 async def test_where_all_are_in_use_a_further_call_is_refused_and_nothing_is_sent(world: World) -> None:
     asking = [Client(answering=never) for _ in range(2)]
     calls = [
-        asyncio.create_task(world.document("up", "ask", ASK, client, session_id=str(number)))
+        asyncio.create_task(world.document("up", "ask", ASK, client, user=f"user-{number}"))
         for number, client in enumerate(asking)
     ]
     await eventually(lambda: all(client.asked for client in asking))
@@ -62,6 +62,17 @@ async def test_where_all_are_in_use_a_further_call_is_refused_and_nothing_is_sen
         call.cancel()
     await asyncio.gather(*calls, return_exceptions=True)
     await eventually(lambda: world.status("up").own_sessions == 0)
+
+
+async def test_one_caller_cannot_have_all_of_them(world: World) -> None:
+    client = Client(answering=never)
+    call = asyncio.create_task(world.document("up", "ask", ASK, client, session_id="one"))
+    await eventually(lambda: bool(client.asked))
+    reply = await world.run_sealed(world.call("up", "ask", ASK, session_id="two"), Client())
+    assert isinstance(reply, NotSent)
+    assert text(await world.document("up", "ask", ASK, Client(), user="bob"))[0]["action"] == "accept"
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
 
 
 async def test_one_that_nobody_uses_is_left_after_a_while(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

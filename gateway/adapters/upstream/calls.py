@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 from mcp.shared.inbound import find_invalid_x_mcp_header, mcp_param_headers, x_mcp_header_map
 
-from gateway.adapters.upstream.breaker import Breaker
+from gateway.adapters.upstream.breaker import Breaker, Pass
 from gateway.adapters.upstream.own_sessions import NoRoom, NotOpened, OwnSession, OwnSessions
 from gateway.adapters.upstream.requests import Era, Said, call
 from gateway.adapters.upstream.result import (
@@ -28,7 +28,7 @@ from gateway.adapters.upstream.result import (
 from gateway.adapters.upstream.rpc import LOST, TIMEOUT, UNAVAILABLE, Fault, Outgoing
 from gateway.adapters.upstream.session import Session
 from gateway.adapters.upstream.spec import HttpSpec, UpstreamSpec
-from gateway.adapters.upstream.status import BUSY, DRIFTED, UNLISTED, open_for, say
+from gateway.adapters.upstream.status import BUSY, DRIFTED, NO_SESSION, UNLISTED, open_for, say
 from gateway.adapters.upstream.subscriptions import Subscriptions
 from gateway.adapters.upstream.talk import Talk, Turn
 from gateway.core.call import SealedCall
@@ -120,31 +120,29 @@ class Calls:
         if entered is None:
             return NotSent(open_for(self.paused_seconds or 0.0, self._name))
         try:
-            reply = await self._settled(session, sealed, conversation, turn)
-            if isinstance(reply, ToolReply):
-                self._breaker.answered()
-            elif isinstance(reply, NoAnswer) or reply.reason.code == UNAVAILABLE:
-                self._breaker.failed(entered, time.monotonic())
-            return reply
+            return await self._settled(session, sealed, conversation, turn, entered)
         finally:
             self._breaker.left(entered)
 
-    async def _settled(self, session: Session, sealed: SealedCall, conversation: Conversation, turn: Turn) -> UpstreamReply:
+    async def _settled(
+        self, session: Session, sealed: SealedCall, conversation: Conversation, turn: Turn, entered: Pass
+    ) -> UpstreamReply:
         """Send it, and make of every way to end a reply."""
         sent: list[Outgoing] = []
         try:
-            return await self._sent(session, sealed, conversation, turn, sent)
+            reply = await self._sent(session, sealed, conversation, turn, sent)
+            self._breaker.answered()
+            return reply
         except _Refused as refused:
             return NotSent(refused.reason)
         except TimeoutError:
             code = TIMEOUT
-        except NotOpened:
-            code = UNAVAILABLE
         except Fault as fault:
             code = fault.code
         except Exception as error:  # noqa: BLE001 - the port promises never to raise; the text could hold values
             logger.error("a call of upstream %s failed unexpectedly: %s", self._name, type(error).__name__)
             code = LOST
+        self._breaker.failed(entered, time.monotonic())
         if code != TIMEOUT:
             self._suspect()
         if not any(outgoing.sent for outgoing in sent):
@@ -170,6 +168,8 @@ class Calls:
                 return await self._rounds(own.opened.result(), sealed, talk, said, sent)
         except NoRoom:
             raise _Refused(Reason(UNAVAILABLE, BUSY.format(self._name))) from None
+        except NotOpened:  # that it takes no further session tells nothing of the shared one
+            raise _Refused(Reason(UNAVAILABLE, NO_SESSION.format(self._name))) from None
 
     def _wants_own(self, era: Era, said: Said) -> bool:
         if era.modern:

@@ -12,7 +12,7 @@ what comes on its listening stream belongs to that call.
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from types import SimpleNamespace
 from typing import Any
@@ -55,6 +55,7 @@ KEEP_ALIVE_SECONDS = 4.0
 """Below the 5 s after which uvicorn and Node.js close idle connections: a call sent into that moment would be in doubt."""
 
 SIDE_POST_SECONDS = 5.0
+FAREWELL_SECONDS = 1.0
 
 MAX_RESUMES = 5
 """Attempts in a row to fetch the rest of a stream that bring nothing."""
@@ -119,7 +120,8 @@ class HttpLink:
         self._ended: str | None = None
         self._own_session = False
         self._asks: OpenAsks | None = None
-        self._side_tasks: set[asyncio.Task[None]] = set()
+        self._side_posts: set[asyncio.Task[None]] = set()
+        self._listening: asyncio.Task[None] | None = None
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=spec.limits.connect_seconds)
         self._headers = {
             **{name.lower(): value for name, value in spec.headers.items()},
@@ -138,9 +140,12 @@ class HttpLink:
     async def close(self) -> None:
         """End what still runs in the background, and the session where the handshake was our own."""
         self._end(LOST)
-        for task in self._side_tasks:
+        tasks = [*self._side_posts, *([] if self._listening is None else [self._listening])]
+        if self._side_posts:  # a cancellation may be among them
+            await asyncio.wait(self._side_posts, timeout=FAREWELL_SECONDS)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._side_tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._own_session and SESSION_HEADER in self._headers:
             await self._aside(self._http.delete(self._url, headers=self._headers, allow_redirects=False))
 
@@ -159,7 +164,7 @@ class HttpLink:
             raise Fault(LOST) from error
         except asyncio.CancelledError:
             if not self._modern:
-                self._do_aside(self._side_post(encode_cancel(outgoing.id)))
+                self._post_aside(encode_cancel(outgoing.id))
             raise
         finally:
             self._asks = None if self._asks is asks else self._asks
@@ -171,7 +176,7 @@ class HttpLink:
 
     def listen(self) -> None:
         """Read what an exclusive session's server sends outside of any answer, from now on until `close`."""
-        self._do_aside(self._listen())
+        self._listening = asyncio.create_task(self._listen())
 
     async def _exchange(self, outgoing: Outgoing, asks: OpenAsks) -> Answer:
         stream = EventSplitter(self._max_bytes)
@@ -318,10 +323,10 @@ class HttpLink:
     async def _reply(self, response: dict[str, Any]) -> None:
         await self._side_post(orjson.dumps(response))
 
-    def _do_aside(self, what: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(what)
-        self._side_tasks.add(task)
-        task.add_done_callback(self._side_tasks.discard)
+    def _post_aside(self, body: bytes) -> None:
+        task = asyncio.create_task(self._side_post(body))
+        self._side_posts.add(task)
+        task.add_done_callback(self._side_posts.discard)
 
     async def _side_post(self, body: bytes) -> None:
         await self._aside(self._post(body, {}))

@@ -1,5 +1,6 @@
 """All pages of what an upstream lists, as on the wire: a tool's digest covers fields that no SDK model knows."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,8 @@ from gateway.core.capability import ToolDefinition
 from gateway.core.catalog import readable_definitions
 from gateway.core.method import Method
 from gateway.core.surface import Surface
+
+logger = logging.getLogger("sealgate.upstream")
 
 MAX_ITEMS = 20_000
 MAX_PAGES = 2_000
@@ -31,13 +34,14 @@ async def list_tools(link: Link, era: Era, upstream: str) -> tuple[list[ToolDefi
 async def list_surface(link: Link, era: Era, capabilities: Mapping[str, Any]) -> Surface:
     """What the upstream offers beside its tools. `capabilities`: its ServerCapabilities, as on the wire.
 
-    Raises: see `list_tools`.
+    A list that cannot be had is empty: what is wrong with it must not take the tools along. Raises `Fault` where the session
+    is gone.
     """
     resources: tuple[dict[str, Any], ...] = ()
     templates = prompts = resources
     if "resources" in capabilities:
         resources = await _objects(link, era, "resources/list", "resources")
-        templates = await _templates(link, era)
+        templates = await _objects(link, era, "resources/templates/list", "resourceTemplates")
     if "prompts" in capabilities:
         prompts = await _objects(link, era, "prompts/list", "prompts")
     return Surface(methods(capabilities), resources, templates, prompts)
@@ -55,15 +59,16 @@ def methods(capabilities: Mapping[str, Any]) -> frozenset[Method]:
     return frozenset(method for method, offered in declared.items() if offered)
 
 
-async def _templates(link: Link, era: Era) -> tuple[dict[str, Any], ...]:
+async def _objects(link: Link, era: Era, method: str, member: str) -> tuple[dict[str, Any], ...]:
     try:
-        return await _objects(link, era, "resources/templates/list", "resourceTemplates")
+        return tuple(item for item in await _pages(link, era, method, member) if isinstance(item, dict))
     except ListingRefused:
         return ()  # many servers have resources and never heard of templates
-
-
-async def _objects(link: Link, era: Era, method: str, member: str) -> tuple[dict[str, Any], ...]:
-    return tuple(item for item in await _pages(link, era, method, member) if isinstance(item, dict))
+    except Fault as fault:
+        if fault.code not in (MALFORMED, FLOOD) or link.ended is not None:
+            raise
+        logger.warning("an upstream's answer to %s cannot be used: %s", method, fault.code)
+        return ()
 
 
 async def _pages(link: Link, era: Era, method: str, member: str) -> list[Any]:

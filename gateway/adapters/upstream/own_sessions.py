@@ -3,8 +3,8 @@ tells about which call.
 
 A session is opened with the capabilities of the client declared, and used again only by the same caller in the same front
 session with the same capabilities: what the upstream keeps of it reaches nobody else. Each has a task that opens and leaves
-it. At most `own_sessions` per upstream; one that is not used for `IDLE_SECONDS`, whose call did not end well, or whose place
-another caller needs, is left.
+it. At most `own_sessions` per upstream, a quarter of them for one caller; one that is not used for `IDLE_SECONDS`, whose
+call did not end well, or whose place another caller needs, is left.
 """
 
 import asyncio
@@ -30,6 +30,8 @@ logger = logging.getLogger("sealgate.upstream")
 
 IDLE_SECONDS = 60.0
 LEAVE_SECONDS = 5.0
+SHARES = 4
+"""One caller may use so many sessions at once as there would be for each of that many callers."""
 
 
 class NotOpened(Exception):
@@ -188,11 +190,19 @@ class OwnSessions:
                 return mine
             if self._stopping:
                 raise NotOpened
+            if self._used_by(owner) >= max(1, self._spec.limits.own_sessions // SHARES):
+                await self._room.wait()
+                continue
             if len(self._sessions) < self._spec.limits.own_sessions:
                 return self._open(owner, era, capabilities)
             if self._resting:
                 self._resting.pop(0).leave()
             await self._room.wait()
+
+    def _used_by(self, owner: Owner) -> int:
+        """How many that caller uses now, in whatever front session."""
+        used = (own.owner for own in self._sessions.values() if own not in self._resting)
+        return sum((one.tenant, one.chain) == (owner.tenant, owner.chain) for one in used)
 
     def _open(self, owner: Owner, era: Era, capabilities: Mapping[str, Any]) -> OwnSession:
         own = OwnSession(owner)

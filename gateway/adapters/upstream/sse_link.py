@@ -41,6 +41,7 @@ READ_BYTES = 65_536
 MAX_MALFORMED = 20
 MAX_ENDPOINT_BYTES = 2_048
 SIDE_POST_SECONDS = 5.0
+FAREWELL_SECONDS = 1.0
 
 ENDPOINT = b"endpoint"
 MESSAGE = b"message"
@@ -66,7 +67,7 @@ class SseLink:
         self._malformed = 0
         self._endpoint: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._waiting = Waiting(self._reply, exclusive=exclusive)
-        self._side_tasks: set[asyncio.Task[None]] = set()
+        self._side_posts: set[asyncio.Task[None]] = set()
         self._reading: asyncio.Task[None] | None = None
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=spec.limits.connect_seconds)
         self._headers = {
@@ -91,7 +92,9 @@ class SseLink:
 
     async def __aexit__(self, *_: object) -> None:
         self._end(LOST)
-        tasks = [*self._side_tasks, *([] if self._reading is None else [self._reading])]
+        tasks = [*self._side_posts, *([] if self._reading is None else [self._reading])]
+        if self._side_posts:  # a cancellation may be among them
+            await asyncio.wait(self._side_posts, timeout=FAREWELL_SECONDS)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -213,8 +216,8 @@ class SseLink:
 
     def _aside(self, body: bytes) -> None:
         task = asyncio.create_task(self._quietly(body))
-        self._side_tasks.add(task)
-        task.add_done_callback(self._side_tasks.discard)
+        self._side_posts.add(task)
+        task.add_done_callback(self._side_posts.discard)
 
     async def _quietly(self, body: bytes) -> None:
         try:

@@ -20,6 +20,7 @@ SENTENCES = {
 CIRCUIT_OPEN = "upstream.circuit_open"
 OPEN_FOR = "Upstream {} gave no answer several times in a row, so nothing was sent. Try again in {} s."
 BUSY = "Upstream {} has too many calls running, so nothing was sent. Try again later."
+NO_SESSION = "Upstream {} could not be given a session for this caller, so nothing was sent. Try again later."
 UNLISTED = "Upstream {} did not list its tools just now, so this call cannot be checked and was not sent. Try again later."
 DRIFTED = "Upstream {} lists this tool with another definition than the approved one; an operator must approve it again."
 

@@ -32,14 +32,28 @@ def text(document: dict[str, Any]) -> Any:
     return json.loads(document["content"][0]["text"])
 
 
-async def test_a_session_is_used_again_by_its_owner_alone(world: World) -> None:
-    for _ in range(3):
-        await world.document("up", "ask", ASK, Client(), session_id="one")
-    assert world.status("up").own_sessions == 1
-    await world.document("up", "ask", ASK, Client(), session_id="two")
-    assert world.status("up").own_sessions == 2
-    await world.document("up", "ask", ASK, Client(), user="bob", session_id="one")
-    assert world.status("up").own_sessions == 2  # there is no room for a third: the one that rested longest went
+async def test_a_session_is_used_again_by_its_owner_alone(talking: dict[str, int]) -> None:
+    async with running(at(talking["http-handshake"], "up")) as world:
+
+        async def again(client: Client | None = None, **who: Any) -> int:
+            return int(text(await world.document("up", "again", {}, client or Client(), **who)))
+
+        assert [await again(session_id="one") for _ in range(3)] == [1, 2, 3]
+        assert await again(session_id="two") == 1
+        assert await again(session_id=None) == 1
+        assert await again(session_id="one", user="bob") == 1
+        assert await again(Client({"sampling": {}}), session_id="one") == 1
+        assert await again(Client(log_level="info"), session_id="one") == 1
+        assert await again(session_id="one") == 4
+        assert world.status("up").own_sessions == 6
+
+
+async def test_where_there_is_no_room_the_one_that_rested_longest_goes(world: World) -> None:
+    for session in ("one", "two", "three"):
+        await world.document("up", "again", {}, Client(), session_id=session)
+        assert world.status("up").own_sessions <= TIGHT.own_sessions
+    assert text(await world.document("up", "again", {}, Client(), session_id="two")) == 2
+    assert text(await world.document("up", "again", {}, Client(), session_id="one")) == 1
 
 
 async def test_a_call_that_nobody_can_be_asked_in_needs_none(world: World) -> None:

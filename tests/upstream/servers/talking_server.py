@@ -2,7 +2,7 @@
 
 Prints its port. Tools: progress, log, ask (`kinds`: what of `elicit`, `sample`, `roots`; `rounds`: how often), who (the
 client's capabilities), touch (says that the resource of that URI changed), relist (says that a list changed which did not),
-waits (how many asks were cancelled), missing (an error with data), echo, die, cut (closes
+waits (how many asks were cancelled), missing (an error with data), echo, again (how often it was called in this session), die, cut (closes
 the stream of its answer first). Resources, a template, prompts, completions.
 """
 
@@ -14,6 +14,7 @@ import socket
 import sys
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import anyio
 import mcp_types as types
@@ -35,13 +36,14 @@ ANY: dict[str, Any] = {"type": "object", "additionalProperties": True}
 FORM = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
 COMPLETE = {"resultType": "complete"}
 LISTED = {**COMPLETE, "ttlMs": 0, "cacheScope": "private"}
-TOOLS = ["die", "cut", "progress", "log", "ask", "who", "touch", "relist", "waits", "missing", "echo"]
+TOOLS = ["again", "die", "cut", "progress", "log", "ask", "who", "touch", "relist", "waits", "missing", "echo"]
 CHANGING = sys.argv[1].endswith("changing")
 """Whether who can be asked is told another definition of the tools."""
 
 bus = InMemorySubscriptionBus()
 cancelled = 0
 subscribed: dict[str, Any] = {}
+calls: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
 
 
 def text(value: Any) -> dict[str, Any]:
@@ -131,6 +133,9 @@ async def on_call_tool(context: Any, params: Any) -> Any:
             if not modern:
                 await session.send_prompt_list_changed()
             return text("done")
+        case "again":
+            calls[session._connection] = calls.get(session._connection, 0) + 1
+            return text(calls[session._connection])
         case "cut":
             await session.send_log_message("error", "before", related_request_id=context.request_id)
             await context.close_sse_stream()

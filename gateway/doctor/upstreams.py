@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterator
 
 from gateway.adapters.upstream.program import find_scripts
-from gateway.adapters.upstream.spec import HttpSpec, StdioSpec
+from gateway.adapters.upstream.spec import HttpSpec, OpenApiSpec, StdioSpec
 from gateway.doctor.deployment import Deployment
 from gateway.doctor.finding import Finding, fail, ok, warn
 
@@ -60,15 +60,16 @@ def _program(spec: StdioSpec) -> tuple[str, str] | None:
     return None
 
 
-def _address(spec: HttpSpec) -> tuple[str, str] | None:
+def _address(spec: HttpSpec | OpenApiSpec) -> tuple[str, str] | None:
     """Why it cannot be reached, and what to do."""
     host, port = spec.place
+    key = f"mcpServers.{spec.name}.url" if isinstance(spec, HttpSpec) else f"openapi.{spec.name}.base_url"
     try:
         socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
-        return f"the name {host} leads nowhere: {error}", f"Correct mcpServers.{spec.name}.url, or the name service."
+        return f"the name {host} leads nowhere: {error}", f"Correct {key}, or the name service."
     try:
         socket.create_connection((host, port), timeout=CONNECT_SECONDS).close()
     except OSError as error:
-        return f"nobody answers at {host}:{port}: {error}", f"Start that server, or correct mcpServers.{spec.name}.url."
+        return f"nobody answers at {host}:{port}: {error}", f"Start that server, or correct {key}."
     return None

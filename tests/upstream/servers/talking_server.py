@@ -2,8 +2,8 @@
 
 Prints its port. Tools: progress, log, ask (`kinds`: what of `elicit`, `sample`, `roots`; `rounds`: how often), who (the
 client's capabilities), touch (says that the resource of that URI changed), relist (says that a list changed which did not),
-waits (how many asks were cancelled), missing (an error with data), echo, again (how often it was called in this session), die, cut (closes
-the stream of its answer first). Resources, a template, prompts, completions.
+waits (how many asks were cancelled), missing (an error with data), echo, again (how often it was called in this session),
+die, cut (closes the stream of its answer first). Resources, a template, prompts, completions.
 """
 
 import asyncio

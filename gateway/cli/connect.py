@@ -154,7 +154,7 @@ def _tell_of_the_gateway(client: Client, link: Link, settings: Settings, state: 
         return
     if dev:
         say(one_line(f"it has development keys: run sealgate up --config {settings.path} beside the client"))
-    variables = required_variables(settings.layers.at(("mcpServers",), {}))
+    variables = required_variables(settings.layers.values)
     if variables:
         names = ", ".join(variables)
         say(one_line(f"where no gateway runs, {client.title} starts one: it must have {names} in its environment then"))

@@ -15,6 +15,7 @@ from gateway.cli.render import one_line, say
 from gateway.core.errors import ConfigError
 from gateway.settings import load_deployment
 from gateway.settings.client_blocks import accepted_name, refusal
+from gateway.settings.layers import SERVER_BLOCKS
 from gateway.settings.merge import NotMerged, block_text, with_servers
 from gateway.settings.yaml_source import Unreadable, parse_document
 
@@ -86,15 +87,15 @@ def _opened(source: str, scope: Scope) -> Opened:
 
 
 def _present(file: EditedFile) -> Mapping[str, Any]:
-    """The servers that gateway.yaml has. A broken file is not changed."""
+    """The upstreams of all kinds that gateway.yaml has. A broken file is not changed."""
     try:
         document = parse_document(file.text.encode(), tabs=file.path.suffix == ".json")
     except Unreadable as error:
         mark, text = error.fault
         raise ConfigError(f"{file.path}:{mark.line}:{mark.column}: {text}", hint="sealgate config validate") from error
     value = {} if document is None else document.root.plain()
-    servers = value.get("mcpServers") if isinstance(value, dict) else None
-    return servers if isinstance(servers, dict) else {}
+    blocks = [value.get(block) for block in SERVER_BLOCKS] if isinstance(value, dict) else []
+    return {name: one for servers in blocks if isinstance(servers, dict) for name, one in servers.items()}
 
 
 def _own_url(file: EditedFile) -> str | None:

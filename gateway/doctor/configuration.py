@@ -56,7 +56,7 @@ def _mistakes(deployment: Deployment, message: str) -> Iterator[Finding]:
 
 def _without_rules(settings: Settings) -> Iterator[Finding]:
     servers = settings.configuration.mcpServers
-    if not servers:
+    if not settings.upstream_specs():
         yield warn("configuration", "no tool server is behind the gateway", "sealgate import claude-code")
     globs = [glob for rule in settings.configuration.tools for glob in rule.match]
     for name in servers:

@@ -5,11 +5,13 @@ import shlex
 import shutil
 import socket
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from gateway.adapters.upstream.program import find_scripts
-from gateway.adapters.upstream.spec import HttpSpec, OpenApiSpec, StdioSpec
+from gateway.adapters.upstream.spec import AnySpec, HttpSpec, OpenApiSpec, StdioSpec
 from gateway.doctor.deployment import Deployment
 from gateway.doctor.finding import Finding, fail, ok, warn
+from gateway.settings import Settings
 
 CONNECT_SECONDS = 2.0
 
@@ -23,7 +25,9 @@ def look(deployment: Deployment) -> Iterator[Finding]:
         if told is not None and told["state"] == "up":
             yield ok("upstreams", f"{name} is up, with {told['tools']} tools")
             continue
-        trouble = None if spec is None else _program(spec) if isinstance(spec, StdioSpec) else _address(spec)
+        trouble = (
+            None if spec is None or deployment.settings is None else _trouble(spec, _written(deployment.settings, name))
+        )
         if trouble is not None:
             yield fail("upstreams", f"{name}: {trouble[0]}", trouble[1])
         elif told is None and deployment.status is not None:
@@ -42,34 +46,63 @@ def look(deployment: Deployment) -> Iterator[Finding]:
             yield ok("upstreams", f"{name} is there")
 
 
-def _program(spec: StdioSpec) -> tuple[str, str] | None:
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """Where the file says what a server is: the place of its folder, program, script and address."""
+
+    cwd: str
+    command: str
+    args: str
+    url: str
+
+
+def _written(settings: Settings, name: str) -> _Written:
+    if name in settings.configuration.functions:
+        at = f"functions.{name}"
+        return _Written(at, f"{at}.python", f"{at}.module", at)
+    if name in settings.configuration.openapi:
+        at = f"openapi.{name}"
+        return _Written(at, at, f"{at}.document", f"{at}.base_url")
+    at = f"mcpServers.{name}"
+    return _Written(f"{at}.cwd", f"{at}.command", f"{at}.args", f"{at}.url")
+
+
+def _trouble(spec: AnySpec, written: _Written) -> tuple[str, str] | None:
+    """Why it cannot be used, and what to do."""
+    if isinstance(spec, StdioSpec):
+        return _program(spec, written)
+    if isinstance(spec, OpenApiSpec) and not spec.fetched and not os.path.isfile(spec.document):
+        return f"its document {spec.document} is not there", f"Correct {written.args}, or put the document there."
+    return _address(spec, written)
+
+
+def _program(spec: StdioSpec, written: _Written) -> tuple[str, str] | None:
     """Why it cannot be started, and what to do."""
     if spec.cwd is not None and not os.path.isdir(spec.cwd):
         return (
             f"its folder {spec.cwd} is not there",
-            f"Correct mcpServers.{spec.name}.cwd, or: mkdir -p {shlex.quote(spec.cwd)}",
+            f"Correct {written.cwd}, or: mkdir -p {shlex.quote(spec.cwd)}",
         )
     if shutil.which(spec.command, path=os.environ.get("PATH", os.defpath)) is None:
         return (
             f"there is no program {spec.command}",
-            f"Install it, or correct mcpServers.{spec.name}.command: a whole path needs no PATH.",
+            f"Install it, or correct {written.command}: a whole path needs no PATH.",
         )
     missing = next((path for path in find_scripts(spec.args, spec.cwd or ".") if not os.path.exists(path)), None)
     if missing is not None:
-        return f"its script {missing} is not there", f"Correct mcpServers.{spec.name}.args, or put the script back."
+        return f"its script {missing} is not there", f"Correct {written.args}, or put the script back."
     return None
 
 
-def _address(spec: HttpSpec | OpenApiSpec) -> tuple[str, str] | None:
+def _address(spec: HttpSpec | OpenApiSpec, written: _Written) -> tuple[str, str] | None:
     """Why it cannot be reached, and what to do."""
     host, port = spec.place
-    key = f"mcpServers.{spec.name}.url" if isinstance(spec, HttpSpec) else f"openapi.{spec.name}.base_url"
     try:
         socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
-        return f"the name {host} leads nowhere: {error}", f"Correct {key}, or the name service."
+        return f"the name {host} leads nowhere: {error}", f"Correct {written.url}, or the name service."
     try:
         socket.create_connection((host, port), timeout=CONNECT_SECONDS).close()
     except OSError as error:
-        return f"nobody answers at {host}:{port}: {error}", f"Start that server, or correct {key}."
+        return f"nobody answers at {host}:{port}: {error}", f"Start that server, or correct {written.url}."
     return None

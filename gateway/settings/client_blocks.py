@@ -31,8 +31,9 @@ def refusal(server: Mapping[str, Any]) -> str | None:
     """Why gateway.yaml does not take a server's block; None where it does, once the variables in it are set."""
     found: list[str] = []
     for stands_for in _STANDS_FOR_UNSET:
-        environment = {name: os.environ.get(name) or stands_for for name in required_variables({"server": server})}
-        filled, mistakes = expand_upstreams({"mcpServers": {"server": dict(server)}}, environment)
+        block = {"mcpServers": {"server": dict(server)}}
+        environment = {name: os.environ.get(name) or stands_for for name in required_variables(block)}
+        filled, mistakes = expand_upstreams(block, environment)
         found = [f"{spelled(one.loc[2:], hide_names=True)}: {one.text}" for one in mistakes]
         found += _mistakes("server", filled["mcpServers"]["server"])
         if not found:

@@ -54,8 +54,8 @@ def _expand(block: str, keys: tuple[str, ...], servers: Any, environment: Mappin
     return filled, mistakes
 
 
-def required_variables(servers: Any) -> list[str]:
-    """The variables that these MCP servers cannot do without: those with no default, in their order."""
+def required_variables(values: Mapping[str, Any]) -> list[str]:
+    """The variables that `values` (the whole file) cannot do without: those with no default, in their order."""
     found: dict[str, None] = {}
 
     def look(value: Any) -> None:
@@ -71,9 +71,11 @@ def required_variables(servers: Any) -> list[str]:
             for one in value:
                 look(one)
 
-    for server in servers.values() if isinstance(servers, dict) else ():
-        if isinstance(server, dict):
-            look([server[key] for key in EXPANDED["mcpServers"] if key in server])
+    for block, keys in EXPANDED.items():
+        servers = values.get(block)
+        for server in servers.values() if isinstance(servers, dict) else ():
+            if isinstance(server, dict):
+                look([server[key] for key in keys if key in server])
     return list(found)
 
 

@@ -219,10 +219,11 @@ def test_a_port_that_is_another_at_each_start_is_refused(home: Home) -> None:
 
 
 def test_a_client_can_be_attached_where_a_servers_variable_is_not_set(home: Home) -> None:
-    home.config.write_text("mcpServers:\n  a: {command: x, env: {A: '${NOT_SET_HERE}'}}\n")
+    api = "openapi:\n  b: {document: b.json, base_url: 'https://b.example', headers: {K: '${NOR_THIS_ONE}'}}\n"
+    home.config.write_text("mcpServers:\n  a: {command: x, env: {A: '${NOT_SET_HERE}'}}\n" + api)
     said = run_cli("connect", "claude-desktop", "--yes")
     assert said.code == 0
-    assert "it must have NOT_SET_HERE in its environment then" in said.stderr
+    assert "it must have NOT_SET_HERE, NOR_THIS_ONE in its environment then" in said.stderr
 
 
 def test_what_the_client_reaches_directly_is_told(home: Home) -> None:

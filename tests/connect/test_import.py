@@ -184,6 +184,16 @@ def test_every_clients_file_can_be_named_by_its_path(home: Home, client: str, tm
     assert len(home.config.read_text().splitlines()) > len(YAML.splitlines())
 
 
+def test_a_name_that_a_module_or_an_api_has_is_left_alone_and_told(home: Home) -> None:
+    kinds = "functions: {shop: {module: shop.py}}\nopenapi: {pets: {document: a.json, base_url: 'https://a.example'}}\n"
+    home.config.write_text(home.config.read_text() + kinds)
+    home.write("cursor", '{"mcpServers": {"shop": {"command": "other"}, "pets": {"url": "https://x.example/mcp"}}}')
+    said = run_cli("import", "cursor", "--yes")
+    for name in ("shop", "pets"):
+        assert f"{name}: gateway.yaml has another server called {name}; both are left alone" in said.stderr
+    assert home.config.read_text().endswith(kinds)
+
+
 def test_servers_that_are_there_are_left_alone_and_told(home: Home) -> None:
     home.write("cursor", '{"mcpServers": {"notes": {"command": "other"}, "Notes": {"url": "https://x.example/mcp"}}}')
     said = run_cli("import", "cursor", "--yes")

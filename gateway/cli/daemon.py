@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -64,7 +65,7 @@ def up(config: ConfigOption = None, port: PortOption = None) -> None:
         settings,
         state,
         callers={token_digest(token): caller},
-        local=caller,
+        local=replace(caller, credential="local"),
         dev=True,
         token=token,
         approvers=(_dev_approver(state),),
@@ -196,4 +197,5 @@ def _dev_approver(state: StateFolder) -> Approver:
 def _local_caller(settings: Settings) -> Caller:
     """Who speaks over stdio: whoever runs the process, as the operating system says."""
     agent = Principal(PrincipalKind.AGENT, "stdio-client")
-    return Caller(settings.configuration.tenant, Principal(PrincipalKind.USER, login_name()), (agent,), frozenset({"agent"}))
+    user = Principal(PrincipalKind.USER, login_name())
+    return Caller(settings.configuration.tenant, user, (agent,), frozenset({"agent"}), credential="local")

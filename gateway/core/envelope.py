@@ -188,6 +188,7 @@ def _head(envelope_id: str, run: RunContext, capability: Capability | None) -> d
             "session_id": run.session_id,
             "tenant_id": run.tenant_id,
             "principal_chain": run.principal_chain,
+            "credential": run.credential,
             "safety_mode": run.mode_ceiling.value,
         },
         "traceparent": run.traceparent,

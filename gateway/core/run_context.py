@@ -55,7 +55,8 @@ class RunContext:
     `run_id` is set where the client declared a run; without one, derived idempotency keys are scoped to the principal. It
     enters the log as it is, in each place the same, so it holds no secret of a known format. `session_id` is the handshake
     session's. `mode_ceiling` is the highest approval mode this run allows itself: a client can only narrow. `about` is the
-    subject whose values the call handles, where that is not the caller.
+    subject whose values the call handles, where that is not the caller. `credential` is what the caller was let in by, and
+    no secret: `token`, `key:<id>`, `oauth:<issuer>`, `uid:<number>`, `local`.
     """
 
     tenant_id: str
@@ -70,6 +71,7 @@ class RunContext:
     mode_ceiling: ApprovalMode = ApprovalMode.DESTRUCTIVE
     delegation: Delegation | None = None
     about: str | None = None
+    credential: str = "local"
 
     def __post_init__(self) -> None:
         if self.run_id is not None and without_secrets(self.run_id)[1]:

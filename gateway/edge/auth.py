@@ -21,9 +21,9 @@ MAX_FAILURES_PER_MINUTE = 30
 class Caller:
     """An authenticated client: who is responsible, who acts for them, and what the first delegated to the others.
 
-    `credential` names what they were let in by, and is no secret: `token`, `key:<id>`, `oauth:<client> of <issuer>`,
-    `uid:<number>`. A session belongs to it, too. `issuer`: who says that this is the principal; None: the operator.
-    `valid_until`: in seconds since 1970; None: it does not expire by itself.
+    `credential` names what they were let in by, for the log, and is no secret: `token`, `key:<id>`, `oauth:<issuer>`,
+    `uid:<number>`, `local`. `issuer`: who says that this is the principal; None: the operator. `client`: what the issuer
+    calls the program. A session belongs to all three, too. `valid_until`: in seconds since 1970; None: it does not expire.
     """
 
     tenant_id: str
@@ -34,6 +34,7 @@ class Caller:
     limits: CallLimits = UNLIMITED
     credential: str = "token"
     issuer: str | None = None
+    client: str = ""
     valid_until: float | None = None
 
     @property

@@ -128,7 +128,7 @@ def _sdk_user(caller: Caller) -> AuthenticatedUser:
     """The identity the SDK binds a handshake session to: nobody else can use the session, nor can the same caller by another
     key, or in the name of another issuer."""
     claims = None if caller.issuer is None else {"iss": caller.issuer}
-    client = f"{_owner(caller)};{caller.credential}"
+    client = f"{_owner(caller)};{caller.credential};{caller.client}"
     return AuthenticatedUser(
         AccessToken(token="", client_id=client, scopes=[], subject=str(caller.principal), claims=claims)
     )

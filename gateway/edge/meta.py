@@ -114,6 +114,7 @@ def run_context(caller: Caller, meta: Mapping[str, Any], session_id: str | None)
         session_id=session_id,
         mode_ceiling=ceiling,
         delegation=caller.delegation,
+        credential=caller.credential,
     )
 
 

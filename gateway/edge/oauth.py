@@ -200,8 +200,9 @@ def _caller(claims: dict[str, Any], rules: IssuerRules) -> Caller | NotEnough:
         roles=roles,
         delegation=Delegation(principal.id, tools, until) if tools else None,
         limits=rules.limits,
-        credential=f"oauth:{client} of {rules.issuer}",
+        credential=f"oauth:{rules.issuer}",
         issuer=rules.issuer,
+        client=client,
         valid_until=float(expires) + rules.leeway_seconds,
     )
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,8 +107,13 @@ class House:
 
     def chain(self, answer: Answer) -> list[str]:
         """Who the entry of a call says made it."""
+        found: list[str] = self.run(answer)["principal_chain"]
+        return found
+
+    def run(self, answer: Answer) -> Mapping[str, Any]:
+        """What the entry of a call says of its caller and run."""
         receipt = answer.json()["result"]["_meta"]["dev.sealgate/receipt"]
-        found: list[str] = self.box.entry(receipt).predicate["run"]["principal_chain"]
+        found: Mapping[str, Any] = self.box.entry(receipt).predicate["run"]
         return found
 
     def make_key(self, *arguments: str) -> tuple[str, str]:

@@ -135,6 +135,7 @@ def test_each_algorithm_of_the_list_lets_a_principal_in_and_the_client_acts_for_
     answer = house.call(house.token(key=key, kid=kid, algorithm=algorithm), text="by token")
     assert answer.status == 200
     assert house.chain(answer) == ["user:corp|alice", "agent:helper"]
+    assert house.run(answer)["credential"] == f"oauth:{house.issuer.url}"
 
 
 def test_an_issuer_may_name_nobody_of_another_issuer(house: House) -> None:

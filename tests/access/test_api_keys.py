@@ -100,7 +100,10 @@ def test_a_key_lets_in_who_it_was_made_for_and_the_log_knows_of_it(house: House)
             "expires_at": None,
         },
     )
-    assert house.chain(house.call(key)) == ["service:billing", "agent:a", "agent:b"]
+    answer = house.call(key)
+    assert house.chain(answer) == ["service:billing", "agent:a", "agent:b"]
+    assert house.run(answer)["credential"] == f"key:{key_id}"
+    assert house.run(house.call("bob-token"))["credential"] == "token"
 
 
 def test_only_a_hash_of_it_is_kept_where_only_the_gateway_reads(house: House) -> None:

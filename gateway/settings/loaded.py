@@ -14,9 +14,10 @@ from gateway.adapters.upstream.function import function_spec
 from gateway.adapters.upstream.spec import AnySpec, HttpSpec, Limits, OpenApiSpec, Sandbox, StdioSpec
 from gateway.core.answer import Approver
 from gateway.core.canonical import digest
-from gateway.core.capability import Classification, DeclaredBy, Root
-from gateway.core.catalog import Rule
+from gateway.core.capability import SEPARATOR, Classification, DeclaredBy, Root
+from gateway.core.catalog import Rule, classify
 from gateway.core.dsse import key_id
+from gateway.core.method import ASKED, Method
 from gateway.core.normal_forms import host_form
 from gateway.core.seed import Believed
 from gateway.core.sshsig import read_ssh_key
@@ -92,9 +93,9 @@ class Settings:
 
     def upstream_specs(self) -> tuple[AnySpec, ...]:
         """One spec per upstream: MCP servers, then functions, then APIs, each in the order of the file."""
-        told = self.configuration
+        told, rules = self.configuration, self.rules()
         return (
-            *(self._spec(name, server) for name, server in told.mcpServers.items()),
+            *(self._spec(name, server, _asks(name, rules)) for name, server in told.mcpServers.items()),
             *(self._function_spec(name, module) for name, module in told.functions.items()),
             *(self._openapi_spec(name, document) for name, document in told.openapi.items()),
         )
@@ -142,16 +143,16 @@ class Settings:
         """A digest of all effective values, hidden ones left out; it is the same wherever they come from."""
         return digest({key: entry["value"] for key, entry in self.effective().items()})
 
-    def _spec(self, name: str, server: McpServer) -> StdioSpec | HttpSpec:
+    def _spec(self, name: str, server: McpServer, asks: frozenset[Method]) -> StdioSpec | HttpSpec:
         limits = self._limits(name)
         if server.url is not None:
-            private = self._private(name)
-            return HttpSpec(name, server.url, server.headers, limits, private_addresses=private, sse=server.type == "sse")
+            private, sse = self._private(name), server.type == "sse"
+            return HttpSpec(name, server.url, server.headers, limits, private_addresses=private, sse=sse, asks=asks)
         command = server.command or ""
         if "/" in command:
             command = str(self.folder / command)
         cwd = str(self.folder / (server.cwd or ""))
-        return StdioSpec(name, command, server.args, server.env, cwd, limits, self._sandbox_of(name))
+        return StdioSpec(name, command, server.args, server.env, cwd, limits, self._sandbox_of(name), asks=asks)
 
     def _function_spec(self, name: str, told: FunctionModule) -> StdioSpec:
         module = str(self.folder / told.module) if told.module.endswith(".py") else told.module
@@ -230,3 +231,8 @@ def approver_of(entry: ApproverKey) -> Approver:
         return Approver(entry.principal, key.fingerprint, key)
     raw = b64decode(entry.public_key or "")
     return Approver(entry.principal, key_id(raw), Ed25519PublicKey.from_public_bytes(raw))
+
+
+def _asks(name: str, rules: tuple[Rule, ...]) -> frozenset[Method]:
+    """What rules let this server ask of clients."""
+    return frozenset(method for method in ASKED if classify(f"{name}{SEPARATOR}{method}", rules) is not None)

@@ -11,6 +11,7 @@ from gateway.adapters.upstream import own_sessions
 from gateway.adapters.upstream.spec import Limits
 from gateway.core.capability import ApprovalMode
 from gateway.core.conversation import Ask, AskAnswer
+from gateway.core.method import ASKED
 from gateway.core.reply import NoAnswer, NotSent, ToolReply
 from tests.upstream.client import Client, all_answered, never
 from tests.upstream.world import World, at, eventually, running, talking_stdio
@@ -118,6 +119,15 @@ async def test_a_tool_that_a_session_lists_otherwise_is_not_called_there() -> No
         reply = await world.run_sealed(sealed, Client())
         assert isinstance(reply, NotSent)
         assert reply.reason.code == "tool.drifted"
+
+
+@pytest.mark.parametrize("mode", ["stdio-handshake-changing", "stdio-changing"])
+async def test_what_a_server_lists_to_clients_that_can_be_asked_is_what_the_gateway_lists(mode: str) -> None:
+    async with running(talking_stdio("up", mode, ASKED)) as world:
+        assert world.tools("up")["ask"].document["description"] == "for you"
+        assert text(await world.document("up", "ask", ASK, Client()))[0]
+        unasked = await world.document("up", "ask", ASK, Client({}))  # the shared session still asks nobody
+        assert unasked.get("isError") is True or text(unasked) == [-32601]
 
 
 async def test_a_process_that_dies_ends_its_call_alone() -> None:

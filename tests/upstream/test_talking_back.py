@@ -9,7 +9,7 @@ import pytest
 
 from gateway.core.conversation import Ask, AskAnswer, NotAnswered
 from tests.upstream.client import ANSWERS, Client, all_answered, never
-from tests.upstream.world import World, at, eventually, over_sse, running, talking_stdio
+from tests.upstream.world import PATIENCE_SECONDS, World, at, eventually, over_sse, running, talking_stdio
 
 pytestmark = pytest.mark.anyio
 
@@ -148,6 +148,7 @@ async def test_a_prompt_may_ask_as_well(world: World, name: str) -> None:
 @pytest.mark.parametrize("name", HANDSHAKE)
 async def test_a_call_cancelled_while_it_asks_is_cancelled_upstream_and_nothing_is_left(world: World, name: str) -> None:
     client = Client(answering=never)
+    cancelled = text(await world.document(name, "waits"))
     call = asyncio.create_task(world.document(name, "ask", {"kinds": ["elicit"]}, client, session_id="c"))
     await eventually(lambda: bool(client.asked))
     before = world.status(name).own_sessions
@@ -155,6 +156,9 @@ async def test_a_call_cancelled_while_it_asks_is_cancelled_upstream_and_nothing_
     with pytest.raises(asyncio.CancelledError):
         await call
     await eventually(lambda: world.status(name).own_sessions == before - 1)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while name != "hand-stdio" and text(await world.document(name, "waits")) == cancelled:  # that one's process is gone
+            pass
     assert text(await world.document(name, "echo", {"x": 1})) == {"x": 1}
 
 

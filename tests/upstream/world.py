@@ -42,9 +42,9 @@ def raw_stdio(*flags: str, name: str = "raw", limits: Limits = QUICK, **env: str
     return StdioSpec(name, sys.executable, (str(SERVERS / "raw_stdio.py"), *flags), env, limits=limits)
 
 
-def talking_stdio(name: str, mode: str, limits: Limits = QUICK) -> StdioSpec:
-    """The server that talks back, over stdio: mode `stdio` or `stdio-handshake`."""
-    return StdioSpec(name, sys.executable, (str(SERVERS / "talking_server.py"), mode), limits=limits)
+def talking_stdio(name: str, mode: str, asks: frozenset[Method] = frozenset()) -> StdioSpec:
+    """The server that talks back, over stdio: mode `stdio` or `stdio-handshake`. `asks`: what rules let it ask."""
+    return StdioSpec(name, sys.executable, (str(SERVERS / "talking_server.py"), mode), limits=QUICK, asks=asks)
 
 
 def sdk_stdio(name: str = "sdk", limits: Limits = QUICK) -> StdioSpec:

@@ -4,8 +4,9 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.adapters.upstream.requests import Era, page
-from gateway.adapters.upstream.rpc import FLOOD, MALFORMED, Fault, HttpRefusal, Link, RpcError
+from gateway.adapters.upstream.requests import page
+from gateway.adapters.upstream.rpc import FLOOD, MALFORMED, Fault, HttpRefusal, RpcError
+from gateway.adapters.upstream.session import Session
 from gateway.core.capability import ToolDefinition
 from gateway.core.catalog import readable_definitions
 from gateway.core.method import Method
@@ -21,34 +22,34 @@ class ListingRefused(Exception):
     """The upstream answered a list request with an error."""
 
 
-async def list_tools(link: Link, era: Era, upstream: str) -> tuple[list[ToolDefinition], int]:
+async def list_tools(session: Session, upstream: str) -> tuple[list[ToolDefinition], int]:
     """The readable definitions, and how many items were none.
 
     Raises:
         Fault: no usable answer, or more tools or pages than the caps allow.
         ListingRefused: see there.
     """
-    return readable_definitions(upstream, await _pages(link, era, "tools/list", "tools"))
+    return readable_definitions(upstream, await _pages(session, "tools/list", "tools"))
 
 
-async def list_surface(link: Link, era: Era, capabilities: Mapping[str, Any]) -> Surface:
-    """What the upstream offers beside its tools. `capabilities`: its ServerCapabilities, as on the wire.
+async def list_surface(session: Session) -> Surface:
+    """What the upstream offers beside its tools.
 
     A list that cannot be had is empty: what is wrong with it must not take the tools along. Raises `Fault` where the session
     is gone.
     """
     resources: tuple[dict[str, Any], ...] = ()
     templates = prompts = resources
-    if "resources" in capabilities:
-        resources = await _objects(link, era, "resources/list", "resources")
-        templates = await _objects(link, era, "resources/templates/list", "resourceTemplates")
-    if "prompts" in capabilities:
-        prompts = await _objects(link, era, "prompts/list", "prompts")
-    return Surface(methods(capabilities), resources, templates, prompts)
+    if "resources" in session.capabilities:
+        resources = await _objects(session, "resources/list", "resources")
+        templates = await _objects(session, "resources/templates/list", "resourceTemplates")
+    if "prompts" in session.capabilities:
+        prompts = await _objects(session, "prompts/list", "prompts")
+    return Surface(methods(session.capabilities), resources, templates, prompts)
 
 
 def methods(capabilities: Mapping[str, Any]) -> frozenset[Method]:
-    """Which methods beside tools/call the declared capabilities mean."""
+    """Which methods beside tools/call these ServerCapabilities mean."""
     resources = capabilities.get("resources")
     declared = {
         Method.RESOURCE: resources is not None,
@@ -59,23 +60,23 @@ def methods(capabilities: Mapping[str, Any]) -> frozenset[Method]:
     return frozenset(method for method, offered in declared.items() if offered)
 
 
-async def _objects(link: Link, era: Era, method: str, member: str) -> tuple[dict[str, Any], ...]:
+async def _objects(session: Session, method: str, member: str) -> tuple[dict[str, Any], ...]:
     try:
-        return tuple(item for item in await _pages(link, era, method, member) if isinstance(item, dict))
+        return tuple(item for item in await _pages(session, method, member) if isinstance(item, dict))
     except ListingRefused:
         return ()  # many servers have resources and never heard of templates
     except Fault as fault:
-        if fault.code not in (MALFORMED, FLOOD) or link.ended is not None:
+        if fault.code not in (MALFORMED, FLOOD) or session.link.ended is not None:
             raise
         logger.warning("an upstream's answer to %s cannot be used: %s", method, fault.code)
         return ()
 
 
-async def _pages(link: Link, era: Era, method: str, member: str) -> list[Any]:
+async def _pages(session: Session, method: str, member: str) -> list[Any]:
     documents: list[Any] = []
     cursor: str | None = None
     for _ in range(MAX_PAGES):
-        answer = await link.request(page(era, method, cursor))
+        answer = await session.link.request(page(session.era, method, cursor, session.declares))
         if isinstance(answer, RpcError | HttpRefusal):
             raise ListingRefused(method)
         items, cursor = answer.get(member), answer.get("nextCursor")

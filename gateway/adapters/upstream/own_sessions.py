@@ -112,7 +112,7 @@ class OwnSession:
         session = self.opened.result()
         if self._tools is None or anew:
             try:
-                self._tools, _ = await list_tools(session.link, session.era, capability.upstream)
+                self._tools, _ = await list_tools(session, capability.upstream)
             except (Fault, ListingRefused) as error:
                 raise NotOpened from error
         digests = [tool.digest for tool in self._tools if tool.name == capability.definition.name]

@@ -253,7 +253,7 @@ class Upstream:
             listed: list[ToolDefinition] = []
             dropped = 0
             if session.offers_tools:
-                listed, dropped = await list_tools(session.link, session.era, self._name)
+                listed, dropped = await list_tools(session, self._name)
             self._listed_at = time.monotonic()
             if self._tools is None or [tool.digest for tool in listed] != [tool.digest for tool in self._tools]:
                 self._tools = listed
@@ -264,7 +264,7 @@ class Upstream:
 
     async def _list_surface(self, session: Session) -> None:
         async with self._listing:
-            surface = await list_surface(session.link, session.era, session.capabilities)
+            surface = await list_surface(session)
             if surface != self._surface:
                 self._surface = surface
                 self._told.offered(self._name, surface)

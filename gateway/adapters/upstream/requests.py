@@ -60,9 +60,9 @@ def plain(era: Era, method: str, params: Mapping[str, Any] | None = None, said: 
     return _outgoing(era, method, dict(params or {}), said, DEAF)
 
 
-def page(era: Era, method: str, cursor: str | None) -> Outgoing:
-    """The request for one page of a list."""
-    return plain(era, method, {} if cursor is None else {"cursor": cursor})
+def page(era: Era, method: str, cursor: str | None, capabilities: Mapping[str, Any]) -> Outgoing:
+    """The request for one page of a list. `capabilities`: of the clients, since a list may depend on them."""
+    return plain(era, method, {} if cursor is None else {"cursor": cursor}, Said(capabilities=capabilities))
 
 
 def initialize(era: Era, capabilities: Mapping[str, Any]) -> Outgoing:

@@ -1,13 +1,14 @@
 """Opening one session with an upstream.
 
-The shared session of an upstream: the SDK client negotiates the era and listens, a link carries our requests. It declares no
-client capabilities. An own session, one that a single call at a time has to itself, is of the era that was negotiated: no
-SDK, the handshake is ours, and the client's capabilities are declared in it.
+The shared session of an upstream: the SDK client negotiates the era and listens, a link carries our requests. It declares
+what rules let the upstream ask of clients, since some servers list further tools to those that can be asked; what it asks
+there is refused all the same. An own session, one that a single call at a time has to itself, is of the era that was
+negotiated: no SDK, the handshake is ours, and the client's capabilities are declared in it.
 """
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ import httpx2
 from mcp import Client
 from mcp.client import Transport
 from mcp.client.streamable_http import streamable_http_client
+from mcp_types import METHOD_NOT_FOUND, ErrorData
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, LATEST_HANDSHAKE_VERSION
 
 from gateway.adapters.upstream.addresses import Addresses, Resolve
@@ -30,6 +32,9 @@ from gateway.adapters.upstream.spec import HttpSpec, StdioSpec, UpstreamSpec
 from gateway.adapters.upstream.sse_link import SseLink
 from gateway.adapters.upstream.stdio import StdioLink
 from gateway.adapters.upstream.subscriptions import Subscriptions
+from gateway.core.method import Method
+
+_CAPABILITY = {Method.ELICIT: "elicitation", Method.SAMPLE: "sampling", Method.ROOTS: "roots"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +49,17 @@ class Wire:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A negotiated session. `capabilities`: the upstream's ServerCapabilities, as on the wire."""
+    """A negotiated session.
+
+    Attributes:
+        capabilities: the upstream's ServerCapabilities, as on the wire
+        declares: the ClientCapabilities that it is told when it is asked for its lists
+    """
 
     link: Link
     era: Era
     capabilities: Mapping[str, Any]
+    declares: Mapping[str, Any]
 
     @property
     def offers_tools(self) -> bool:
@@ -95,10 +106,10 @@ async def _open_stdio(
 ) -> AsyncIterator[Session]:
     link = StdioLink(spec, tail, events.notice, events.end)
     async with (
-        _negotiated(link, spec.limits.connect_seconds) as client,
+        _negotiated(link, spec) as client,
         subscriptions.kept(Era(client.protocol_version), link, client, events.suspect),
     ):
-        yield _session(client, link)
+        yield _session(client, link, spec)
 
 
 @asynccontextmanager
@@ -109,13 +120,13 @@ async def _open_http(spec: HttpSpec, wire: Wire, events: Events, subscriptions: 
     timeout = httpx2.Timeout(None, connect=limits.connect_seconds)  # a stream may be silent for long
     async with httpx2.AsyncClient(transport=guard, headers=headers, timeout=timeout) as http:
         transport = streamable_http_client(spec.url, http_client=http, max_sse_event_size=limits.max_result_bytes)
-        async with _negotiated(Screened(transport, events.notice), limits.connect_seconds) as client:
+        async with _negotiated(Screened(transport, events.notice), spec) as client:
             era = Era(client.protocol_version)
             session_id = None if era.modern else guard.session_id
             link = HttpLink(spec, era, session_id, wire.http, events.notice, events.suspect, events.end)
             try:
                 async with subscriptions.kept(era, link, client, events.suspect):
-                    yield _session(client, link)
+                    yield _session(client, link, spec)
             finally:
                 await link.close()
 
@@ -124,25 +135,44 @@ async def _open_http(spec: HttpSpec, wire: Wire, events: Events, subscriptions: 
 async def _open_sse(spec: HttpSpec, wire: Wire, events: Events, subscriptions: Subscriptions) -> AsyncIterator[Session]:
     link = SseLink(spec, wire.http, events.notice, events.end)
     async with asyncio.timeout(spec.limits.connect_seconds) as opening, link:
-        era, declared = await _handshake(link, Era(LATEST_HANDSHAKE_VERSION), {}, None)
+        declares = _declared(spec.asks)
+        era, declared = await _handshake(link, Era(LATEST_HANDSHAKE_VERSION), declares, None)
         opening.reschedule(None)
         async with subscriptions.kept(era, link, None, events.suspect):
-            yield Session(link, era, declared)
+            yield Session(link, era, declared, declares)
 
 
 @asynccontextmanager
-async def _negotiated(transport: Transport, seconds: float) -> AsyncIterator[Client]:
-    """An SDK client over `transport`, era settled within `seconds`."""
-    client = Client(transport, cache=None, client_info=CLIENT_INFO)
+async def _negotiated(transport: Transport, spec: UpstreamSpec) -> AsyncIterator[Client]:
+    """An SDK client over `transport`, era settled within `connect_seconds`."""
+    refused: Any = _refused
+    client = Client(
+        transport,
+        cache=None,
+        client_info=CLIENT_INFO,
+        elicitation_callback=refused if Method.ELICIT in spec.asks else None,
+        sampling_callback=refused if Method.SAMPLE in spec.asks else None,
+        list_roots_callback=refused if Method.ROOTS in spec.asks else None,
+    )
     async with AsyncExitStack() as stack:
-        async with asyncio.timeout(seconds):  # anyio's would have to enclose the leaving as well
+        async with asyncio.timeout(spec.limits.connect_seconds):  # anyio's would have to enclose the leaving as well
             await stack.enter_async_context(client)
         yield client
 
 
-def _session(client: Client, link: Link) -> Session:
+async def _refused(*_: object) -> ErrorData:
+    """What the SDK would answer, if a request of a server got so far: `screen` and the links answer it before."""
+    return ErrorData(code=METHOD_NOT_FOUND, message="This client does not offer that.")
+
+
+def _declared(asks: Collection[Method]) -> dict[str, Any]:
+    """ClientCapabilities of a client that may be asked for these."""
+    return {_CAPABILITY[method]: {} for method in sorted(asks)}
+
+
+def _session(client: Client, link: Link, spec: UpstreamSpec) -> Session:
     declared = client.server_capabilities.model_dump(by_alias=True, exclude_none=True, mode="json")
-    return Session(link, Era(client.protocol_version), declared)
+    return Session(link, Era(client.protocol_version), declared, _declared(spec.asks))
 
 
 @asynccontextmanager
@@ -179,7 +209,7 @@ async def open_own(
         if isinstance(link, HttpLink):
             link.listen()
         opening.reschedule(None)
-        yield Session(link, era, declared)
+        yield Session(link, era, declared, capabilities)
 
 
 async def _handshake(

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from gateway.adapters.upstream.pins import Pins
 from gateway.core.addresses import is_local
+from gateway.core.method import Method
 
 MAX_RESULT_BYTES = 64 << 20
 """The most that an upstream's `max_result_bytes` may be."""
@@ -56,6 +57,7 @@ class StdioSpec:
     """A process the gateway starts. `env` is all the environment it gets besides PATH, HOME, TERM and locale.
 
     `pins`: what its sandbox binds, found out once (`sandbox.pinned`). Without them nothing is started in a sandbox.
+    `asks`: what a rule lets the server ask of clients.
     """
 
     name: str
@@ -66,6 +68,7 @@ class StdioSpec:
     limits: Limits = field(default_factory=Limits)
     sandbox: Sandbox | None = None
     pins: Pins | None = None
+    asks: frozenset[Method] = frozenset()
 
     @property
     def offline(self) -> bool:
@@ -77,8 +80,8 @@ class StdioSpec:
 class HttpSpec:
     """A streamable HTTP endpoint. `headers` carry the gateway's own credentials, never a caller's.
 
-    `sse`: it speaks the older HTTP+SSE transport (MCP 2024-11-05); `url` is that of the event stream.
-    `private_addresses`: its name may lead to an address that is not public.
+    `private_addresses`: its name may lead to an address that is not public. `sse`: it speaks the older HTTP+SSE transport
+    (MCP 2024-11-05), and `url` is that of the event stream. `asks`: see `StdioSpec`.
     """
 
     name: str
@@ -87,6 +90,7 @@ class HttpSpec:
     limits: Limits = field(default_factory=Limits)
     private_addresses: bool = False
     sse: bool = False
+    asks: frozenset[Method] = frozenset()
 
     @property
     def place(self) -> tuple[str, int]:

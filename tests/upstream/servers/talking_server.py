@@ -1,9 +1,10 @@
 """A server on the official SDK that talks back: `stdio`, `stdio-handshake`, `http` (both eras), `http-handshake` or `sse`.
 
-Prints its port. Tools: progress, log, ask (`kinds`: what of `elicit`, `sample`, `roots`; `rounds`: how often), who (the
-client's capabilities), touch (says that the resource of that URI changed), relist (says that a list changed which did not),
-waits (how many asks were cancelled), missing (an error with data), echo, again (how often it was called in this session),
-die, cut (closes the stream of its answer first). Resources, a template, prompts, completions.
+With `-changing` behind it, its tools have another definition for clients that can be asked. Prints its port. Resources, a
+template, prompts, completions, and tools: progress, log, ask (`kinds`: what of `elicit`, `sample`, `roots`; `rounds`: how
+often), who (the client's capabilities), touch (says that the resource of that URI changed), relist (says that a list changed
+which did not), waits (how many asks were cancelled), missing (an error with data), echo, again (how often it was called in
+this session), die, cut (closes the stream of its answer first).
 """
 
 import asyncio
@@ -303,7 +304,7 @@ def sse() -> None:
 
 
 if sys.argv[1].startswith("stdio"):
-    asyncio.run(stdio(modern=sys.argv[1] == "stdio"))
+    asyncio.run(stdio(modern="handshake" not in sys.argv[1]))
 elif sys.argv[1] == "sse":
     sse()
 else:

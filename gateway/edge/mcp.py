@@ -225,7 +225,7 @@ class _Handlers:
             if conversation.declares(request.name.partition(SEPARATOR)[0]):
                 return await front.parking.begin(context, run, request, telling, supplied)
         try:
-            async with letting_go(context, front.let_go_seconds):
+            async with letting_go(conversation, front.let_go_seconds):
                 outcome = await front.gateway.call(run, request, conversation)
         except BaseException:
             telling.drop()

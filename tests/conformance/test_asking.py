@@ -19,7 +19,7 @@ from tests.running import ModernClient, RunningGateway, free_port, text
 
 TOOL = "test_input_required_result_elicitation"
 ABLE: dict[str, Any] = {"io.modelcontextprotocol/clientCapabilities": {"elicitation": {}}}
-ADA = {"action": "accept", "content": {"name": "Ada"}}
+ADA: dict[str, Any] = {"action": "accept", "content": {"name": "Ada"}}
 
 
 @pytest.fixture(scope="module", params=["http", "http-handshake"])

@@ -10,7 +10,7 @@ from tests.conformance.suite import REVISIONS
 from tests.node.conftest import node_modules  # noqa: F401 - a fixture
 from tests.running import REPOSITORY
 
-pytestmark = [pytest.mark.node, pytest.mark.long]
+pytestmark = [pytest.mark.node, pytest.mark.long, pytest.mark.timeout(600)]
 PAGE = REPOSITORY / "docs" / "reference" / "conformance.md"
 
 

@@ -47,12 +47,11 @@ def test_the_answer_of_a_call_that_let_go_is_fetched_and_older_clients_hold_on(
                 "Mcp-Session-Id": client.session_id,
                 "Last-Event-ID": seen[-1][0],
             }
-            with (
-                httpx2.Client(timeout=30, verify=NO_AUTHORITIES) as http,
-                http.stream("GET", gateway.url, headers=headers) as again,
-            ):
-                messages = (message for _, message in events(again))
-                result = next(message["result"] for message in messages if message and message.get("id") == 7)
+            with httpx2.Client(timeout=30, verify=NO_AUTHORITIES) as http:
+                # Read to its end: a stream that was resumed ends with the answer.
+                fetched = [message for _, message in events(http.get(gateway.url, headers=headers))]
+        assert [message["id"] for message in fetched] == [7]
+        result = fetched[0]["result"]
         assert result["content"][0]["text"] == "Fetched by who came back."
         assert answer.elapsed.total_seconds() < LET_GO_SECONDS + 1
         gateway.run("log", "verify")

@@ -24,7 +24,7 @@ from tests.running import REPOSITORY, ModernClient, RunningGateway, free_port, o
 EFFECT = "count__effect"
 CONFIG = """\
 mcpServers: {{count: {{url: "{url}"}}}}
-upstreams: {{count: {{deadline_seconds: {deadline}}}}}
+upstreams: {{count: {{deadline_seconds: {deadline}, breaker_failures: 0}}}}
 tools: [{{match: count__effect, mode: local_write, trust: trusted, owner: campaign}}]
 policy: {{deadline_ms: 5000}}
 """

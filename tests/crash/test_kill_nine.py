@@ -57,7 +57,7 @@ def test_after_twenty_kills_no_acknowledged_call_is_missing_and_no_effect_happen
     gateway = RunningGateway(tmp_path)
     gateway.configure(
         f"mcpServers: {{count: {{url: {url}}}}}\n"
-        "upstreams: {count: {deadline_seconds: 5}}\n"
+        "upstreams: {count: {deadline_seconds: 5, breaker_failures: 0}}\n"
         "tools: [{match: count__effect, mode: local_write, trust: trusted, owner: test}]\n"
     )
     gateway.start()

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.long
 
 CONFIG = """
 mcpServers: {{count: {{url: {url}}}}}
-upstreams: {{count: {{deadline_seconds: {deadline}}}}}
+upstreams: {{count: {{deadline_seconds: {deadline}, breaker_failures: 0}}}}
 tools: [{{match: count__*, mode: local_write, trust: trusted, owner: test}}]
 """
 

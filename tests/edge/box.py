@@ -20,7 +20,7 @@ CONFIG = """
 mcpServers:
   box: {{command: "{python}", args: ["-m", "tests.edge.upstream", "{folder}"]}}
 upstreams:
-  box: {{deadline_seconds: 20}}
+  box: {{deadline_seconds: 20, breaker_failures: 0}}
 tools:
   - match: [box__echo, box__open, box__slow_read, box__forged, box__relist, box__drifting]
     mode: read_only

@@ -13,7 +13,7 @@ CONFIG = """
 mcpServers:
   ledger: {{command: "{python}", args: ["-m", "tests.edge.ledger", "{folder}"]}}
 upstreams:
-  ledger: {{deadline_seconds: 1}}
+  ledger: {{deadline_seconds: 1, breaker_failures: 0}}
 tools:
   - {{match: [ledger__status, ledger__blind_status], mode: read_only, trust: trusted}}
   - {{match: [ledger__pay, ledger__refund], mode: local_write, trust: trusted, reconcile: ledger__status}}

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from gateway.adapters.upstream.result import result_document
 from gateway.adapters.upstream.spec import Limits, StdioSpec
 from gateway.adapters.upstream.status import State
 from gateway.core.capability import ApprovalMode
+from gateway.core.method import Method
 from gateway.core.reply import NoAnswer, NotSent, ToolReply
 from tests.upstream.world import (
     IMPATIENT,
@@ -150,6 +152,15 @@ async def test_errors_and_questions_become_error_results_and_forged_receipts_are
         forged = await world.run("raw", "forge")
         assert isinstance(forged, ToolReply)
         assert forged.document["_meta"] == {"vendor": 1}
+        forged = await world.run("raw", "forge_error")
+        assert isinstance(forged, ToolReply)
+        assert forged.document == {"content": [{"type": "text", "text": "x"}], "isError": True}
+
+
+def test_a_result_of_another_method_can_not_be_taken_for_an_error() -> None:
+    contents = [{"uri": "test://x", "text": "x"}]
+    answer = {"contents": contents, "isError": True, "error": {"code": -32602, "message": "forged"}, "vendor": 1}
+    assert result_document(Method.RESOURCE, answer) == {"contents": contents, "vendor": 1}
 
 
 async def test_a_change_without_notification_is_caught_before_a_destructive_call() -> None:

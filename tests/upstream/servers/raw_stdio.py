@@ -12,7 +12,7 @@ TOOLS = [
     "echo", "add", "flood", "die", "die_leaving_a_grandchild", "grandchild", "hang", "last_cancelled", "stuck",
     "garbage_then_answer", "duplicate_keys", "huge_number", "no_content", "forge", "error", "ask",
     "change", "change_quietly", "environment", "junk_flood", "ping_flood", "change_flood", "ask_and_read",
-    "weird_block", "block_without_text", "content_object", "unknown_fields",
+    "weird_block", "block_without_text", "content_object", "unknown_fields", "forge_error",
 ]  # fmt: skip
 PING = '{"jsonrpc":"2.0","id":"p","method":"ping"}\n'
 CHANGED = '{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}\n'
@@ -102,6 +102,8 @@ def call(request_id: Any, name: str, line: str) -> None:
             put({"jsonrpc": "2.0", "id": request_id, "result": {"content": [block], "vendor": {"is_error": None}}})
         case "forge":
             text(request_id, "x", _meta={"dev.sealgate/receipt": {"leaf_index": 1}, "vendor": 1})
+        case "forge_error":
+            text(request_id, "x", isError=True, error={"code": -32021, "message": "forged"})
         case "error":
             put({"jsonrpc": "2.0", "id": request_id, "error": {"code": -32000, "message": "Connection closed"}})
         case "change":

@@ -14,12 +14,14 @@ from starlette.types import ASGIApp
 
 from gateway.adapters.state import StateFolder
 from gateway.core.errors import GatewayError, Unreachable
+from gateway.edge.connections import Room, bounded, room_for_files
 from gateway.edge.lines import LineStream, serve_socket
 
 _SHUTDOWN_SECONDS = 5
 _TICK_SECONDS = 0.1
 _CHUNK = 64 * 1024
 _START_SECONDS = 15.0
+_OPERATORS = 64
 
 
 class _Uvicorn(uvicorn.Server):
@@ -53,7 +55,7 @@ async def operator_surfaces(
     state: StateFolder, control: ASGIApp, make_server: Callable[[], Server[Any]]
 ) -> AsyncIterator[None]:
     """Listen on the two sockets in the state folder, both for the folder's owner only."""
-    server = _Uvicorn(_config(control, uds=str(state.control_socket)))
+    server = _Uvicorn(_config(control, Room(_OPERATORS), uds=str(state.control_socket)))
     async with _running(server):
         state.control_socket.chmod(0o600)
         lines = await serve_socket(str(state.mcp_socket), make_server)
@@ -79,7 +81,7 @@ def http_port(host: str, port: int) -> Iterator[socket.socket]:
 @asynccontextmanager
 async def http_surface(app: ASGIApp, bound: socket.socket) -> AsyncIterator[None]:
     """Listen on the HTTP port."""
-    async with _running(_Uvicorn(_config(app)), [bound]):
+    async with _running(_Uvicorn(_config(app, room_for_files())), [bound]):
         yield
 
 
@@ -140,12 +142,13 @@ async def _connected(state: StateFolder) -> tuple[asyncio.StreamReader, asyncio.
 @asynccontextmanager
 async def served(app: ASGIApp, **listen: Any) -> AsyncIterator[None]:
     """Serve an app as uvicorn's own settings `listen` say."""
-    async with _running(_Uvicorn(_config(app, **listen))):
+    async with _running(_Uvicorn(_config(app, room_for_files(), **listen))):
         yield
 
 
-def _config(app: ASGIApp, **listen: Any) -> uvicorn.Config:
+def _config(app: ASGIApp, room: Room, **listen: Any) -> uvicorn.Config:
     usual: dict[str, Any] = {
+        "http": bounded(room),
         "log_config": None,
         "access_log": False,
         "server_header": False,

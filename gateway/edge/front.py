@@ -10,7 +10,7 @@ import orjson
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -56,6 +56,8 @@ class StrictFront:
             body = orjson.dumps(message)
         except wire.Malformed as error:
             await JSONResponse(error.reply(), status_code=400)(scope, receive, send)
+            return
+        except ClientDisconnect:  # gone in the middle of its body: nothing was asked, and nobody is there to tell
             return
         length = str(len(body)).encode()
         scope["headers"] = [(name, length if name == b"content-length" else value) for name, value in headers]

@@ -4,6 +4,7 @@ Own line reader: every frame goes through the strict parser, and a malformed one
 """
 
 import asyncio
+import contextlib
 import os
 import stat
 import sys
@@ -22,6 +23,8 @@ from gateway.core import wire
 from gateway.core.errors import GatewayError
 
 _CHUNK = 64 * 1024
+MAX_CONNECTIONS = 256
+BUSY = -32000
 
 
 class LineStream:
@@ -128,12 +131,25 @@ async def own_stdio() -> AsyncIterator[LineStream]:
 
 
 async def serve_socket(path: str, make_server: Callable[[], Server[Any]]) -> asyncio.Server:
-    """Listen on a Unix socket, readable by its owner only; each connection is one MCP client."""
+    """Listen on a Unix socket, readable by its owner only; each connection is one MCP client, `MAX_CONNECTIONS` at a time.
+
+    Such a client may say nothing for days, so none has to make room for another.
+    """
+    clients = 0
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal clients
+        clients += 1
+        stream = LineStream(reader, writer)
         try:
-            await serve(make_server(), LineStream(reader, writer))
+            if clients > MAX_CONNECTIONS:
+                refusal = wire.Malformed(BUSY, f"The gateway has {MAX_CONNECTIONS} clients on this socket; end one.")
+                with contextlib.suppress(ConnectionError):
+                    await stream.write(orjson.dumps(refusal.reply()))
+            else:
+                await serve(make_server(), stream)
         finally:
+            clients -= 1
             writer.close()
 
     previous = os.umask(0o177)

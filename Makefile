@@ -66,8 +66,8 @@ conformance: .venv/dev.stamp ## Run the official MCP conformance suite directly 
 faults: .venv/dev.stamp ## Break disk, process, clock and network under a gateway and count what was lost (ARGS)
 	@$(PY) -m faults.run $(ARGS)
 
-fuzz: .venv/dev.stamp ## Throw hostile input at a running gateway
-	@$(PY) fuzz/run.py
+fuzz: .venv/dev.stamp .cache/fuzz/stamp ## Throw hostile input at everything that reads it, and count what it did (ARGS)
+	@$(PY) -m fuzz.run $(ARGS)
 
 lock: ## Compile the lock files from pyproject.toml (needs uv; UPGRADE=1 takes newer versions)
 	@.ci/lock $(if $(UPGRADE),--upgrade)
@@ -88,6 +88,11 @@ clean: ## Remove what was built; the gateway's state and the example data stay
 .cache/peers/stamp: locks/peers.lock | .venv/dev.stamp
 	@$(PY) -m venv .cache/peers/venv
 	@.cache/peers/venv/bin/pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r $<
+	@touch $@
+
+.cache/fuzz/stamp: locks/fuzz.lock | .venv/dev.stamp
+	@$(PY) -m venv .cache/fuzz/venv
+	@.cache/fuzz/venv/bin/pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r $<
 	@touch $@
 
 .venv/%.stamp: locks/%.lock locks/build.lock pyproject.toml .ci/setup

@@ -1,7 +1,10 @@
-"""Targets inside this process: each takes a Random, does one case, and gives what is wrong, or None."""
+"""Targets inside this process: each takes a Random, does one case, and gives what is wrong, or None.
+
+A case has its own random numbers, made from the seed, the target's name and the case's number: it can be run again alone.
+"""
 
 import json
-import math
+import time
 from base64 import b64decode, b64encode
 from random import Random
 from typing import Any
@@ -11,6 +14,8 @@ import rfc8785
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from fuzz.mutate import damaged, document, replanted
+from fuzz.oracle import floats_become_integers, no_jcs, plainly, same
+from fuzz.tally import Finding, Tally
 from gateway.adapters.keys import FileSigner
 from gateway.core import wire
 from gateway.core.answer import PAYLOAD_TYPE, Answer, Approver, SignedAnswer, answer_payload
@@ -47,7 +52,7 @@ APPROVERS = {SIGNER.keyid: Approver("user:alice", SIGNER.keyid, KEY)}
 def parser(rng: Random) -> str | None:
     """The strict parser takes what RFC 8259 with our rules takes, and reads the same from it."""
     data = document(rng)
-    expected, problem = _plainly(data)
+    expected, problem = plainly(data)
     try:
         found = wire.parse(data)
     except wire.Malformed as refused:
@@ -55,7 +60,7 @@ def parser(rng: Random) -> str | None:
         return None if problem else f"refused: {refused.message}, but nothing is wrong with {data!r}"
     if problem:
         return f"took what breaks a rule ({problem}): {data!r}"
-    if not _same(found, expected):
+    if not same(found, expected):
         return f"read {found!r} where json reads {expected!r}: {data!r}"
     return None
 
@@ -69,10 +74,10 @@ def canonical_bytes(rng: Random) -> str | None:
     try:
         made = canonical(found)
     except NotCanonical:
-        return None if _no_jcs(found) else f"no canonical form, but there is one: {found!r}"
+        return None if no_jcs(found) else f"no canonical form, but there is one: {found!r}"
     if made != rfc8785.dumps(found):
         return f"{made!r} is not the JCS of {found!r}"
-    if _floats_become_integers(found):
+    if floats_become_integers(found):
         return None
     return None if canonical(wire.parse(made)) == made else f"{made!r} reads as another document"
 
@@ -155,6 +160,29 @@ TARGETS = {
 }
 
 
+def run(tally: Tally, seconds: float) -> None:
+    """Each target in turn until the time is over; a target that found something is left alone then."""
+    going = dict.fromkeys(TARGETS)
+    end = time.monotonic() + seconds
+    number = 0
+    while going and time.monotonic() < end:
+        for name in list(going):
+            found = attempt(name, tally.seed, number)
+            tally.did[name] += 1
+            if found:
+                tally.find(Finding.OTHER, f"{found}\n  again: --seed {tally.seed} --replay {name}:{number}")
+                del going[name]
+        number += 1
+
+
+def attempt(name: str, seed: int, number: int) -> str | None:
+    """One case; what is wrong, or None."""
+    try:
+        return TARGETS[name](Random(f"{seed}:{name}:{number}"))
+    except Exception as error:  # noqa: BLE001 - an error nobody documented is what we look for
+        return f"raised {error!r}"
+
+
 def _damaged_envelope(rng: Random, sealed: bytes) -> bytes:
     """An envelope with damage in its bytes, its members or its payload."""
     match rng.randrange(3):
@@ -175,84 +203,3 @@ def _as_dict(data: bytes) -> dict[str, Any]:
     except wire.Malformed:
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _plainly(data: bytes) -> tuple[Any, str | None]:
-    """What the standard library reads, and which of our rules the bytes break: written to be obvious, not fast."""
-    problems: list[str] = []
-    keys = 0
-
-    def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
-        nonlocal keys
-        keys += len(found)
-        names = [name for name, _ in found]
-        if len(set(names)) != len(names):
-            problems.append("duplicate key")
-        for name in names:
-            _no_surrogate(name, problems)
-        return dict(found)
-
-    try:
-        found = json.loads(data.decode("utf-8"), object_pairs_hook=pairs)
-    except (UnicodeDecodeError, ValueError, RecursionError) as error:
-        return None, f"not JSON: {error}"
-    if keys > wire.MAX_KEYS:
-        problems.append("too many keys")
-    if _values(found) > wire.MAX_VALUES:
-        problems.append("too many values")
-    _walk(found, 0, problems)
-    return found, problems[0] if problems else None
-
-
-def _values(value: Any) -> int:
-    """Members and elements, at any depth (no deeper than the JSON parser went)."""
-    below = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
-    return len(below) + sum(_values(item) for item in below)
-
-
-def _walk(value: Any, depth: int, problems: list[str]) -> None:
-    if depth > wire.MAX_DEPTH:
-        problems.append("too deep")
-        return
-    if isinstance(value, str):
-        _no_surrogate(value, problems)
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            problems.append("not finite")
-    elif isinstance(value, int):
-        if abs(value) > wire.MAX_SAFE_INTEGER:
-            problems.append("integer out of range")
-    elif value is not None:
-        for below in value.values() if isinstance(value, dict) else value:
-            _walk(below, depth + 1, problems)
-
-
-def _no_surrogate(text: str, problems: list[str]) -> None:
-    if any(0xD800 <= ord(char) <= 0xDFFF for char in text):
-        problems.append("lone surrogate")
-
-
-def _same(left: Any, right: Any) -> bool:
-    """Equal, and of the same types all the way down: True is not 1, 1.0 is not 1."""
-    if type(left) is not type(right):
-        return False
-    if isinstance(left, dict):
-        return list(left) == list(right) and all(_same(left[key], right[key]) for key in left)
-    if isinstance(left, list):
-        return len(left) == len(right) and all(map(_same, left, right))
-    return bool(left == right)
-
-
-def _floats_become_integers(document: Any) -> bool:
-    """RFC 8785 writes floats from 2^53 up to 1e21 with the digits of an integer, which the strict parser then refuses."""
-    if isinstance(document, dict | list):
-        return any(map(_floats_become_integers, document.values() if isinstance(document, dict) else document))
-    return isinstance(document, float) and wire.MAX_SAFE_INTEGER < abs(document) < 1e21
-
-
-def _no_jcs(document: Any) -> bool:
-    try:
-        rfc8785.dumps(document)
-    except (rfc8785.CanonicalizationError, UnicodeError):
-        return True
-    return False

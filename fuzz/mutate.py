@@ -98,3 +98,62 @@ def replanted(rng: Random, tree: Any) -> Any:
         case _:
             node[key] = json.loads(json.dumps(value(rng)).replace("NaN", "0").replace("Infinity", "0"))
     return copied
+
+
+def arguments(rng: Random) -> bytes:
+    """The bytes of a JSON object in any of the spellings that JSON has for it; some break a rule of ours, some of JSON."""
+    names = [_name(rng, number) for number in range(rng.choice((1, 2, 3, 5)))]
+    if rng.random() < 0.1:
+        names.append(rng.choice(names))
+    members = [
+        _gap(rng) + _spelled_text(rng, name) + _gap(rng) + b":" + _spelled(rng, value(rng, 3)) + _gap(rng) for name in names
+    ]
+    data = b"{" + b",".join(members) + b"}"
+    return damaged(rng, data) if rng.random() < 0.15 else data
+
+
+def _name(rng: Random, number: int) -> str:
+    """Another one for each number."""
+    base = rng.choice(("a", "text", "é", "\u2028", "__proto__", "constructor", "10", "", "\U0001f600", text(rng)))
+    return f"{base}{number}"
+
+
+def _spelled(rng: Random, tree: Any) -> bytes:
+    gap = _gap(rng)
+    match tree:
+        case bool() | None:
+            return gap + json.dumps(tree).encode()
+        case str():
+            return gap + _spelled_text(rng, tree)
+        case int() | float():
+            return gap + _spelled_number(rng, tree)
+        case list():
+            return gap + b"[" + b",".join(_spelled(rng, item) for item in tree) + b"]"
+        case _:
+            pairs = (_spelled_text(rng, name) + b":" + _spelled(rng, item) for name, item in tree.items())
+            return gap + b"{" + b",".join(pairs) + b"}"
+
+
+def _spelled_number(rng: Random, number: float) -> bytes:
+    if number != number or number in (float("inf"), float("-inf")):
+        return rng.choice((b"1e308", b"-1.7976931348623157e308", b"1e-320", b"0.1e1"))
+    plain = json.dumps(number).encode()
+    if "e" in str(number) or rng.random() < 0.6:
+        return plain
+    spelled = (plain + b"e0", plain + b"E+0", plain + b"0" if b"." in plain else plain + b".0", plain + b"e-1")
+    return rng.choice(spelled)
+
+
+def _spelled_text(rng: Random, content: str) -> bytes:
+    out = []
+    for char in content:
+        if rng.random() < 0.2:
+            units = char.encode("utf-16-be", "surrogatepass")
+            out.append("".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2)))
+        else:
+            out.append(json.dumps(char, ensure_ascii=rng.random() < 0.3)[1:-1])
+    return b'"' + "".join(out).encode("utf-8", "surrogatepass") + b'"'
+
+
+def _gap(rng: Random) -> bytes:
+    return rng.choice((b"", b"", b"", b" ", b"\t", b"\r\n "))

@@ -1,89 +1,142 @@
-"""Throw hostile input at the parsers and verifiers, then at a running gateway. Exit code 1 on a finding.
+"""`make fuzz`: hostile input at everything that reads it, and a count of what was not withstood. See
+docs/reference/fuzz-campaign.md.
 
-Each case has its own random numbers, made from the seed, the target's name and the case's number: `--replay` runs one
-case again. `make fuzz` runs this for a minute.
+A table goes to stdout, progress to stderr; the exit code is 1 where anything was found, where a part about teeth did not
+find what it must, or where a part could not go on. `--replay` runs one case of the parsers and verifiers again.
 """
-# ruff: noqa: T201, S311, E402 - it prints what it found; cases must be repeatable
 
 import argparse
+import asyncio
+import json
+import os
+import shutil
+import signal
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
-from random import Random, SystemRandom
+from random import SystemRandom
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from fuzz.inside import TARGETS
-from fuzz.live import Live
-from tests.edge.box import boxed
-
-Target = Callable[[Random], str | None]
-LIVE = ("http", "socket")
+from fuzz import inside
+from fuzz.environment import required
+from fuzz.part import PARTS, Amounts
+from fuzz.tally import HEADINGS, Finding, Tally
+from tests.running import REPOSITORY
 
 
-def main() -> int:
-    """Run; the exit code."""
-    options = _options()
-    names = [*TARGETS, *LIVE] if options.replay is None else [options.replay.partition(":")[0]]
-    only = None if options.replay is None else int(options.replay.partition(":")[2])
-    print(f"seed {options.seed}", flush=True)
-    findings: list[str] = []
-    inside = {name: TARGETS[name] for name in names if name in TARGETS}
-    live = [name for name in names if name in LIVE]
-    if inside:
-        findings += _round(inside, options.seed, options.seconds * (0.5 if live else 1.0), only)
-    if live:
-        with tempfile.TemporaryDirectory() as folder, boxed(Path(folder)) as box:
-            fire = Live(box)
-            targets = {name: target for name, target in (("http", fire.http), ("socket", fire.socket)) if name in live}
-            findings += _round(targets, options.seed, options.seconds * (0.5 if inside else 1.0), only)
-            after = [fire.unreached(), *box.faults()[:3], *box.verified().problems[:3]]
-            findings += [f"afterwards: {problem}" for problem in after if problem]
-    for finding in findings:
-        print(f"FINDING {finding}")
-    print(f"{len(findings)} findings")
-    return 1 if findings else 0
+def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    much = Amounts()
+    parser = argparse.ArgumentParser(prog="fuzz", description="Throw hostile input at everything that reads it.")
+    parser.add_argument("--frames", type=int, default=much.frames, help=f"frames (default {much.frames})")
+    parser.add_argument("--cases", type=int, default=much.cases, help=f"differential cases (default {much.cases})")
+    seconds = f"seconds for what goes on as long as it is let (default {much.seconds:.0f})"
+    parser.add_argument("--seconds", type=float, default=much.seconds, help=seconds)
+    runs = f"runs of each thing that the programs of others try (default {much.runs})"
+    parser.add_argument("--runs", type=int, default=much.runs, help=runs)
+    idle = f"idle connections (default {much.connections})"
+    parser.add_argument("--connections", type=int, default=much.connections, help=idle)
+    parser.add_argument("--seed", type=int, help="of everything random (default: another one each time; it is printed)")
+    parser.add_argument("--only", choices=PARTS, nargs="+", metavar="NAME", help=f"these parts only: {', '.join(PARTS)}")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="parts at a time (default: one per core)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the results to FILE, as JSON")
+    parser.add_argument("--replay", metavar="TARGET:NUMBER", help=f"one case again, of {', '.join(inside.TARGETS)}")
+    return parser.parse_args(given)
 
 
-def _round(targets: Mapping[str, Target], seed: int, seconds: float, only: int | None) -> list[str]:
-    """Each target in turn until the time is over, or one case of it; what was found, at most one per target."""
-    done: Counter[str] = Counter()
-    findings: dict[str, str] = {}
-    end = time.monotonic() + seconds
-    number = 0 if only is None else only
-    while len(findings) < len(targets):
-        for name, target in targets.items():
-            if name in findings:
-                continue
-            found = _attempt(target, Random(f"{seed}:{name}:{number}"))
-            done[name] += 1
-            if found:
-                findings[name] = f"{name}: {found}\n  again: fuzz/run.py --seed {seed} --replay {name}:{number}"
-        number += 1
-        if only is not None or time.monotonic() > end:
-            break
-    print("  ".join(f"{name} {count}" for name, count in done.items()), flush=True)
-    return list(findings.values())
+async def main(options: argparse.Namespace) -> int:
+    """Run the parts; the exit code."""
+    seed = SystemRandom().randrange(1_000_000_000) if options.seed is None else options.seed
+    _say(f"seed {seed}")
+    if options.replay is not None:
+        return _again(seed, options.replay)
+    running = asyncio.current_task()
+    if running is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
+    started = time.monotonic()
+    slots = asyncio.Semaphore(options.jobs)
+    tallies = await asyncio.gather(*(_part(name, seed, options, slots) for name in options.only or PARTS))
+    print(table(tallies))
+    print(f"\nseed {seed}, {time.monotonic() - started:.0f} s")
+    if options.out is not None:
+        options.out.write_text(json.dumps({"seed": seed, "parts": [tally.document() for tally in tallies]}, indent=1) + "\n")
+    return 0 if all(tally.passed or (tally.left_out and (tally.excused or not required())) for tally in tallies) else 1
 
 
-def _attempt(target: Target, rng: Random) -> str | None:
-    try:
-        return target(rng)
-    except Exception as error:  # noqa: BLE001 - an error nobody documented is what we look for
-        return f"raised {error!r}"
+def _again(seed: int, case: str) -> int:
+    name, _, number = case.partition(":")
+    found = inside.attempt(name, seed, int(number))
+    print(found or "nothing")
+    return 1 if found else 0
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=60.0, help="how long, besides starting the gateway (default 60)")
-    parser.add_argument("--seed", type=int, default=SystemRandom().randrange(10**9), help="default: another one each time")
-    parser.add_argument("--replay", metavar="TARGET:NUMBER", help="one case again")
-    return parser.parse_args()
+async def _part(name: str, seed: int, options: argparse.Namespace, slots: asyncio.Semaphore) -> Tally:
+    async with slots:
+        _say(f"{name} …")
+        folder = Path(tempfile.mkdtemp(prefix=f"fuzz-{name}-"))
+        out = folder / "tally.json"
+        much = [f"--{each.name}={getattr(options, each.name)}" for each in fields(Amounts)]
+        command = ["-m", "fuzz.part", name, f"--seed={seed}", f"--folder={folder}", f"--out={out}", *much]
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *command, cwd=REPOSITORY, stdin=asyncio.subprocess.DEVNULL
+        )
+        try:
+            code = await process.wait()
+        finally:
+            if process.returncode is None:
+                process.terminate()
+                await process.wait()
+        if out.exists():
+            tally = Tally.from_document(json.loads(out.read_text()))
+        else:
+            tally = Tally(name, seed, PARTS[name].must_find)
+            tally.stopped = f"its process ended with {code} and left no result"
+        if tally.passed:
+            shutil.rmtree(folder, ignore_errors=True)
+        else:
+            tally.notes.append(f"what is left of it: {folder}")
+        _say(f"{name}: {verdict(tally)}, {tally.seconds:.0f} s")
+        return tally
+
+
+def table(tallies: Sequence[Tally]) -> str:
+    """The results as Markdown, and under it what was found."""
+    columns = ["part", "what it did", *HEADINGS.values(), "verdict", "s"]
+    lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+    for tally in tallies:
+        did = ", ".join(f"{count:,} {what}" for what, count in tally.did.items())
+        found = [str(tally.found[finding.value]) for finding in Finding]
+        lines.append(f"| {' | '.join([tally.part, did, *found, verdict(tally), f'{tally.seconds:.0f}'])} |")
+    for tally in tallies:
+        lines += [f"\n{tally.part}: {note}" for note in tally.notes]
+        if tally.left_out:
+            lines.append(f"\n{tally.part} was left out: {tally.left_out}")
+        if tally.stopped:
+            lines.append(f"\n{tally.part} could not go on: {tally.stopped}")
+        if not (tally.passed and tally.must_find):
+            lines += [f"\n{tally.part}: {example}" for example in tally.examples]
+    return "\n".join(lines)
+
+
+def verdict(tally: Tally) -> str:
+    """In a word or two."""
+    if tally.stopped:
+        return "COULD NOT GO ON"
+    if tally.left_out:
+        return "left out"
+    if tally.must_find:
+        return "found out" if tally.passed else "NOT FOUND OUT"
+    return "ok" if tally.passed else "VIOLATED"
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(asyncio.run(main(arguments())))
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        sys.exit("stopped")

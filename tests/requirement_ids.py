@@ -70,6 +70,8 @@ ALL_IDS: dict[str, str] = {
     "GW-53": "a principal's requests and calls are limited, and a refusal says when to come again",
     "GW-54": "clients are attached by their own files and their servers put behind it: shown, copied, asked, reversible",
     "GW-55": "a doctor finds what is broken, and prints the command that repairs it",
+    "GW-58": "a connection is bounded in time, size and number; what two readers could take differently is refused",
+    "GW-59": "a campaign throws malformed input at every way in; what is forwarded is what policy saw, to every reader",
     "GW-60": "every check of the official conformance suite ends through the gateway as it does directly, or better",
     "GW-61": "published clients and servers of others work in front of the gateway and behind it",
     "GW-62": "Python functions are tools: a decorator says the mode, hints make the schema, each module has its own process",

@@ -473,4 +473,17 @@ TIED: dict[str, tuple[str, ...]] = {
         "tests/edge/test_parked_calls.py::test_a_call_that_nobody_comes_back_for_ends_without_an_answer",
         "tests/edge/test_parked_calls.py::test_after_a_restart_the_state_says_so_and_the_effect_is_in_doubt",
     ),
+    "GW-58": (
+        "tests/wire/test_connections.py::test_a_request_that_does_not_come_to_an_end_is_ended",
+        "tests/wire/test_connections.py::test_a_request_is_no_larger_than_the_bounds",
+        "tests/wire/test_connections.py::test_a_new_connection_takes_the_place_of_one_that_never_asked_before_one_that_did",
+        "tests/wire/test_connections.py::test_what_can_be_read_in_two_ways_is_refused",
+        "tests/edge/test_raw_http.py::test_no_request_is_smuggled_past_the_first_one",
+    ),
+    "GW-59": (
+        "tests/wire/test_campaign.py::test_a_few_frames_are_answered_and_reach_nobody",
+        "tests/wire/test_campaign.py::test_a_few_documents_are_the_same_to_all_who_read_them",
+        "tests/wire/test_campaign.py::test_a_gateway_with_a_lenient_parser_is_found_out",
+        "tests/wire/test_campaign.py::test_a_proxy_that_passes_on_the_clients_bytes_is_found_out",
+    ),
 }

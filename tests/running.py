@@ -94,13 +94,17 @@ def run_cli(*arguments: str, state: Path | None = None, stdin: str = "") -> Said
 
 @dataclass
 class RunningGateway:
-    """`sealgate up` (or `serve`) on `folder/gateway.yaml`. Use as a context manager; `kill` is kill -9."""
+    """`sealgate up` (or `serve`) on `folder/gateway.yaml`. Use as a context manager; `kill` is kill -9.
+
+    `module` is what Python runs: another one than the gateway's for one that is broken on purpose.
+    """
 
     folder: Path
     port: int = field(default_factory=free_port)
     verb: str = "up"
     env: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | Forked | None = None
+    module: str = "gateway"
 
     @property
     def url(self) -> str:
@@ -130,15 +134,15 @@ class RunningGateway:
         return self
 
     def launch(self, *, preexec: Callable[[], None] | None = None) -> None:
-        """Start it without waiting: a fork, or where `preexec` is to run before it a fresh process."""
+        """Start it without waiting: a fork, or a fresh process where `preexec` is to run before it, or another module."""
         arguments = [self.verb, "--config", str(self.folder / "gateway.yaml"), "--port", str(self.port)]
         env = {**os.environ, **PATIENT, **self.env}
         with (self.folder / "gateway.err").open("ab") as errors:
-            if preexec is None:
+            if preexec is None and self.module == "gateway":
                 self.process = fork_gateway(arguments, env, errors.fileno())
                 return
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gateway", *arguments],
+                [sys.executable, "-m", self.module, *arguments],
                 cwd=REPOSITORY,
                 env=env,
                 stdin=subprocess.DEVNULL,

@@ -322,9 +322,9 @@ class BoundedHttp(HttpToolsProtocol):
         self._deadline = self._write_deadline = None
 
 
-def bounded(room: Room, bounds: Bounds | None = None) -> type[asyncio.Protocol]:
-    """What uvicorn makes a protocol with for each connection."""
-    make: Callable[..., asyncio.Protocol] = partial(BoundedHttp, room=room, bounds=bounds or Bounds())
+def bounded(room: Room, bounds: Bounds | None = None, protocol: type[BoundedHttp] = BoundedHttp) -> type[asyncio.Protocol]:
+    """What uvicorn makes a `protocol` with for each connection."""
+    make: Callable[..., asyncio.Protocol] = partial(protocol, room=room, bounds=bounds or Bounds())
     return cast("type[asyncio.Protocol]", make)
 
 

@@ -55,7 +55,7 @@ async def operator_surfaces(
     state: StateFolder, control: ASGIApp, make_server: Callable[[], Server[Any]]
 ) -> AsyncIterator[None]:
     """Listen on the two sockets in the state folder, both for the folder's owner only."""
-    server = _Uvicorn(_config(control, Room(_OPERATORS), uds=str(state.control_socket)))
+    server = _Uvicorn(_config(control, bounded(Room(_OPERATORS)), uds=str(state.control_socket)))
     async with _running(server):
         state.control_socket.chmod(0o600)
         lines = await serve_socket(str(state.mcp_socket), make_server)
@@ -81,7 +81,7 @@ def http_port(host: str, port: int) -> Iterator[socket.socket]:
 @asynccontextmanager
 async def http_surface(app: ASGIApp, bound: socket.socket) -> AsyncIterator[None]:
     """Listen on the HTTP port."""
-    async with _running(_Uvicorn(_config(app, room_for_files())), [bound]):
+    async with _running(_Uvicorn(_config(app, bounded(room_for_files()))), [bound]):
         yield
 
 
@@ -140,15 +140,15 @@ async def _connected(state: StateFolder) -> tuple[asyncio.StreamReader, asyncio.
 
 
 @asynccontextmanager
-async def served(app: ASGIApp, **listen: Any) -> AsyncIterator[None]:
-    """Serve an app as uvicorn's own settings `listen` say."""
-    async with _running(_Uvicorn(_config(app, room_for_files(), **listen))):
+async def served(app: ASGIApp, http: type[asyncio.Protocol], **listen: Any) -> AsyncIterator[None]:
+    """Serve an app, each connection by an `http`, as uvicorn's own settings `listen` say."""
+    async with _running(_Uvicorn(_config(app, http, **listen))):
         yield
 
 
-def _config(app: ASGIApp, room: Room, **listen: Any) -> uvicorn.Config:
+def _config(app: ASGIApp, http: type[asyncio.Protocol], **listen: Any) -> uvicorn.Config:
     usual: dict[str, Any] = {
-        "http": bounded(room),
+        "http": http,
         "log_config": None,
         "access_log": False,
         "server_header": False,

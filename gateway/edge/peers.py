@@ -16,11 +16,11 @@ from pathlib import Path
 
 from starlette.requests import Request
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.adapters.state import LONGEST_SOCKET_PATH
 from gateway.core.errors import ConfigError
 from gateway.edge.auth import Caller
+from gateway.edge.connections import BoundedHttp, bounded, room_for_files
 from gateway.edge.daemon import served
 
 PEER = "sealgate.peer"
@@ -63,7 +63,7 @@ def peer_of(request: Request) -> Peer | None:
     return peer if isinstance(peer, Peer) else None
 
 
-class _PeerProtocol(HttpToolsProtocol):
+class _PeerProtocol(BoundedHttp):
     """HTTP on a connection whose peer the kernel names. Only the server writes the state of a scope, no client."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -78,7 +78,7 @@ async def peer_surface(app: ASGIApp, path: Path) -> AsyncIterator[None]:
     """Listen on a Unix socket at `path`; `app` is started already. Raises `ConfigError` where that cannot be."""
     _clear(path)
     try:
-        async with served(app, uds=str(path), http=_PeerProtocol, lifespan="off"):
+        async with served(app, bounded(room_for_files(), protocol=_PeerProtocol), uds=str(path), lifespan="off"):
             yield
     finally:
         _clear(path)

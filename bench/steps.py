@@ -32,6 +32,7 @@ from gateway.core.call import ToolRequest
 from gateway.core.conversation import SILENT, Conversation
 from gateway.core.outcome import Outcome
 from gateway.core.run_context import Principal, PrincipalKind, RunContext
+from gateway.edge.api import socket_app
 from gateway.edge.auth import Caller, Credentials, TokenTable, token_digest
 from gateway.edge.daemon import http_port, http_surface, operator_surfaces, until_stopped
 from gateway.edge.door import Door
@@ -136,14 +137,17 @@ async def main(config: Path, port: int) -> None:
         async with assemble(settings, state, dev=True, on_death=lambda fault: death.set(), observer=clock) as ready:
             parts = {part.name: getattr(ready.gateway, part.name) for part in fields(ready.gateway)}
             front = replace(ready.front, gateway=ClockedGateway(**parts))
+            api = ready.control.api()
             app = build_app(
                 front,
                 Door(Credentials(TokenTable({token_digest(token): caller})), allowed("127.0.0.1", port)),
                 journal=state.journal,
                 changes=ready.control.changes,
+                api=api,
+                tenant_id=settings.configuration.tenant,
                 unready=ready.unready,
             )
-            surfaces = operator_surfaces(state, ready.control.app(), lambda: ready.front.server(lambda _: caller))
+            surfaces = operator_surfaces(state, socket_app(api), lambda: ready.front.server(lambda _: caller))
             async with surfaces, http_surface(Reporting(app, clock), bound):
                 await until_stopped(death)
 

@@ -170,6 +170,7 @@ async def assemble(
             catalogue=catalogue,
             clock=clock,
             log_path=state.journal,
+            keys=load_trusted_keys(state.keys / "public.json"),
             changes=ChangeDesk(journal.questions, catalogue, sealer, clock),
             doubts=DoubtDesk(
                 gateway,

@@ -35,6 +35,11 @@ def ssh_keygen() -> str:
 
 
 @pytest.fixture(scope="session")
+def curl() -> str:
+    return _program("curl")
+
+
+@pytest.fixture(scope="session")
 def jq() -> str:
     return _program("jq")
 

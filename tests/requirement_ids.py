@@ -70,6 +70,8 @@ ALL_IDS: dict[str, str] = {
     "GW-53": "a principal's requests and calls are limited, and a refusal says when to come again",
     "GW-54": "clients are attached by their own files and their servers put behind it: shown, copied, asked, reversible",
     "GW-55": "a doctor finds what is broken, and prints the command that repairs it",
+    "GW-56": "what operators do at the socket is there over HTTP by role, documented, and each change names who made it",
+    "GW-57": "the command line asks a gateway elsewhere, and verifies its log with nothing but a token and public keys",
     "GW-58": "a connection is bounded in time, size and number; what two readers could take differently is refused",
     "GW-59": "a campaign throws malformed input at every way in; what is forwarded is what policy saw, to every reader",
     "GW-60": "every check of the official conformance suite ends through the gateway as it does directly, or better",

@@ -426,6 +426,20 @@ TIED: dict[str, tuple[str, ...]] = {
         "tests/doctor/test_doctor.py::test_log_one_that_was_edited_is_found_and_the_backup_repairs_it",
         "tests/doctor/test_clients.py::test_a_server_that_is_reached_around_the_gateway_is_taken_out_by_the_printed_command",
     ),
+    "GW-56": (
+        "tests/api/test_roles.py::test_a_role_gets_what_is_its_own_and_nothing_else",
+        "tests/api/test_roles.py::test_a_route_that_does_not_say_who_may_use_it_cannot_be_made",
+        "tests/api/test_roles.py::test_what_shows_or_destroys_values_or_makes_keys_is_not_there_over_the_network",
+        "tests/api/test_document.py::test_every_answer_is_what_the_document_says",
+        "tests/api/test_recorded.py::test_a_pin_names_who_approved_the_tool",
+        "tests/api/test_recorded.py::test_who_may_not_see_arguments_sees_nothing_that_quotes_them",
+    ),
+    "GW-57": (
+        "tests/api/test_remote_commands.py::test_the_log_is_read_proven_exported_and_verified",
+        "tests/api/test_remote_commands.py::test_an_approver_answers_with_their_own_key",
+        "tests/api/test_target.py::test_a_log_of_many_pages_is_verified_while_it_grows",
+        "tests/api/test_target.py::test_no_other_place_gets_the_token",
+    ),
     "GW-60": (
         "tests/conformance/test_gateway.py::test_no_check_of_the_official_suite_ends_worse_than_directly",
         "tests/conformance/test_parity.py::test_a_check_that_passes_directly_must_pass_through_the_gateway",

@@ -11,7 +11,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -73,9 +73,11 @@ class Said:
     stderr: str
 
 
-def run_cli(*arguments: str, state: Path | None = None, stdin: str = "") -> Said:
-    """`sealgate …` by its entry point, in this process. `state`: on this state folder."""
-    chosen = {} if state is None else {"SEALGATE_STATE": str(state)}
+def run_cli(
+    *arguments: str, state: Path | None = None, stdin: str = "", environment: Mapping[str, str] | None = None
+) -> Said:
+    """`sealgate …` by its entry point, in this process. `state`: on this state folder; `environment`: more variables."""
+    chosen = {**(environment or {}), **({} if state is None else {"SEALGATE_STATE": str(state)})}
     out, err = io.StringIO(), io.StringIO()
     code: Any = 0
     with (

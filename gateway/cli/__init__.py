@@ -1,6 +1,6 @@
 """The command line: one thin file per noun. Parse, call, print; data on stdout, talk on stderr.
 
-Exit codes: 0 ok, 1 error, 2 usage or configuration, 4 unreachable, 6 verification failed.
+Exit codes: 0 ok, 1 error, 2 usage or configuration, 3 needs login, 4 unreachable, 6 verification failed.
 """
 
 import sys

@@ -9,10 +9,9 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from gateway.adapters.clock import SystemClock
-from gateway.adapters.daemon import DaemonClient
 from gateway.adapters.state import StateFolder
 from gateway.cli.render import print_json, print_table, say
-from gateway.cli.target import JsonOption, StateOption, state_folder
+from gateway.cli.target import JsonOption, Target, targeted
 from gateway.core.api_key import ENTROPY_BYTES, ApiKey, api_key_digest, api_key_id, make_api_key
 from gateway.core.errors import ConfigError
 from gateway.core.run_context import Principal, principal_named
@@ -24,6 +23,7 @@ T = TypeVar("T")
 
 
 @app.command()
+@targeted
 def new(
     principal: Annotated[str, typer.Option("--principal", help="Who is responsible for the calls, e.g. service:billing.")],
     actor: Annotated[
@@ -34,7 +34,8 @@ def new(
     expires: Annotated[
         str | None, typer.Option("--expires", help="Until when: a time in UTC, or in so many days (90d). Default: never.")
     ] = None,
-    state: StateOption = None,
+    *,
+    target: Target,
     json: JsonOption = False,
 ) -> None:
     """Make an API key and print it, once. Only its SHA-256 is kept."""
@@ -49,10 +50,10 @@ def new(
         created_at=now,
         expires_at=None if expires is None else _until(expires, now),
     )
-    folder = state_folder(state)
+    folder = target.folder("who has a token must not make others, which would outlive it.")
     if folder.owned():
-        with DaemonClient(folder.control_socket) as client:
-            client.post("/api/v1/keys", key.document())
+        with target.client() as client:
+            client.post("/api/v1/keys/new", key.document())
     else:
         _on_files(folder, lambda desk: desk.add(key))
     if json:
@@ -63,13 +64,14 @@ def new(
 
 
 @app.command("list")
-def list_keys(state: StateOption = None, json: JsonOption = False) -> None:
+@targeted
+def list_keys(*, target: Target, json: JsonOption = False) -> None:
     """The API keys, those that are revoked or expired too."""
-    folder = state_folder(state)
-    if folder.owned():
-        with DaemonClient(folder.control_socket) as client:
+    if target.running():
+        with target.client() as client:
             keys: list[dict[str, Any]] = client.get("/api/v1/keys")["keys"]
     else:
+        folder = target.folder("its files are read.")
         from gateway.adapters.keys.api_keys import ApiKeyFile
 
         now = SystemClock().now()
@@ -91,19 +93,20 @@ def list_keys(state: StateOption = None, json: JsonOption = False) -> None:
 
 
 @app.command()
+@targeted
 def revoke(
     key_id: Annotated[str, typer.Argument(metavar="ID", help="The key's id, as `sealgate keys api list` shows it.")],
-    state: StateOption = None,
+    *,
+    target: Target,
 ) -> None:
     """Let a key count no more, from the next request on; what is open with it ends."""
     if re.fullmatch("[0-9a-f]{12}", key_id) is None:
         raise ConfigError("that is no id of an API key", hint="sealgate keys api list")
-    folder = state_folder(state)
-    if folder.owned():
-        with DaemonClient(folder.control_socket) as client:
+    if target.running():
+        with target.client() as client:
             client.post(f"/api/v1/keys/{key_id}/revoke", {})
     else:
-        _on_files(folder, lambda desk: desk.revoke(key_id))
+        _on_files(target.folder("its files are changed."), lambda desk: desk.revoke(key_id))
     say(f"key {key_id} counts no more")
 
 

@@ -10,12 +10,11 @@ from urllib.parse import quote
 
 import typer
 
-from gateway.adapters.daemon import DaemonClient
 from gateway.cli.approvals_rule import propose_rule
 from gateway.cli.approver_keys import KeyChoice
 from gateway.cli.changes import check_offer, read_given
 from gateway.cli.render import print_json, print_json_line, print_table, say, stdout
-from gateway.cli.target import JsonOption, StateOption, daemon, state_folder
+from gateway.cli.target import JsonOption, Target, targeted
 from gateway.core.answer import Answer, answer_payload, bad_comment
 from gateway.core.errors import GatewayError
 from gateway.core.obligations import ApproveFor
@@ -52,14 +51,16 @@ _WHAT = {ApproveFor.ONCE: "exactly this call", ApproveFor.RUN: "this call, and a
 
 
 @app.command("list")
+@targeted
 def list_approvals(
     every: Annotated[bool, typer.Option("--all", help="Answered and expired ones too.")] = False,
-    state: StateOption = None,
+    *,
+    target: Target,
     json: JsonOption = False,
 ) -> None:
     """Calls that wait for an answer, oldest first."""
-    with daemon(state) as client:
-        document = client.get("/api/v1/approvals" + ("?all=1" if every else ""))
+    with target.client() as client:
+        document = client.get("/api/v1/approvals" + ("?all=true" if every else ""))
     if json:
         print_json(document)
         return
@@ -81,9 +82,10 @@ def list_approvals(
 
 
 @app.command()
-def show(approval: str, state: StateOption = None, json: JsonOption = False) -> None:
+@targeted
+def show(approval: str, *, target: Target, json: JsonOption = False) -> None:
     """Exactly what would run: tool, arguments, who asks, and the digest an answer is bound to."""
-    with daemon(state) as client:
+    with target.client() as client:
         document = client.get(_path(approval))
     if json:
         print_json(document)
@@ -92,6 +94,7 @@ def show(approval: str, state: StateOption = None, json: JsonOption = False) -> 
 
 
 @app.command()
+@targeted
 def approve(
     approval: str,
     key: KeyOption = None,
@@ -102,13 +105,15 @@ def approve(
     reach: Annotated[
         ApproveFor, typer.Option("--for", help="run: for such calls of the same run, too, where policy allows that.")
     ] = ApproveFor.ONCE,
-    state: StateOption = None,
+    *,
+    target: Target,
 ) -> None:
     """Sign a yes for one call. It counts once, for exactly this call, until it expires."""
-    _answer(Answer.APPROVE, approval, KeyChoice(key, passphrase_file, ssh_key), comment, state, yes=yes, reach=reach)
+    _answer(Answer.APPROVE, approval, KeyChoice(key, passphrase_file, ssh_key), comment, target, yes=yes, reach=reach)
 
 
 @app.command()
+@targeted
 def reject(
     approval: str,
     key: KeyOption = None,
@@ -116,13 +121,15 @@ def reject(
     ssh_key: SshKeyOption = None,
     comment: CommentOption = "",
     yes: YesOption = False,
-    state: StateOption = None,
+    *,
+    target: Target,
 ) -> None:
     """Sign a no for one call."""
-    _answer(Answer.REJECT, approval, KeyChoice(key, passphrase_file, ssh_key), comment, state, yes=yes)
+    _answer(Answer.REJECT, approval, KeyChoice(key, passphrase_file, ssh_key), comment, target, yes=yes)
 
 
 @app.command()
+@targeted
 def modify(
     approval: str,
     changes: Annotated[
@@ -141,15 +148,15 @@ def modify(
     only_change: Annotated[
         bool, typer.Option("--only-change", help="Do not sign a yes for the changed call, too: others decide about it.")
     ] = False,
-    state: StateOption = None,
+    *,
+    target: Target,
 ) -> None:
     """Sign a no for one call and ask about it with other arguments instead; then sign a yes for that one."""
     given = read_given(changes)
     comment = _fit_comment(comment)
-    choice = KeyChoice(key, passphrase_file, ssh_key)
-    folder = state_folder(state)
-    choice.check(folder)
-    with DaemonClient(folder.control_socket) as client:
+    choice, route = KeyChoice(key, passphrase_file, ssh_key), target.answers_by
+    choice.check(target)
+    with target.client() as client:
         made = client.get(_path(approval))
         instead = client.post(_path(approval) + "/modify", {"changes": given})
         check_offer(made, given, instead)
@@ -158,30 +165,33 @@ def modify(
         if not yes:
             what = "ask about this call instead" if only_change else "approve this call instead"
             typer.confirm(f"Reject {approval}, and {what}?", abort=True, err=True)
-        hand = choice.hand(client, folder)
-        payload = answer_payload(made["request"], Answer.MODIFY, hand.approver, comment, into=instead["request"])
+        hand = choice.hand(client, target)
+        payload = answer_payload(made["request"], Answer.MODIFY, hand.approver, comment, route, into=instead["request"])
         client.post(_path(approval) + "/answer", {"envelope": hand.sign(payload)})
         changed_id = instead["request"]["approval_id"]
         say(f"modify: recorded for {hand.approver}. The changed call is {changed_id}.")
         if only_change:
             say("It is not approved yet: " + f"sealgate approvals approve {changed_id}")
             return
-        payload = answer_payload(instead["request"], Answer.APPROVE, hand.approver, comment)
+        payload = answer_payload(instead["request"], Answer.APPROVE, hand.approver, comment, route)
         told = client.post(_path(changed_id) + "/answer", {"envelope": hand.sign(payload)})
     say(f"approve: recorded for {hand.approver}. {_next(told)}")
 
 
 @app.command()
-def revoke(approval: str, state: StateOption = None) -> None:
+@targeted
+def revoke(approval: str, *, target: Target) -> None:
     """Take back a request, an unused yes, or a yes for a run. What runs already goes on; the log says that it is void."""
-    with daemon(state) as client:
+    with target.client() as client:
         client.post(_path(approval) + "/revoke", {})
     say(f"revoked: no call runs on {approval} any more. The same call asks anew.")
 
 
 @app.command()
+@targeted
 def watch(
-    state: StateOption = None,
+    *,
+    target: Target,
     json: JsonOption = False,
     every_seconds: Annotated[float, typer.Option("--every", min=0.2, help="Seconds between looks.")] = 1.0,
     once: Annotated[bool, typer.Option("--once", help="Stop after the first request.")] = False,
@@ -189,7 +199,7 @@ def watch(
     """Print each request as it comes in, until interrupted."""
     seen: set[str] = set()
     say("Waiting for approval requests; Ctrl-C stops.")
-    with daemon(state) as client:
+    with target.client() as client:
         while True:
             for item in client.get("/api/v1/approvals")["approvals"]:
                 name = item["request"]["approval_id"]
@@ -228,21 +238,20 @@ def _answer(
     approval: str,
     choice: KeyChoice,
     comment: str,
-    state: Path | None,
+    target: Target,
     *,
     yes: bool,
     reach: ApproveFor = ApproveFor.ONCE,
 ) -> None:
     comment = _fit_comment(comment)
-    folder = state_folder(state)
-    choice.check(folder)
-    with DaemonClient(folder.control_socket) as client:
+    choice.check(target)
+    with target.client() as client:
         document = client.get(_path(approval))
         _describe(document)
         if not yes:
             typer.confirm(f"{answer.value.capitalize()} {_WHAT[reach]}?", abort=True, err=True)
-        hand = choice.hand(client, folder)
-        payload = answer_payload(document["request"], answer, hand.approver, comment, reach=reach)
+        hand = choice.hand(client, target)
+        payload = answer_payload(document["request"], answer, hand.approver, comment, target.answers_by, reach)
         told = client.post(_path(approval) + "/answer", {"envelope": hand.sign(payload)})
     say(f"{answer.value}: recorded for {hand.approver}. {_next(told)}")
 

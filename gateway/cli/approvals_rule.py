@@ -17,7 +17,7 @@ from gateway.adapters.policy.bundle import default_policies
 from gateway.adapters.policy.proposal import NoProposal, Proposal, propose
 from gateway.cli.policy_explain import MISSING
 from gateway.cli.render import print_json, say, visible
-from gateway.cli.target import JsonOption, StateOption, daemon
+from gateway.cli.target import JsonOption, Target, targeted
 from gateway.core.approval import ApprovalState
 from gateway.core.commitment import Missing
 from gateway.core.errors import ConfigError, GatewayError
@@ -28,17 +28,20 @@ RECENT = 500
 MAX_SHOWN = 10
 
 
+@targeted
 def propose_rule(
     approval: Annotated[str, typer.Argument(metavar="ID", show_default=False)],
     policies: Annotated[
         Path | None,
         typer.Option("--policies", help="The policy folder to change. Default: policy.path.", show_default=False),
     ] = None,
-    state: StateOption = None,
+    *,
+    target: Target,
     json: JsonOption = False,
 ) -> None:
     """Print a diff of the policy settings that would let calls like this one pass unasked. Changes nothing itself."""
-    with daemon(state) as client:
+    target.folder("a rule is made from what policy saw of calls, which has their arguments in it.")
+    with target.client() as client:
         document = client.get(f"/api/v1/approvals/{quote(approval, safe='')}")
         request = document["request"]
         if "modified_from" in request:

@@ -11,7 +11,7 @@ import orjson
 from gateway.adapters.daemon import DaemonClient
 from gateway.adapters.keys import load_approver_key, read_approver_name, read_private_text
 from gateway.adapters.keys.ssh import read_ssh_public_key, ssh_sign
-from gateway.adapters.state import StateFolder
+from gateway.cli.target import Here, Target
 from gateway.core.answer import PAYLOAD_TYPE, ssh_envelope
 from gateway.core.dsse import envelop
 from gateway.core.errors import ConfigError, GatewayError, KeyFault
@@ -25,22 +25,23 @@ class KeyChoice:
     passphrase_file: Path | None
     ssh_key: Path | None
 
-    def check(self, folder: StateFolder) -> None:
+    def check(self, target: Target) -> None:
         """Raises `GatewayError` where it names no key, or two."""
         if self.key is not None and self.ssh_key is not None:
             raise ConfigError("--key and --ssh-key name two keys", hint="An answer has one signature: name one of them.")
-        if self.key is None and self.ssh_key is None and not (folder.dev / "approver.pem").exists():
-            raise GatewayError(
-                "no approver key was named", hint="Use --ssh-key, or --key; sealgate keys approver makes a key file."
-            )
+        if self.key is None and self.ssh_key is None and _dev_key(target) is None:
+            raise _none_named()
 
-    def hand(self, client: DaemonClient, folder: StateFolder) -> "Hand":
+    def hand(self, client: DaemonClient, target: Target) -> "Hand":
         """Who signs, and with what. Raises `GatewayError`."""
         if self.ssh_key is not None:
             return _ssh(self.ssh_key, client)
         if self.key is not None:
             return _file(self.key, self.passphrase_file)
-        return _file(folder.dev / "approver.pem", self.passphrase_file or folder.dev / "approver.pass")
+        dev_key = _dev_key(target)
+        if dev_key is None:
+            raise _none_named()
+        return _file(dev_key, self.passphrase_file or dev_key.with_suffix(".pass"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,18 @@ class Hand:
 
     approver: str
     sign: Callable[[bytes], dict[str, Any]]
+
+
+def _dev_key(target: Target) -> Path | None:
+    """The development key in the state folder of a gateway of this machine."""
+    path = target.state.dev / "approver.pem" if isinstance(target, Here) else None
+    return path if path is not None and path.exists() else None
+
+
+def _none_named() -> GatewayError:
+    return GatewayError(
+        "no approver key was named", hint="Use --ssh-key, or --key; sealgate keys approver makes a key file."
+    )
 
 
 def _file(path: Path, passphrase_file: Path | None) -> Hand:

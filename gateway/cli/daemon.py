@@ -21,8 +21,7 @@ from gateway.adapters.keys import (
 from gateway.adapters.state import StateFolder
 from gateway.cli.policy import rollback_lines, shadow_line
 from gateway.cli.render import one_line, print_json, print_table, say
-from gateway.cli.target import JsonOption, StateOption, login_name
-from gateway.cli.target import daemon as daemon_client
+from gateway.cli.target import JsonOption, Target, login_name, targeted
 from gateway.core.answer import Approver
 from gateway.core.dsse import key_id
 from gateway.core.errors import ConfigError
@@ -104,9 +103,10 @@ def serve(
     process.run_http(settings, state, callers=callers, local=_local_caller(settings))
 
 
-def status(state: StateOption = None, json: JsonOption = False) -> None:
+@targeted
+def status(*, target: Target, json: JsonOption = False) -> None:
     """What a running gateway is doing: upstreams, policy, tools."""
-    with daemon_client(state) as client:
+    with target.client() as client:
         document = client.get("/api/v1/status")
     if json:
         print_json(document)

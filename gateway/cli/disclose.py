@@ -18,7 +18,7 @@ from gateway.adapters.store.sqlite.evidence import read_values
 from gateway.adapters.vault import FileVault
 from gateway.cli.log_proof import proven_predicate
 from gateway.cli.render import one_line, pretty, print_json, say, stdout
-from gateway.cli.target import JsonOption, StateOption, log_reader, login_name, state_folder
+from gateway.cli.target import JsonOption, Target, login_name, targeted
 from gateway.core import wire
 from gateway.core.commitment import Missing, Place, commitments
 from gateway.core.disclosures import Disclosed, calls_of, check_disclosures, disclosed, disclosure_file
@@ -45,6 +45,7 @@ class Withheld:
     copy: dict[str, Any] | None = None
 
 
+@targeted
 def disclose(
     envelope: Annotated[str | None, typer.Argument(help="Envelope id of the call.", show_default=False)] = None,
     name: Annotated[str | None, typer.Option("--field", help="Only this argument, or `result`.")] = None,
@@ -57,7 +58,8 @@ def disclose(
         list[Path] | None,
         typer.Option("--key", help="With --check: public.json, a C2SP policy or verifier keys; may be repeated."),
     ] = None,
-    state: StateOption = None,
+    *,
+    target: Target,
     json: JsonOption = False,
 ) -> None:
     """Show a call's arguments and result, each checked against its commitment in the log. Exit 6 where one does not hold."""
@@ -68,33 +70,36 @@ def disclose(
         return
     if envelope is None or proof is not None or key:
         raise ConfigError("name the call, or a file with --check", hint="sealgate log list tells the calls' ids.")
-    entries = _entries(envelope, state)
+    folder = target.folder("values of calls do not leave it by a token.")
+    entries = _entries(envelope, target, folder)
     committed = {place: digest for entry in entries for place, digest in commitments(entry.predicate).items()}
     wanted = {place: digest for place, digest in committed.items() if name is None or place[1] == name}
     if not wanted:
         what = "commits to no values" if name is None else f"has no {name!r}"
         raise GatewayError(f"{envelope} {what}", hint=f"sealgate log show {envelope}", code="log.no_values")
-    found, withheld = _opened(wanted, _stored(envelope, state))
+    found, withheld = _opened(wanted, _stored(envelope, folder))
     if out is not None:
         _write(out, disclosure_file(envelope, found))
     _print(found, withheld, json=json)
 
 
+@targeted
 def erase(
     subject: Annotated[str, typer.Option("--subject", help="Whose values: TENANT/PRINCIPAL, e.g. default/user:alice.")],
     reason: Annotated[str, typer.Option("--reason", help="Why; it stands in the log, in clear.")],
     by: Annotated[str | None, typer.Option("--by", help="Who erases. Default: your login name.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
-    state: StateOption = None,
+    *,
+    target: Target,
     json: JsonOption = False,
 ) -> None:
     """Make all stored values of a person or service unreadable for ever. The log keeps its entries and still verifies."""
+    folder = target.folder("what is erased cannot be brought back.")
     if not yes:
         typer.confirm(f"Destroy the keys of all stored values of {subject}? Nobody can undo this.", abort=True, err=True)
     asked = {"subject": subject, "reason": reason, "by": by or login_name()}
-    folder = state_folder(state)
     if folder.owned():
-        with DaemonClient(folder.control_socket) as client:
+        with target.client() as client:
             done = client.post("/api/v1/erasures", asked, seconds=ERASE_SECONDS)
     else:
         with folder:
@@ -115,11 +120,11 @@ def _erase_in(folder: StateFolder, asked: dict[str, str]) -> dict[str, Any]:
     return {"index": done.index, "keys": done.keys, "rows": done.rows, "requests": done.requests}
 
 
-def _entries(envelope: str, state: Path | None) -> list[Entry]:
+def _entries(envelope: str, target: Target, folder: StateFolder) -> list[Entry]:
     """The entries about a call, their signatures checked."""
-    trusted = load_trusted_keys(state_folder(state).keys / "public.json").by_id()
+    trusted = load_trusted_keys(folder.keys / "public.json").by_id()
     try:
-        with log_reader(state) as log:
+        with target.log() as log:
             named = [open_entry(stored.entry, trusted) for stored in log.entries_naming(envelope)]
             found = [entry for entry in named if envelope in calls_of(entry.predicate)]
             if not found:
@@ -159,9 +164,8 @@ def _not_a_call(entry: Entry, using: list[Entry]) -> GatewayError:
     return GatewayError(f"{entry.id} is no call: it is {what}", hint=hint, code="log.no_values")
 
 
-def _stored(envelope: str, state: Path | None) -> dict[str, Any] | None:
+def _stored(envelope: str, folder: StateFolder) -> dict[str, Any] | None:
     """What is kept of the call: through the daemon, or from the files of a folder that nobody owns."""
-    folder = state_folder(state)
     if folder.owned():
         with DaemonClient(folder.control_socket) as client:
             values: dict[str, Any] | None = client.get(f"/api/v1/calls/{quote(envelope, safe='')}/values")["values"]

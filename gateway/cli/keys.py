@@ -11,11 +11,11 @@ from gateway.adapters.state import StateFolder
 from gateway.cli import api_keys
 from gateway.cli.key_ids import whole_keyid
 from gateway.cli.render import print_json, print_table, say
-from gateway.cli.target import JsonOption, StateOption, state_folder
+from gateway.cli.target import Here, JsonOption, StateOption, Target, state_folder, targeted
 from gateway.core.errors import ConfigError, KeyFault
 from gateway.core.run_context import PrincipalKind
-from gateway.core.trust import KeyPeriod, KeyRole, TrustedKeys
-from gateway.core.trust_bundle import in_order, revocation_document, verifier_key
+from gateway.core.trust import KeyRole, TrustedKeys
+from gateway.core.trust_bundle import in_order, key_documents, verifier_key
 from gateway.edge.auth import token_digest
 from gateway.settings import Settings, load_settings
 
@@ -40,10 +40,14 @@ def new(
 
 
 @app.command("list")
-def list_keys(state: StateOption = None, json: JsonOption = False) -> None:
+@targeted
+def list_keys(*, target: Target, json: JsonOption = False) -> None:
     """The keys of the gateway, those of the past too: where in the log each counts."""
-    bundle = _bundle(state_folder(state))
-    found = [_told(role, period) for role in KeyRole for period in in_order(bundle, role)]
+    if isinstance(target, Here):
+        found = key_documents(_bundle(target.state))
+    else:
+        with target.client() as client:
+            found = client.get("/api/v1/log/keys")["keys"]
     if json:
         print_json({"keys": found})
         return
@@ -180,18 +184,6 @@ def _owned(folder: StateFolder) -> StateFolder:
     if not folder.keys.exists():
         raise KeyFault(f"no keys at {folder.keys}", hint="sealgate keys new makes them.")
     return folder
-
-
-def _told(role: KeyRole, period: KeyPeriod) -> dict[str, Any]:
-    revoked = period.revoked
-    return {
-        "role": role.value,
-        "keyid": period.keyid,
-        "since": period.since,
-        "until": period.until,
-        "state": "in force" if period.in_force else "retired" if revoked is None else "revoked",
-        "revoked": None if revoked is None else revocation_document(revoked),
-    }
 
 
 def _how(told: dict[str, Any]) -> str:

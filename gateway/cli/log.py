@@ -13,7 +13,7 @@ from gateway.cli.log_export import export
 from gateway.cli.log_proof import prove
 from gateway.cli.log_verify import verify
 from gateway.cli.render import one_line, pretty, print_json, print_json_line, print_table, stdout, visible
-from gateway.cli.target import JsonOption, StateOption, log_reader
+from gateway.cli.target import JsonOption, Target, targeted
 from gateway.core.entry import Kind
 from gateway.core.errors import GatewayError
 
@@ -25,14 +25,16 @@ app = typer.Typer(
 
 
 @app.command("list")
+@targeted
 def list_entries(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many, newest last.")] = 20,
     kind: Annotated[Kind | None, typer.Option("--kind", help="Only this kind.")] = None,
-    state: StateOption = None,
+    *,
+    target: Target,
     json: JsonOption = False,
 ) -> None:
     """The newest entries."""
-    with log_reader(state) as log:
+    with target.log() as log:
         size, _ = log.head()
         start = 0 if kind is not None else max(0, size - limit)
         told = (summary(stored) for stored in log.entries(start))
@@ -45,9 +47,10 @@ def list_entries(
 
 
 @app.command()
-def show(entry: Annotated[str, typer.Argument(help="A number, or an envelope id.")], state: StateOption = None) -> None:
+@targeted
+def show(entry: Annotated[str, typer.Argument(help="A number, or an envelope id.")], *, target: Target) -> None:
     """One entry whole, as it was signed; all entries of a call for an envelope id."""
-    with log_reader(state) as log:
+    with target.log() as log:
         found = find_entries(log, entry)
     for stored in found:
         document = {
@@ -60,17 +63,19 @@ def show(entry: Annotated[str, typer.Argument(help="A number, or an envelope id.
 
 
 @app.command()
+@targeted
 def tail(
-    state: StateOption = None,
+    *,
+    target: Target,
     json: JsonOption = False,
     follow: Annotated[bool, typer.Option("--follow/--no-follow", "-f", help="Go on with new entries.")] = True,
 ) -> None:
     """The newest entries and then each new one, one a line, until interrupted."""
-    with log_reader(state) as log:
+    with target.log() as log:
         start = max(0, log.head()[0] - 10)
     try:
         while True:
-            with log_reader(state) as log:
+            with target.log() as log:
                 for stored in log.entries(start):
                     _print_line(summary(stored), json=json)
                     start = stored.index + 1
@@ -82,9 +87,10 @@ def tail(
 
 
 @app.command()
-def checkpoint(state: StateOption = None) -> None:
+@targeted
+def checkpoint(*, target: Target) -> None:
     """Print the newest signed checkpoint. Keep it elsewhere: with it, a truncated log is found out."""
-    with log_reader(state) as log:
+    with target.log() as log:
         note = log.checkpoint()
     if note is None:
         raise GatewayError("the log has no checkpoint yet", code="log.empty")

@@ -12,7 +12,7 @@ import typer
 from gateway.adapters.anchors.policy import load_log_policy
 from gateway.cli.log_keys import bundle_keys, log_verifier_keys
 from gateway.cli.render import print_json, print_table, say
-from gateway.cli.target import JsonOption, StateOption, log_reader
+from gateway.cli.target import JsonOption, Target, targeted
 from gateway.core.anchor import AnchoredCheckpoint, AnchorKind
 from gateway.core.dsse import NotVerified
 from gateway.core.errors import GatewayError, VerificationFailed
@@ -26,20 +26,22 @@ _SHOWN = 20
 T = TypeVar("T")
 
 
+@targeted
 def anchors(
     out: Annotated[
         Path | None,
         typer.Option("--out", help="Write the newest cosigned checkpoint, and the newest stamp with its text, here."),
     ] = None,
-    state: StateOption = None,
+    *,
+    target: Target,
     json: JsonOption = False,
 ) -> None:
     """The newest cosignatures and time stamps over the log's checkpoints, as stored: log verify --policy checks them."""
     if out is not None:
-        with log_reader(state) as log:
+        with target.log() as log:
             _write(log, out)
         return
-    with log_reader(state) as log:
+    with target.log() as log:
         found = [anchor for checkpoint in islice(log.anchored(), _SHOWN) for anchor in checkpoint.anchors]
     if json:
         documents = [{"size": one.size, "kind": one.kind.value, "who": one.who, "at": one.at} for one in found]

@@ -9,7 +9,7 @@ from gateway.adapters.keys import load_trusted_keys
 from gateway.adapters.static_log import StaticLog
 from gateway.cli.log_keys import CheckpointKeys, bundle_keys, log_verifier_keys
 from gateway.cli.render import say, watched
-from gateway.cli.target import StateOption, log_reader, state_folder
+from gateway.cli.target import Target, targeted
 from gateway.core.checkpoint import Checkpoint
 from gateway.core.dsse import NotVerified
 from gateway.core.errors import GatewayError, VerificationFailed
@@ -21,22 +21,27 @@ _NOT_ITS_OWN = "sealgate log verify names the first difference."
 _NEW_FOLDER = "Where a key was revoked since, or it is another log's: export into a new folder."
 
 
+@targeted
 def export(
     folder: Annotated[Path, typer.Argument(help="Where to. A folder that holds an earlier export is brought up to date.")],
-    state: StateOption = None,
+    keys: Annotated[
+        Path | None, typer.Option("--keys", help="Public keys to trust (public.json). Default: the deployment's.")
+    ] = None,
+    *,
+    target: Target,
 ) -> None:
     """Write the log as static files (C2SP tlog-tiles) with the public keys. A second run adds only what is new."""
-    bundle = state_folder(state).keys / "public.json"
+    bundle = target.trusted(keys)
     trusted = load_trusted_keys(bundle)
-    keys = bundle_keys(trusted)
+    log_keys = bundle_keys(trusted)
     static = StaticLog(folder)
     static.create()
-    with log_reader(state) as log:
+    with target.log() as log:
         cosigned, note = log.checkpoint(cosigned=True), log.checkpoint()  # in this order: the newest covers the other
         if note is None:
             raise GatewayError("the log has no checkpoint yet", code="log.empty")
-        checkpoint = _opened(note, keys, "the log's own checkpoint")
-        before = _earlier(static, log, checkpoint, keys)
+        checkpoint = _opened(note, log_keys, "the log's own checkpoint")
+        before = _earlier(static, log, checkpoint, log_keys)
         names = list(tile_names(checkpoint.size, before))
         for name in watched(names, len(names), "exporting", from_count=100):
             static.add(name, _present(log, name))

@@ -10,7 +10,7 @@ from gateway.adapters.keys import load_trusted_keys
 from gateway.cli.log_entries import find_entries, statement, summary
 from gateway.cli.log_keys import CheckpointKeys, bundle_keys, load_checkpoint_keys
 from gateway.cli.render import one_line, print_json, say, stdout
-from gateway.cli.target import StateOption, log_reader, state_folder
+from gateway.cli.target import Target, targeted
 from gateway.core.checkpoint import Checkpoint, read_checkpoint
 from gateway.core.dsse import NotVerified
 from gateway.core.entry import Kind, open_entry
@@ -28,23 +28,28 @@ _LOOK_SECONDS = 0.05
 _MAX_BYTES = 1_000_000
 
 
+@targeted
 def prove(
     entry: Annotated[str, typer.Argument(help="A number, or an envelope id.")],
     out: Annotated[Path | None, typer.Option("--out", help="Write to this file. Default: standard output.")] = None,
     kind: Annotated[Kind | None, typer.Option("--kind", help="Of a call's entries, the one of this kind.")] = None,
-    state: StateOption = None,
+    keys: Annotated[
+        Path | None, typer.Option("--keys", help="Public keys to trust (public.json). Default: the deployment's.")
+    ] = None,
+    *,
+    target: Target,
 ) -> None:
     """Write a proof that an entry is in the log (C2SP tlog-proof). It holds the entry and needs no other file to check."""
-    with log_reader(state) as log:
+    trusted = bundle_keys(load_trusted_keys(target.trusted(keys)))
+    with target.log() as log:
         found = find_entries(log, entry)
         stored = _chosen(found, entry, kind)
     if len(found) > 1:
         others = ", ".join(f"{one['index']} {one['kind']}" for one in map(summary, found))
         say(one_line(f"proving entry {stored.index}; this call has {others}"))
-    keys = bundle_keys(load_trusted_keys(state_folder(state).keys / "public.json"))
-    proof = _proof(stored, state, keys)
+    proof = _proof(stored, target, trusted)
     try:
-        proof.check(keys.open_note)
+        proof.check(trusted.open_note)
     except NotVerified as error:  # nobody must be handed a proof that proves nothing
         raise _damaged(str(error)) from error
     if out is None:
@@ -136,12 +141,12 @@ def _chosen(found: list[StoredEntry], wanted: str, kind: Kind | None) -> StoredE
     return fitting[-1]
 
 
-def _proof(stored: StoredEntry, state: Path | None, keys: CheckpointKeys) -> LogProof:
+def _proof(stored: StoredEntry, target: Target, keys: CheckpointKeys) -> LogProof:
     """The proof under a checkpoint that covers the entry: a cosigned one that counts, else the newest, once there is."""
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
-        alive = state_folder(state).owned()
-        with log_reader(state) as log:
+        alive = target.running()
+        with target.log() as log:
             for cosigned in (True, False):
                 note = log.checkpoint(cosigned=cosigned)
                 if note is None or (size := _size(note)) <= stored.index:

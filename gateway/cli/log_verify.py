@@ -14,7 +14,7 @@ from gateway.cli.log_anchors import AnchorFindings, find_anchors
 from gateway.cli.log_proof import verify_proof
 from gateway.cli.render import one_line, print_json, say, stdout, watched
 from gateway.cli.revoked import AcceptRevokedOption, accepted_keys, not_accepted, revoked_documents, revoked_lines
-from gateway.cli.target import JsonOption, StateOption, log_reader, state_folder
+from gateway.cli.target import JsonOption, Target, targeted
 from gateway.core.errors import ConfigError, GatewayError, VerificationFailed
 from gateway.core.ports import LogReader
 from gateway.core.signed_answers import SignedAnswers
@@ -24,8 +24,10 @@ from gateway.settings.approvers import load_approvers
 _MAX_NOTE_BYTES = 1_000_000
 
 
+@targeted
 def verify(
-    state: StateOption = None,
+    *,
+    target: Target,
     journal: Annotated[
         Path | None, typer.Option("--file", help="Check this journal file instead of the deployment's.")
     ] = None,
@@ -74,11 +76,11 @@ def verify(
             raise ConfigError("--accept-revoked is for a whole log; one entry that a revocation disowns proves nothing")
         verify_proof(proof, key, json=json)
         return
-    trusted = load_trusted_keys(keys or state_folder(state).keys / "public.json")
+    trusted = load_trusted_keys(target.trusted(keys))
     accepted = accepted_keys(accept_revoked, trusted)
     notes = [_read_note(path) for path in kept or []]
     answers = SignedAnswers(one for path in approvers for one in load_approvers(path)) if approvers else None
-    with _opened(state, journal, folder) as log:
+    with _opened(target, journal, folder) as log:
         found = find_anchors(log, trusted, policy, timestamp_ca)
         head = log.head()
         # The checkpoints' stream is opened before the entries': all of them lie within what is read.
@@ -101,7 +103,7 @@ def verify(
 
 
 @contextmanager
-def _opened(state: Path | None, journal: Path | None, folder: Path | None) -> Iterator[LogReader]:
+def _opened(target: Target, journal: Path | None, folder: Path | None) -> Iterator[LogReader]:
     if folder is not None:
         yield StaticLog(folder)
     elif journal is not None:
@@ -111,7 +113,7 @@ def _opened(state: Path | None, journal: Path | None, folder: Path | None) -> It
         finally:
             log.close()
     else:
-        with log_reader(state) as reader:
+        with target.log() as reader:
             yield reader
 
 

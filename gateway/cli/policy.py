@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from gateway.adapters.daemon import DaemonClient
 from gateway.adapters.policy.bundle import PolicyBundle, default_policies, load_bundle
 from gateway.adapters.policy.embedded import start_checked
 from gateway.adapters.policy.kept import KeptPolicies
@@ -20,7 +19,7 @@ from gateway.adapters.policy.signature import load_verification_key
 from gateway.adapters.policy.testing import run_tests
 from gateway.cli.policy_explain import explain_decision
 from gateway.cli.render import one_line, print_json, print_table, say
-from gateway.cli.target import JsonOption, StateOption, daemon, state_folder
+from gateway.cli.target import Here, JsonOption, Target, targeted
 from gateway.core.errors import ConfigError, GatewayError
 
 DECISION_SECONDS = 5.0
@@ -116,14 +115,14 @@ def evaluate(
 
 
 @app.command("list")
-def history(state: StateOption = None, json: JsonOption = False) -> None:
+@targeted
+def history(*, target: Target, json: JsonOption = False) -> None:
     """Which policies were in force when, the newest first; those that are kept can be rolled back to."""
-    folder = state_folder(state)
-    if folder.owned():
-        with DaemonClient(folder.control_socket) as client:
-            document = client.get("/api/v1/policy/history")
+    if isinstance(target, Here) and not target.running():
+        document = KeptPolicies(target.state.policies).history().document()
     else:
-        document = KeptPolicies(folder.policies).history().document()
+        with target.client() as client:
+            document = client.get("/api/v1/policy/history")
     if json:
         print_json(document)
         return
@@ -138,22 +137,25 @@ def history(state: StateOption = None, json: JsonOption = False) -> None:
 
 
 @app.command()
-def reload(state: StateOption = None) -> None:
+@targeted
+def reload(*, target: Target) -> None:
     """Let the configured policies decide from now on, as they are; ends a roll-back. Prints their digest."""
-    with daemon(state) as client:
+    with target.client() as client:
         typer.echo(client.post("/api/v1/policy/reload", {})["revision"])
 
 
 @app.command()
+@targeted
 def rollback(
     revision: Annotated[
         str | None,
         typer.Argument(help="Digest, its beginning, or name. Default: those before the ones in force.", show_default=False),
     ] = None,
-    state: StateOption = None,
+    *,
+    target: Target,
 ) -> None:
     """Let kept policies decide from now on, until the configured ones change or are reloaded. Prints their digest."""
-    with daemon(state) as client:
+    with target.client() as client:
         document = client.post("/api/v1/policy/rollback", {"revision": revision})
     typer.echo(document["revision"])
     for line in rollback_lines(document["rolled_back"]):
@@ -161,9 +163,10 @@ def rollback(
 
 
 @app.command()
-def shadow(state: StateOption = None, json: JsonOption = False) -> None:
+@targeted
+def shadow(*, target: Target, json: JsonOption = False) -> None:
     """What the candidate policies (policy.shadow) decide differently, oldest first. Nothing of it is enforced."""
-    with daemon(state) as client:
+    with target.client() as client:
         document = client.get("/api/v1/policy/shadow")
     if json:
         print_json(document)

@@ -9,13 +9,13 @@ from urllib.parse import quote
 
 import typer
 
-from gateway.adapters.daemon import DaemonClient, DaemonLog
+from gateway.adapters.daemon import DaemonLog
 from gateway.adapters.policy.bundle import load_bundle
 from gateway.adapters.policy.explain import Change, Explanation, explain
 from gateway.adapters.policy.kept import KeptPolicies
 from gateway.cli.log_entries import statement
 from gateway.cli.render import one_line, print_json, stdout
-from gateway.cli.target import JsonOption, StateOption, state_folder
+from gateway.cli.target import JsonOption, Target, targeted
 from gateway.core.commitment import Missing
 from gateway.core.errors import ConfigError, GatewayError
 from gateway.core.ports import LogReader
@@ -41,18 +41,20 @@ class Recorded:
     obligations: tuple[str, ...]
 
 
+@targeted
 def explain_decision(
     wanted: Annotated[str, typer.Argument(metavar="ID", help="Envelope id or decision id.", show_default=False)],
     policies: Annotated[
         Path | None,
         typer.Option("--policies", help="Evaluate these policies instead of those that decided.", show_default=False),
     ] = None,
-    state: StateOption = None,
+    *,
+    target: Target,
     json: JsonOption = False,
 ) -> None:
     """Make a recorded decision again: which rules gave its reasons, and which single changes would change it."""
-    folder = state_folder(state)
-    with DaemonClient(folder.control_socket) as client:
+    folder = target.folder("what policy saw of a call has its arguments in it.")
+    with target.client() as client:
         recorded = _recorded(DaemonLog(client), wanted)
         told = client.get(f"/api/v1/policy/inputs/{quote(recorded.envelope_id, safe='')}")
     if told["input"] is None:

@@ -15,6 +15,7 @@ from gateway.cli.render import one_line, say
 from gateway.core.answer import Approver
 from gateway.core.errors import StoreFault
 from gateway.edge import logs
+from gateway.edge.api import socket_app
 from gateway.edge.auth import Caller
 from gateway.edge.daemon import http_port, http_surface, operator_surfaces, relay, until_stopped
 from gateway.edge.door import Door
@@ -68,15 +69,18 @@ async def _http(
             admission(settings, callers, ready.control.api_keys) as admitted,
         ):
             security = allowed(listen.host, port, listen.allowed_hosts, listen.allowed_origins)
+            api = ready.control.api()
             app = build_app(
                 ready.front,
                 Door(admitted.credentials, security, peers=admitted.peers, resource=admitted.resource),
                 journal=state.journal,
                 changes=ready.control.changes,
+                api=api,
+                tenant_id=settings.configuration.tenant,
                 unready=ready.unready,
                 api_keys=admitted.api_keys,
             )
-            surfaces = operator_surfaces(state, ready.control.app(), lambda: ready.front.server(lambda _: local))
+            surfaces = operator_surfaces(state, socket_app(api), lambda: ready.front.server(lambda _: local))
             local_processes = nullcontext() if admitted.unix is None else peer_surface(app, admitted.unix)
             async with surfaces, http_surface(app, bound), local_processes:
                 _announce(listen.host, port, ready, token)
@@ -88,7 +92,7 @@ async def _stdio(settings: Settings, state: StateFolder, local: Caller) -> int:
     death = asyncio.Event()
     with state:
         async with assemble(settings, state, dev=False, on_death=_setting(death)) as ready:
-            surfaces = operator_surfaces(state, ready.control.app(), lambda: ready.front.server(lambda _: local))
+            surfaces = operator_surfaces(state, socket_app(ready.control.api()), lambda: ready.front.server(lambda _: local))
             async with surfaces, own_stdio() as stream:
                 served = asyncio.ensure_future(serve_lines(ready.front.server(lambda _: local), stream))
                 stopped = asyncio.ensure_future(until_stopped(death))

@@ -11,9 +11,9 @@ import typer
 from gateway.adapters.daemon import DaemonClient
 from gateway.adapters.upstream.spec import MAX_RESULT_BYTES
 from gateway.cli.render import one_line, print_json, print_table, say, stdout
-from gateway.cli.target import JsonOption, StateOption, daemon, login_name
+from gateway.cli.target import Here, JsonOption, Target, login_name, targeted
 from gateway.core import wire
-from gateway.core.errors import GatewayError
+from gateway.core.errors import ConfigError, GatewayError
 
 app = typer.Typer(
     help="Calls in doubt: list them, say how they ended, ask the tool that knows.",
@@ -27,9 +27,10 @@ EnvelopeArgument = Annotated[str, typer.Argument(help="Envelope id of the call i
 
 
 @app.command("in-doubt")
-def in_doubt(state: StateOption = None, json: JsonOption = False) -> None:
+@targeted
+def in_doubt(*, target: Target, json: JsonOption = False) -> None:
     """Calls that were sent and whose end is unknown, oldest first. None of them runs again by itself."""
-    with daemon(state) as client:
+    with target.client() as client:
         document = client.get("/api/v1/runs/in-doubt")
     if json:
         print_json(document)
@@ -49,6 +50,7 @@ def in_doubt(state: StateOption = None, json: JsonOption = False) -> None:
 
 
 @app.command()
+@targeted
 def resolve(
     envelope: EnvelopeArgument,
     verdict: Annotated[str, typer.Option("--as", help="completed: it was done. failed: it certainly was not.")],
@@ -56,16 +58,23 @@ def resolve(
     result: Annotated[
         Path | None, typer.Option("--result", help="File with the MCP tool result that retries get, as JSON.")
     ] = None,
-    by: Annotated[str | None, typer.Option("--by", help="Who found out. Default: your login name.")] = None,
-    state: StateOption = None,
+    by: Annotated[
+        str | None, typer.Option("--by", help="Who found out. Default: your login name; over --url the token's principal.")
+    ] = None,
+    *,
+    target: Target,
 ) -> None:
     """Say how a call in doubt ended, once. After `failed` its key is free, and the same call runs again."""
     if verdict not in ("completed", "failed"):
         raise typer.BadParameter("write completed or failed", param_hint="--as")
-    body: dict[str, Any] = {"verdict": verdict, "reason": reason, "by": by or login_name()}
+    body: dict[str, Any] = {"verdict": verdict, "reason": reason}
+    if isinstance(target, Here):
+        body["by"] = by or login_name()
+    elif by is not None:
+        raise ConfigError("--by is not for --url: the gateway names the token's principal", hint="Leave it out.")
     if result is not None:
         body["result"] = _read_result(result)
-    with daemon(state) as client:
+    with target.client() as client:
         client.post(_path(envelope, "resolve"), body)
     if verdict == "failed":
         say(f"recorded: {envelope} was not done. The same call runs when it is made again.")
@@ -75,16 +84,18 @@ def resolve(
 
 
 @app.command()
+@targeted
 def reconcile(
     envelope: Annotated[str | None, typer.Argument(help="Envelope id of the call in doubt.", show_default=False)] = None,
     every: Annotated[bool, typer.Option("--all", help="Every call in doubt that some tool can tell about.")] = False,
-    state: StateOption = None,
+    *,
+    target: Target,
     json: JsonOption = False,
 ) -> None:
     """Ask the registered tool (`reconcile` in gateway.yaml) how a call ended. Exit 1 where a call stays in doubt."""
     if every == (envelope is not None):
         raise typer.BadParameter("name one call, or --all", param_hint="ENVELOPE")
-    with daemon(state) as client:
+    with target.client() as client:
         found = [_ask(client, one) for one in (_askable(client) if envelope is None else [envelope])]
     if json:
         print_json({"reconciled": found})

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import typer
 
 from gateway.cli.render import one_line, pretty, print_json, print_table, say, stdout
-from gateway.cli.target import JsonOption, StateOption, daemon
+from gateway.cli.target import JsonOption, Target, targeted
 from gateway.core.errors import GatewayError
 
 app = typer.Typer(help="Tools behind the gateway: list, show, diff, approve.", no_args_is_help=True, rich_markup_mode=None)
@@ -16,9 +16,10 @@ _APPROVABLE = ("unpinned", "drifted")
 
 
 @app.command("list")
-def list_tools(state: StateOption = None, json: JsonOption = False) -> None:
+@targeted
+def list_tools(*, target: Target, json: JsonOption = False) -> None:
     """Every tool: callable ones with their approval mode and whose word that is, hidden ones with the reason."""
-    with daemon(state) as client:
+    with target.client() as client:
         document = client.get("/api/v1/tools")
     if json:
         print_json(document)
@@ -39,9 +40,10 @@ def list_tools(state: StateOption = None, json: JsonOption = False) -> None:
 
 
 @app.command()
-def show(tool: str, state: StateOption = None, json: JsonOption = False) -> None:
+@targeted
+def show(tool: str, *, target: Target, json: JsonOption = False) -> None:
     """One tool: its classification and its whole definition, every character visible."""
-    with daemon(state) as client:
+    with target.client() as client:
         document = client.get(_path(tool))
     if json:
         print_json(document)
@@ -50,9 +52,10 @@ def show(tool: str, state: StateOption = None, json: JsonOption = False) -> None
 
 
 @app.command()
-def diff(tool: str, state: StateOption = None) -> None:
+@targeted
+def diff(tool: str, *, target: Target) -> None:
     """What changed between the approved definition of a tool and the one its upstream lists now."""
-    with daemon(state) as client:
+    with target.client() as client:
         document = client.get(_path(tool))
     if document["pinned"] is None:
         raise GatewayError(f"{tool} was never approved, so there is nothing to compare", hint=f"sealgate tools show {tool}")
@@ -65,14 +68,16 @@ def diff(tool: str, state: StateOption = None) -> None:
 
 
 @app.command()
+@targeted
 def approve(
     tools: Annotated[list[str] | None, typer.Argument(help="Tools to approve as they are listed now.")] = None,
     every: Annotated[bool, typer.Option("--all", help="All tools that wait for approval.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    state: StateOption = None,
+    *,
+    target: Target,
 ) -> None:
     """Pin the definitions of tools in gateway.lock, so that they can be called until they change."""
-    with daemon(state) as client:
+    with target.client() as client:
         listed = {tool["id"]: tool for tool in client.get("/api/v1/tools")["tools"]}
         names = list(tools or [])
         if every:

@@ -74,6 +74,13 @@ class Unreachable(GatewayError):
     exit_code = 4
 
 
+class LoginNeeded(GatewayError):
+    """The gateway wants a token, or another one."""
+
+    code = "login.needed"
+    exit_code = 3
+
+
 class VerificationFailed(GatewayError):
     """A log, an entry or a checkpoint is not what was written."""
 

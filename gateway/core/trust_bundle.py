@@ -52,6 +52,22 @@ def in_order(keys: TrustedKeys, role: KeyRole) -> list[KeyPeriod]:
     return sorted(keys.of(role).values(), key=lambda period: (period.since, period.keyid))
 
 
+def key_documents(keys: TrustedKeys) -> list[dict[str, Any]]:
+    """Each key and where in the log it counts, as operators are told: entry keys first, in the order in which they began."""
+    return [
+        {
+            "role": role.value,
+            "keyid": period.keyid,
+            "since": period.since,
+            "until": period.until,
+            "state": "in force" if period.in_force else "retired" if period.revoked is None else "revoked",
+            "revoked": None if period.revoked is None else revocation_document(period.revoked),
+        }
+        for role in KeyRole
+        for period in in_order(keys, role)
+    ]
+
+
 def verifier_key(keys: TrustedKeys, period: KeyPeriod) -> VerifierKey:
     """A log key as C2SP tools want it."""
     return VerifierKey(keys.origin, SignatureType.ED25519, period.key.public_bytes_raw())

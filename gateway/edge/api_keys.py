@@ -10,23 +10,24 @@ import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import anyio
 import anyio.to_thread
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from gateway.adapters.keys.api_keys import ApiKeyFile
-from gateway.core import wire
 from gateway.core.api_key import ApiKey, api_key_digest, api_key_id, read_api_key
 from gateway.core.entry import Kind, Record
 from gateway.core.errors import GatewayError
 from gateway.core.limits import UNLIMITED, CallLimits
 from gateway.core.ports import Clock
+from gateway.edge import api_told as told
+from gateway.edge.api_route import OPERATING, READING, ApiRoute, Asked, Nothing, SocketOnly
+from gateway.edge.api_sent import StoredApiKey
 from gateway.edge.auth import Caller, NotValid
 
 MAX_KEYS = 10_000
+MAKING = SocketOnly("who has a token must not make others, which would outlive it.")
 
 Recorder = Callable[[Record], Awaitable[object]]
 
@@ -59,8 +60,8 @@ class ApiKeyDesk:
         if state != "valid":
             return NotValid(f"{state}_key")
         until = None if key.expires_at is None else datetime.fromisoformat(key.expires_at).timestamp()
-        told = (self._tenant_id, key.principal, key.actors, key.roles)
-        return Caller(*told, limits=self._limits, credential=f"key:{key.id}", valid_until=until)
+        who = (self._tenant_id, key.principal, key.actors, key.roles)
+        return Caller(*who, limits=self._limits, credential=f"key:{key.id}", valid_until=until)
 
     def told(self) -> list[dict[str, object]]:
         """Every key with its state, without what it is checked by; in the order they were made in."""
@@ -77,8 +78,8 @@ class ApiKeyDesk:
                 hint="Use an issuer's tokens for so many callers.",
                 code="api_key.too_many",
             )
-        told = {name: value for name, value in key.told().items() if name not in ("created_at", "revoked_at")}
-        await self._recorded({"event": "made", **told})
+        said = {name: value for name, value in key.told().items() if name not in ("created_at", "revoked_at")}
+        await self._recorded({"event": "made", **said})
         self._keys[key.id] = key
         try:
             await self._saved()
@@ -86,8 +87,11 @@ class ApiKeyDesk:
             del self._keys[key.id]
             raise
 
-    async def revoke(self, key_id: str) -> ApiKey:
-        """Let a key count no more. One that is revoked already stays as it is. Raises `GatewayError`."""
+    async def revoke(self, key_id: str, by: str | None = None) -> ApiKey:
+        """Let a key count no more. One that is revoked already stays as it is. `by`: the caller who wants it, over HTTP.
+
+        Raises `GatewayError`.
+        """
         key = self._keys.get(key_id)
         if key is None:
             raise GatewayError(f"there is no API key {key_id}", hint="sealgate keys api list", code="api_key.unknown")
@@ -97,32 +101,40 @@ class ApiKeyDesk:
         self._keys[key_id] = revoked  # from now on, whatever the disk does
         self.ended(f"key:{key_id}")
         await self._saved()
-        await self._recorded({"event": "revoked", "id": key_id, "principal": str(key.principal)})
+        who = {} if by is None else {"by": by}
+        await self._recorded({"event": "revoked", "id": key_id, "principal": str(key.principal), **who})
         return revoked
 
-    def routes(self) -> list[Route]:
-        """Below `/api/v1`, for operators."""
+    def routes(self) -> list[ApiRoute[Any, Any]]:
+        """Below `/api/v1/keys`. What is for the socket alone has a path of its own."""
+        no, errors = Nothing, (404, 409)
+        listed, made, revoked = (
+            "API keys of callers, revoked ones too",
+            "Let a new API key count",
+            "Let an API key count no more",
+        )
         return [
-            Route("/api/v1/keys", self._list),
-            Route("/api/v1/keys", self._add, methods=["POST"]),
-            Route("/api/v1/keys/{id}/revoke", self._revoke, methods=["POST"]),
+            ApiRoute("GET", "/api/v1/keys", READING, listed, no, no, told.ApiKeys, self._list),
+            ApiRoute("POST", "/api/v1/keys/new", MAKING, made, no, StoredApiKey, told.ApiKeyMade, self._add, errors),
+            ApiRoute(
+                "POST", "/api/v1/keys/{id}/revoke", OPERATING, revoked, no, no, told.ApiKeyRevoked, self._revoke, errors
+            ),
         ]
 
-    async def _list(self, request: Request) -> Response:
-        return JSONResponse({"keys": self.told()})
+    async def _list(self, asked: Asked[Nothing, Nothing]) -> dict[str, Any]:
+        return {"keys": self.told()}
 
-    async def _add(self, request: Request) -> Response:
-        document = wire.parse(await request.body())
+    async def _add(self, asked: Asked[Nothing, StoredApiKey]) -> dict[str, Any]:
         try:
-            key = read_api_key(document if isinstance(document, dict) else {})
+            key = read_api_key(asked.body.root)
         except ValueError as error:
             raise GatewayError("send an API key as it is stored", code="request.invalid") from error
         await self.add(replace(key, created_at=self._clock.now(), revoked_at=None))
-        return JSONResponse({"id": key.id})
+        return {"id": key.id}
 
-    async def _revoke(self, request: Request) -> Response:
-        revoked = await self.revoke(request.path_params["id"])
-        return JSONResponse({"id": revoked.id, "revoked_at": revoked.revoked_at})
+    async def _revoke(self, asked: Asked[Nothing, Nothing]) -> dict[str, Any]:
+        revoked = await self.revoke(asked.path["id"], None if asked.caller is None else asked.by)
+        return {"id": revoked.id, "revoked_at": revoked.revoked_at}
 
     async def _saved(self) -> None:
         async with self._saving:

@@ -89,11 +89,7 @@ class ApproverDesk:
 
     async def _modify(self, request: Request, caller: Caller) -> Response:
         approval_id, document = request.path_params["id"], await _document(request)
-        found = await self._questions.row(approval_id)
-        refused = None if found is None else found[0].request.refuses(str(caller.principal), ApprovalRoute.WEBHOOK)
-        if refused is not None and refused.code != "approval.wrong_approver":  # it may carry the right one's answer
-            return _not_counted(refused)
-        told = await self._changes.offer(approval_id, document, _name(caller))
+        told = await self._changes.offer_to(caller, approval_id, document)
         if isinstance(told, Reason):
             return _not_counted(told)
         return JSONResponse({**told.document(), "request_digest": request_digest(told.request.document())})

@@ -12,15 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
-
 from gateway.adapters.store.sqlite.doubts import Doubts
 from gateway.adapters.upstream.result import result_document
 from gateway.adapters.upstream.rpc import MALFORMED, Fault
-from gateway.adapters.upstream.spec import Limits
-from gateway.core import wire
+from gateway.adapters.upstream.spec import MAX_RESULT_BYTES, Limits
 from gateway.core.call import ToldResult, ToolRequest
 from gateway.core.canonical import NotCanonical
 from gateway.core.capability import SEPARATOR, ApprovalMode, Capability
@@ -43,11 +38,12 @@ from gateway.core.outcome import (
 from gateway.core.resolution import Method, Resolution
 from gateway.core.run_context import Principal, PrincipalKind, RunContext
 from gateway.core.secret_formats import plain
+from gateway.edge import api_told
+from gateway.edge.api_route import OPERATING, READING, ApiRoute, Asked, Nothing
+from gateway.edge.api_sent import Verdict
 from gateway.pipeline import Gateway
 
 RECONCILER = Principal(PrincipalKind.SERVICE, "sealgate-reconcile")
-MAX_REASON_CHARS = 1000
-MAX_NAME_CHARS = 128
 MAX_VERDICT_BYTES = 16 << 10  # all but the result
 
 
@@ -76,40 +72,55 @@ class DoubtDesk:
     pinned: Callable[[str], dict[str, Any] | None]
     limits: Mapping[str, Limits]
 
-    def routes(self) -> list[Route]:
-        """Under `/api/v1`."""
+    def routes(self) -> list[ApiRoute[Any, Any]]:
+        """Below `/api/v1/runs`."""
+        no, errors = Nothing, (404, 409)
+        listed, ended = "Calls whose end is unknown, the oldest first", "Say how a call in doubt ended, once"
+        asked = "Ask the registered tool how a call in doubt ended"
+        longest = MAX_RESULT_BYTES + MAX_VERDICT_BYTES
         return [
-            Route("/api/v1/runs/in-doubt", self._list),
-            Route("/api/v1/runs/{id}/resolve", self._resolve, methods=["POST"]),
-            Route("/api/v1/runs/{id}/reconcile", self._reconcile, methods=["POST"]),
+            ApiRoute("GET", "/api/v1/runs/in-doubt", READING, listed, no, no, api_told.Doubts, self._list),
+            ApiRoute(
+                "POST",
+                "/api/v1/runs/{id}/resolve",
+                OPERATING,
+                ended,
+                no,
+                Verdict,
+                api_told.VerdictRecorded,
+                self._resolve,
+                errors,
+                longest,
+            ),
+            ApiRoute(
+                "POST", "/api/v1/runs/{id}/reconcile", OPERATING, asked, no, no, api_told.Reconciled, self._reconcile, errors
+            ),
         ]
 
-    async def _list(self, request: Request) -> Response:
-        return JSONResponse({"in_doubt": [self._document(row) for row in self.doubts.rows()]})
+    async def _list(self, asked: Asked[Nothing, Nothing]) -> dict[str, Any]:
+        return {"in_doubt": [self._document(row) for row in self.doubts.rows()]}
 
-    async def _resolve(self, request: Request) -> Response:
-        row = _found(self.doubts.row(request.path_params["id"]))
-        body = self._verdict(row, await request.body())
-        verdict, result = body.get("verdict"), body.get("result")
-        if verdict not in (State.COMPLETED, State.FAILED):
-            raise GatewayError("the verdict is completed or failed", code="request.invalid")
-        if result is not None and verdict != State.COMPLETED:
+    async def _resolve(self, asked: Asked[Nothing, Verdict]) -> dict[str, Any]:
+        row = _found(self.doubts.row(asked.path["id"]))
+        self._check_size(row, asked.size)
+        said = asked.body
+        if said.result is not None and said.verdict != "completed":
             raise GatewayError("a call that was not done has no result", code="request.invalid")
         resolution = Resolution(
             row.envelope_id,
-            State(verdict),
+            State(said.verdict),
             Method.OPERATOR,
-            by=_text(body, "by", MAX_NAME_CHARS),
-            reason=_text(body, "reason", MAX_REASON_CHARS),
-            result=None if result is None else self._disclosed(row, result),
+            by=plain(asked.named(said.by)),  # by and reason enter the log in clear: without secrets of known formats
+            reason=plain(said.reason),
+            result=None if said.result is None else self._disclosed(row, said.result),
         )
-        return JSONResponse(await self._recorded(resolution))
+        return await self._recorded(resolution)
 
-    async def _reconcile(self, request: Request) -> Response:
-        row = _found(self.doubts.row(request.path_params["id"]))
+    async def _reconcile(self, asked: Asked[Nothing, Nothing]) -> dict[str, Any]:
+        row = _found(self.doubts.row(asked.path["id"]))
         told = await self._ask(row)
         if told.verdict is None:
-            return JSONResponse({"envelope_id": row.envelope_id, "verdict": None, "why": told.why})
+            return {"envelope_id": row.envelope_id, "verdict": None, "why": told.why}
         resolution = Resolution(
             row.envelope_id,
             told.verdict,
@@ -119,22 +130,18 @@ class DoubtDesk:
             result=told.result,
             evidence_id=told.evidence_id,
         )
-        return JSONResponse({**await self._recorded(resolution), "why": told.why})
+        return {**await self._recorded(resolution), "why": told.why}
 
-    def _verdict(self, row: CallRow, data: bytes) -> dict[str, Any]:
-        """What was sent, within the bounds of what the upstream itself may answer. Raises `Malformed`, `GatewayError`."""
+    def _check_size(self, row: CallRow, size: int) -> None:
+        """What is sent keeps within the bounds of what the upstream itself may answer. Raises `GatewayError`."""
         upstream = row.capability_id.partition(SEPARATOR)[0]
         most = self.limits.get(upstream, Limits()).max_result_bytes
-        if len(data) > most + MAX_VERDICT_BYTES:
+        if size > most + MAX_VERDICT_BYTES:
             raise GatewayError(
                 f"the result is too large: {upstream} may answer with {most} bytes",
                 hint=f"Set max_result_bytes of {upstream} in gateway.yaml, or leave the result out.",
                 code="resolution.result",
             )
-        body = wire.parse(data, max_bytes=len(data), max_keys=wire.MAX_ANSWER_KEYS)
-        if not isinstance(body, dict):
-            raise GatewayError("send a JSON object", code="request.invalid")
-        return body
 
     async def _recorded(self, resolution: Resolution) -> dict[str, Any]:
         receipt = await self.doubts.resolve(resolution)
@@ -257,11 +264,3 @@ def _found(row: CallRow | Reason) -> CallRow:
     if isinstance(row, Reason):
         raise GatewayError(row.message, hint="sealgate runs in-doubt", code=row.code)
     return row
-
-
-def _text(body: dict[str, Any], name: str, longest: int) -> str:
-    """A text that enters the log in clear, without secrets of known formats."""
-    value = body.get(name)
-    if not isinstance(value, str) or not value.strip() or len(value) > longest:
-        raise GatewayError(f"`{name}` is a text of 1 to {longest} characters", code="request.invalid")
-    return plain(value)

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.core import wire
 from gateway.edge.auth import Caller
+from gateway.edge.body import read_body
 from gateway.edge.door import Door
 from gateway.edge.limits import CallerLimits
 from gateway.edge.open_requests import OpenRequests
@@ -52,7 +53,7 @@ class StrictFront:
             await self._serve(scope, receive, send, caller, key, stands=True)
             return
         try:
-            message = wire.message(await _read(request))
+            message = wire.message(await read_body(request))
             body = orjson.dumps(message)
         except wire.Malformed as error:
             await JSONResponse(error.reply(), status_code=400)(scope, receive, send)
@@ -92,19 +93,6 @@ def _is_modern(request: Request) -> bool:
 def _too_many_sessions(request_id: wire.RequestId | None) -> Response:
     message = f"You have {MAX_SESSIONS_PER_CALLER} sessions open; end one (DELETE), or try again in a few minutes."
     return JSONResponse(wire.Malformed(BUSY, message, request_id).reply(), status_code=429)
-
-
-async def _read(request: Request) -> bytes:
-    """The body; refused as soon as it is known to be too large, so that a flood is not held."""
-    declared = request.headers.get("content-length", "0")
-    if declared.isascii() and declared.isdigit() and int(declared) > wire.MAX_BYTES:
-        raise wire.Malformed(wire.INVALID_REQUEST, f"message is larger than {wire.MAX_BYTES} bytes")
-    held = bytearray()
-    async for chunk in request.stream():
-        held += chunk
-        if len(held) > wire.MAX_BYTES:
-            raise wire.Malformed(wire.INVALID_REQUEST, f"message is larger than {wire.MAX_BYTES} bytes")
-    return bytes(held)
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

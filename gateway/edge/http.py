@@ -1,5 +1,5 @@
-"""The HTTP surface: `/mcp` behind the strict front, `/log` for auditors, `/approvals`, `/livez`, `/readyz`; with issuers,
-`/.well-known/oauth-protected-resource`, too."""
+"""The HTTP surface: `/mcp` behind the strict front, `/api/v1`, `/log` for auditors, `/approvals`, `/livez`, `/readyz`; with
+issuers, `/.well-known/oauth-protected-resource`, too."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,7 +14,9 @@ from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 
 from gateway.core import wire
+from gateway.edge.api import Api, Below, RemoteApi
 from gateway.edge.api_keys import ApiKeyDesk
+from gateway.edge.api_route import PREFIX
 from gateway.edge.approver_http import ApproverDesk
 from gateway.edge.auth import Caller
 from gateway.edge.changes import ChangeDesk
@@ -38,11 +40,14 @@ def build_app(
     *,
     journal: Path,
     changes: ChangeDesk,
+    api: Api,
+    tenant_id: str,
     unready: Callable[[], str | None],
     api_keys: ApiKeyDesk | None = None,
 ) -> Starlette:
     """The app; `door` lets callers in to all of it. `unready` says why calls cannot be served right now, or None.
-    `journal` holds the log for `/log`, `changes` has what `/approvals` serves. Requests with one of `api_keys` end with it.
+    `journal` holds the log for `/log`, `changes` has what `/approvals` serves, `api` what
+    `/api/v1` serves to callers of the tenant `tenant_id`. Requests with one of `api_keys` end with it.
 
     SSE responses stay on: with JSON-only responses the SDK does not cancel a call whose client went away.
     """
@@ -73,6 +78,7 @@ def build_app(
         api_keys.ended = requests.end
     routes = [
         Route(MCP_PATH, endpoint=StrictFront(StreamableHTTPASGIApp(manager), door, CallerLimits(), requests)),
+        Below(PREFIX, RemoteApi(api, door, tenant_id)),
         Mount("/log", app=GuardedLog(LogFiles(journal), door)),
         *ApproverDesk(changes, door).routes(),
         Route("/livez", livez),

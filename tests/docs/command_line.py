@@ -22,13 +22,15 @@ Data goes to standard output, talk to standard error. `--json` prints JSON for p
 
 Commands with `--state` are about a state folder: that of the option, of the variable `SEALGATE_STATE`, of `gateway.yaml` in
 the current folder, or `./.sealgate`, in this order. They ask the gateway that runs on it. `log` also reads the files of a
-folder on which none runs.
+folder on which none runs. With `--url` they ask a gateway elsewhere, with a token:
+[how](api.md#with-the-command-line).
 
 | exit code | meaning |
 |---|---|
 | 0 | done |
 | 1 | it failed; the message says why and what to do next |
 | 2 | wrong usage, or a mistake in the configuration, a policy or a lock file |
+| 3 | the gateway wants a token, or another one |
 | 4 | no gateway answers |
 | 6 | verification failed |
 """

@@ -281,7 +281,7 @@ async def test_a_change_that_the_log_does_not_take_does_not_happen(tmp_path: Pat
         await in_force.begun(engine, bundle)
         write_policy(policies, "deny", "v2")
         with pytest.raises(StoreFault):
-            await in_force.reload()
+            await in_force.reload("operator")
         assert engine.revision == in_force.status()["revision"] == bundle.revision
         assert [term.revision for term in kept.history().terms] == [bundle.revision]
         assert (await engine.decide(sealed(Case()), Circumstances())).reasons[0].code == "v1"

@@ -136,7 +136,7 @@ def tell(desk: Desk, folder: Path) -> dict[str, bytes]:
     found = {name: f"{said.stdout}{said.stderr}".encode() for name, said in told.items()}
     found |= {f"export/{path.name}": path.read_bytes() for path in export.rglob("*") if path.is_file()}
     with DaemonClient(desk.gateway.state / "control.sock") as client:
-        found["api approvals"] = json.dumps(client.get("/api/v1/approvals?all=1")).encode()
+        found["api approvals"] = json.dumps(client.get("/api/v1/approvals?all=true")).encode()
         found["api status"] = json.dumps(client.get("/api/v1/status")).encode()
     return found
 

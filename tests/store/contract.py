@@ -417,7 +417,7 @@ class JournalContract:
         assert met == Instead(told.modified_into or "", {"text": "changed"})
         states = {row.request.approval_id: row.state for row in await world.journal.questions.rows(pending_only=False)}
         assert states == {request.approval_id: ApprovalState.MODIFIED, told.modified_into: ApprovalState.PENDING}
-        assert await world.journal.questions.revoke(told.modified_into or "") is None
+        assert await world.journal.questions.revoke(told.modified_into or "", "operator") is None
         assert isinstance(await retry(world, WRITE.but(envelope=3)), Waiting)
 
     async def test_of_two_answers_at_once_one_counts(self, world: World) -> None:

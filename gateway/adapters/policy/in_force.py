@@ -158,20 +158,24 @@ class InForce:
         if self._history.rolled_back is not None:
             _log.warning("policy_rollback_in_force", revision=bundle.revision, over=self._configured)
 
-    async def reload(self) -> str:
-        """Let what is configured decide from now on; ends a roll-back. Raises `ConfigError`: nothing changed then."""
+    async def reload(self, by: str) -> str:
+        """Let what is configured decide from now on, as `by` wants; ends a roll-back.
+
+        Raises `ConfigError`: nothing changed then.
+        """
         async with self._one:
             looked = await asyncio.to_thread(self._source.look)
             bundle = await asyncio.to_thread(self._source.load)
-            await self._configure(bundle, "operator")
+            await self._configure(bundle, by)
             self._looked, self._refusal = looked, None
         return bundle.revision
 
-    async def roll_back(self, which: str | None) -> str:
+    async def roll_back(self, which: str | None, by: str) -> str:
         """Let kept policies decide from now on: those named, or those before the ones in force.
 
         Args:
             which: a revision, the beginning of one, or the name in a manifest
+            by: who wants it, for the log
 
         Raises:
             ConfigError: there are none, or they cannot decide any more. Nothing changed then.
@@ -180,7 +184,7 @@ class InForce:
             revision = self._chosen(which)
             bundle = await asyncio.to_thread(lambda: self._kept.bundle(revision, self._source.key_path))
             over = None if revision == self._configured else RollBack(self._configured, self._clock.now())
-            await self._put(bundle, "rollback", over, "operator")
+            await self._put(bundle, "rollback", over, by)
         _log.warning("policy_rolled_back", revision=revision, name=bundle.manifest.revision, over=self._configured)
         return revision
 
@@ -338,12 +342,12 @@ class AtServer:
     def __init__(self, engine: OpaEngine) -> None:
         self._engine = engine
 
-    async def reload(self) -> str:
-        """Read again which policies the server has. Raises `ConfigError`, `StoreFault`."""
-        await self._engine.reload("operator")
+    async def reload(self, by: str) -> str:
+        """Read again which policies the server has, as `by` wants. Raises `ConfigError`, `StoreFault`."""
+        await self._engine.reload(by)
         return self._engine.revision
 
-    async def roll_back(self, which: str | None) -> str:
+    async def roll_back(self, which: str | None, by: str) -> str:
         """Not here. Raises `ConfigError`."""
         raise ConfigError(
             "the OPA server loads its policies itself, so the gateway cannot roll them back",

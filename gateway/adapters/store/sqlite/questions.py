@@ -73,10 +73,10 @@ class Questions:
         """Ids of requests that wait for an answer, oldest first."""
         return rows.pending_approvals(self._reader)
 
-    async def rows(self, *, pending_only: bool) -> list[ApprovalRow]:
-        """Approval requests, oldest first."""
+    async def rows(self, *, pending_only: bool, quoted: bool = True) -> list[ApprovalRow]:
+        """Approval requests, oldest first. `quoted`: with policy's sentences and what is hidden, which tell of arguments."""
         found = rows.approval_rows(self._reader, pending_only=pending_only)
-        return [await self._told(row) for row in found]
+        return [await self._told(row) for row in found] if quoted else found
 
     async def row(self, approval_id: str) -> tuple[ApprovalRow, bytes] | None:
         """One request with the JSON bytes of the arguments it is about; `null` where they are not kept any more."""
@@ -137,9 +137,9 @@ class Questions:
         envelope, _ = envelop(PAYLOAD_TYPE, payload, self._attestor)
         return await self.answer(approval_id, orjson.loads(envelope), Route.ELICITATION)
 
-    async def revoke(self, approval_id: str) -> Reason | None:
-        """End a request before its time: no call runs on it any more. Or why there is nothing to take back."""
-        return await self._writer.submit(lambda transaction: self._revoke(transaction, approval_id))
+    async def revoke(self, approval_id: str, by: str) -> Reason | None:
+        """End a request before its time, as `by` wants: no call runs on it any more. Or why that cannot be."""
+        return await self._writer.submit(lambda transaction: self._revoke(transaction, approval_id, by))
 
     async def expire_due(self) -> int:
         """Expire pending requests whose time is over, each with its entry; how many.
@@ -215,11 +215,11 @@ class Questions:
         body = {**asked_body(request), "event": "requested"}
         transaction.append(Record(Kind.APPROVAL, request.approval_id, self._clock.now(), body))
 
-    def end(self, transaction: Transaction, approval: ApprovalRow, then: ApprovalState) -> bool:
-        """Expire or void a request; False if it ended meanwhile."""
+    def end(self, transaction: Transaction, approval: ApprovalRow, then: ApprovalState, by: str | None = None) -> bool:
+        """Expire or void a request, `by` somebody who took it back; False if it ended meanwhile."""
         if not rows.move_approval(transaction.db, approval.request.approval_id, approval.state, then):
             return False
-        body = {**asked_body(approval.request), "event": then.value}
+        body = {**asked_body(approval.request), "event": then.value, **({} if by is None else {"by": by})}
         transaction.append(Record(Kind.APPROVAL, self._clock.new_id(), self._clock.now(), body))
         return True
 
@@ -303,14 +303,14 @@ class Questions:
         run = _run_of(request.tenant_id, request.principal_chain, request.run_id, request.capability_id)
         self._for_runs[run] = request.approval_id
 
-    def _revoke(self, transaction: Transaction, approval_id: str) -> Reason | None:
+    def _revoke(self, transaction: Transaction, approval_id: str, by: str) -> Reason | None:
         approval = rows.approval_row(transaction.db, approval_id)
         if approval is None:
             return UNKNOWN
         for_run = bool(approval.answers) and all(one.reach is ApproveFor.RUN for one in approval.answers)
         if approval.state not in LIVE and not (for_run and approval.state is ApprovalState.CONSUMED):
             return Reason("approval.ended", f"This request is {approval.state}: there is nothing to take back.")
-        self.end(transaction, approval, ApprovalState.VOID)
+        self.end(transaction, approval, ApprovalState.VOID, by)
         call = rows.call_row(transaction.db, approval.reservation)
         if call is not None and call.state is State.AWAITING_APPROVAL and call.approval_id == approval_id:
             free = advance(call.state, State.RELEASED)

@@ -33,8 +33,11 @@ class LogTables:
         for index, entry, leaf in self._rows(query, start):
             yield StoredEntry(int(index), bytes(entry), bytes(leaf))
 
-    def checkpoints(self) -> Iterator[tuple[int, str]]:
-        for size, note in self._rows("SELECT CAST(size AS INTEGER), CAST(note AS BLOB) FROM checkpoints ORDER BY size"):
+    def checkpoints(self, start: int | None = None) -> Iterator[tuple[int, str]]:
+        """Those of `start` entries or more."""
+        query = "SELECT CAST(size AS INTEGER), CAST(note AS BLOB) FROM checkpoints{} ORDER BY size"
+        chosen = ("", ()) if start is None else (" WHERE size >= ?", (start,))
+        for size, note in self._rows(query.format(chosen[0]), *chosen[1]):
             yield int(size), bytes(note).decode(errors="replace")
 
     def entries_naming(self, text: str) -> Iterator[StoredEntry]:
@@ -51,11 +54,13 @@ class LogTables:
             return b"".join([bytes(note), *lines]).decode(errors="replace")
         return None
 
-    def anchored(self) -> Iterator[AnchoredCheckpoint]:
+    def anchored(self, below: int | None = None) -> Iterator[AnchoredCheckpoint]:
+        """Those of fewer entries than `below`."""
         query = (
-            "SELECT size, CAST(note AS BLOB) FROM checkpoints WHERE size IN (SELECT size FROM anchors) ORDER BY size DESC"
+            "SELECT size, CAST(note AS BLOB) FROM checkpoints WHERE size IN (SELECT size FROM anchors){} ORDER BY size DESC"
         )
-        for size, note in self._rows(query):
+        chosen = ("", ()) if below is None else (" AND size < ?", (below,))
+        for size, note in self._rows(query.format(chosen[0]), *chosen[1]):
             yield AnchoredCheckpoint(bytes(note).decode(errors="replace"), tuple(self._anchors(size)))
 
     def _anchors(self, size: int) -> Iterator[Anchor]:

@@ -307,6 +307,7 @@ class HttpLink:
                 raise Fault(FLOOD) from error
             except Malformed as error:
                 raise Fault(MALFORMED) from error
+            await asyncio.sleep(0)  # a read of what is there already does not suspend, and others wait
         return None
 
     async def _hear(self, document: dict[str, Any], asks: OpenAsks | None) -> None:

@@ -53,8 +53,7 @@ class Conversation(Protocol):
         """
 
     async def let_go(self) -> None:
-        """The upstream closed the stream of this call, and its answer will be fetched: a client that can come back for it,
-        too, need not hold its stream open. Never fails."""
+        """The call may last. A client that can come back for its answer need not hold its stream open. Never fails."""
 
     async def ask(self, upstream: str, asks: Mapping[str, Ask]) -> Mapping[str, AskAnswer]:
         """Put these to the client at once, each decided first, and wait. Never raises but for cancellation.

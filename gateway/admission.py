@@ -65,6 +65,8 @@ def configured_callers(settings: Settings) -> dict[str, Caller]:
             frozenset(caller.roles),
             _delegation(caller),
             limits_of(settings, caller.limits),
+            tools=caller.tools,
+            exposure=caller.exposure,
         )
         for caller in settings.configuration.callers
     }
@@ -95,6 +97,8 @@ def _issuer_rules(settings: Settings, oauth: OAuthBlock, issuer: Issuer, keys: I
         required_claims=issuer.required_claims,
         limits=limits_of(settings, issuer.limits),
         leeway_seconds=oauth.leeway_seconds,
+        tools=issuer.tools,
+        exposure=issuer.exposure,
     )
 
 
@@ -114,6 +118,8 @@ def _peer_rule(settings: Settings, peer: Peer) -> PeerRule:
         frozenset(peer.roles),
         limits=limits_of(settings, peer.limits),
         credential=f"uid:{'*' if peer.uid is None else peer.uid} gid:{'*' if peer.gid is None else peer.gid}",
+        tools=peer.tools,
+        exposure=peer.exposure,
     )
     return PeerRule(peer.uid, peer.gid, caller)
 

@@ -126,7 +126,7 @@ class Gateway:
         step, refuse = self.observer.step, self.journal.refuse
 
         with step("resolve"):
-            capability = self.catalog.current().resolve(request.name, request.method)
+            capability = self.catalog.current().resolve(request.name, request.method, run.tools)
         if isinstance(capability, Reason):
             return Denied((capability,), await refuse(Refusal(run, request, (capability,))))
 

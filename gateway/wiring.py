@@ -56,6 +56,7 @@ from gateway.edge.control import Control
 from gateway.edge.doubts import DoubtDesk
 from gateway.edge.elicitation import Elicitation
 from gateway.edge.feed import Feed, Listing
+from gateway.edge.listing import Lists
 from gateway.edge.mcp import Front
 from gateway.edge.parking import Parking
 from gateway.edge.policies import PolicyDesk
@@ -67,6 +68,7 @@ from gateway.settings import Settings
 SETTLE_SECONDS = 5.0
 SWEEP_SECONDS = 1.0
 FORGET_SECONDS = 600.0
+MAX_HIDDEN_LOGGED = 50
 
 _log = structlog.get_logger("sealgate.daemon")
 
@@ -160,6 +162,7 @@ async def assemble(
             await stack.enter_async_context(Parking(gateway)),
             feed,
             routes.current,
+            Lists(routes.current, settings.configuration.listen.page_size, settings.configuration.listen.exposure),
             Elicitation(journal.questions, clock) if elicits else None,
             let_go_seconds=settings.configuration.listen.let_go_seconds,
         )
@@ -494,8 +497,9 @@ class _Heard:
         self.feed: Feed | None = None
 
     def catalog_changed(self, before: Catalog, now: Catalog) -> None:
-        hidden = {tool.definition.capability_id: tool.why for tool in now.hidden}
-        _log.info("catalogue_changed", revision=now.revision, callable=len(now.capabilities), hidden=hidden)
+        hidden = {tool.definition.capability_id: tool.why for tool in now.hidden[:MAX_HIDDEN_LOGGED]}
+        counts = {"callable": len(now.capabilities), "hidden_in_all": len(now.hidden)}
+        _log.info("catalogue_changed", revision=now.revision, hidden=hidden, **counts)
         if self.feed is not None:
             self.feed.catalog_changed(before, now)
 

@@ -469,6 +469,24 @@ TIED: dict[str, tuple[str, ...]] = {
         "tests/openapi/test_through_the_gateway.py::test_one_call_of_each_mode_of_the_public_document_runs",
         "tests/openapi/test_through_the_gateway.py::test_a_changed_document_is_drift_and_what_it_says_now_is_not_called",
     ),
+    "GW-64": (
+        "tests/edge/test_listing.py::test_what_was_there_all_the_time_is_listed_once_whatever_changes_meanwhile",
+        "tests/edge/test_listing.py::test_a_search_finds_definitions_as_they_are_listed",
+        "tests/edge/test_large_catalogue.py::test_a_large_catalogue_comes_in_pages_in_both_eras",
+        "tests/edge/test_large_catalogue.py::test_a_client_with_search_lists_one_tool_finds_another_and_calls_it_by_name",
+        "tests/core/test_search.py::test_tools_are_ranked_by_the_formula",
+    ),
+    "GW-65": (
+        "tests/core/test_visible.py::test_what_is_not_visible_is_as_unknown_as_what_does_not_exist",
+        "tests/edge/test_listing.py::test_a_search_finds_nothing_that_the_caller_may_not_know_of_and_is_not_ranked_by_it",
+        "tests/edge/test_large_catalogue.py::test_a_caller_is_listed_and_finds_only_what_they_may_know_of",
+        "tests/edge/test_large_catalogue.py"
+        "::test_a_tool_that_a_caller_may_not_know_of_is_answered_and_recorded_as_one_that_is_not_there",
+        "tests/edge/test_large_catalogue.py::test_the_schema_of_a_tool_is_not_looked_at_for_whoever_may_not_know_of_it",
+        "tests/edge/test_large_catalogue.py"
+        "::test_resources_completions_and_subscriptions_that_a_caller_may_not_know_of_are_not_there",
+        "tests/edge/test_large_catalogue.py::test_prompts_are_there_for_whoever_may_get_prompts",
+    ),
     "GW-68": (
         "tests/edge/test_whole_protocol.py::test_a_resource_is_listed_and_read_and_the_reading_is_in_the_log",
         "tests/edge/test_whole_protocol.py::test_prompts_are_got_and_completed_by_the_name_they_are_listed_under",

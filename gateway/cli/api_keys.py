@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, TypeVar
 
 import typer
+from pydantic import TypeAdapter, ValidationError
 
 from gateway.adapters.clock import SystemClock
 from gateway.adapters.state import StateFolder
@@ -16,10 +17,12 @@ from gateway.core.api_key import ENTROPY_BYTES, ApiKey, api_key_digest, api_key_
 from gateway.core.errors import ConfigError
 from gateway.core.run_context import Principal, principal_named
 from gateway.settings.people import Role
+from gateway.settings.words import ToolGlob
 
 app = typer.Typer(help="API keys of callers.", no_args_is_help=True, rich_markup_mode=None)
 
 T = TypeVar("T")
+_GLOB: TypeAdapter[str] = TypeAdapter(ToolGlob)
 
 
 @app.command()
@@ -33,6 +36,12 @@ def new(
     role: Annotated[list[Role] | None, typer.Option("--role", help="What it may be used for; again for more.")] = None,
     expires: Annotated[
         str | None, typer.Option("--expires", help="Until when: a time in UTC, or in so many days (90d). Default: never.")
+    ] = None,
+    tool: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tool", help="What its holder may know of and call, as a glob (notes__*); again for more. Default: all."
+        ),
     ] = None,
     *,
     target: Target,
@@ -49,6 +58,7 @@ def new(
         roles=frozenset(one.value for one in role or (Role.AGENT,)),
         created_at=now,
         expires_at=None if expires is None else _until(expires, now),
+        tools=None if not tool else tuple(map(_glob, tool)),
     )
     folder = target.folder("who has a token must not make others, which would outlive it.")
     if folder.owned():
@@ -124,6 +134,14 @@ def _on_files(folder: StateFolder, change: Callable[[Any], Awaitable[T]]) -> T:
             return await change(desk)
 
     return anyio.run(changed)
+
+
+def _glob(text: str) -> str:
+    try:
+        return _GLOB.validate_python(text)
+    except ValidationError as error:
+        said = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"--tool {text} {said}") from error
 
 
 def _principal(text: str) -> Principal:

@@ -13,6 +13,8 @@ from gateway.core.errors import GatewayError
 app = typer.Typer(help="Tools behind the gateway: list, show, diff, approve.", no_args_is_help=True, rich_markup_mode=None)
 
 _APPROVABLE = ("unpinned", "drifted")
+AT_ONCE = 1000
+"""So many definitions are pinned by one request, which must stay within the bounds of any message."""
 
 
 @app.command("list")
@@ -90,13 +92,16 @@ def approve(
             if tool is not None:
                 mode = f" ({tool['mode']}, declared by {tool['declared_by']})" if "mode" in tool else ""
                 say(f"{one_line(name)}{mode}: {one_line(str(tool['definition'].get('description', '')))}")
-                for line in _diff(client.get(_path(name))["pinned"] or {}, tool["definition"]):
+                pinned = {} if tool.get("hidden") == "unpinned" else client.get(_path(name))["pinned"] or {}
+                for line in _diff(pinned, tool["definition"]):
                     say(f"    {line}")
         if not yes:
             typer.confirm(f"Approve {len(names)} definition(s) as shown?", abort=True, err=True)
-        shown = {name: listed.get(name, {}).get("digest", "") for name in names}
-        document = client.post("/api/v1/tools/approve", {"tools": shown})
-    say("approved: " + (", ".join(document["approved"]) or "nothing new"))
+        approved: list[str] = []
+        for begin in range(0, len(names), AT_ONCE):
+            shown = {name: listed.get(name, {}).get("digest", "") for name in names[begin : begin + AT_ONCE]}
+            approved += client.post("/api/v1/tools/approve", {"tools": shown})["approved"]
+    say("approved: " + (", ".join(approved) or "nothing new"))
 
 
 def _path(tool: str) -> str:

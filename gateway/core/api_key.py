@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from gateway.core.run_context import Principal, principal_named
+from gateway.core.visible import Globs
 
 PREFIX = "sgk_"
 ID_BYTES, SECRET_BYTES = 6, 32
@@ -23,6 +24,7 @@ ENTROPY_BYTES = ID_BYTES + SECRET_BYTES
 _FORM = re.compile(r"(sgk_([0-9a-f]{12})_[a-z2-7]{52}_)([0-9a-f]{8})")
 _ID = re.compile("[0-9a-f]{12}")
 _DIGEST = re.compile("[0-9a-f]{64}")
+_GLOB = re.compile(r"[A-Za-z0-9_.*?\[\]!/-]{1,128}")
 _ROLE = re.compile("[a-z]{1,32}")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z")
 
@@ -51,7 +53,10 @@ def _check(body: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key as it is kept. Times are RFC 3339 UTC with milliseconds; `expires_at` None: it does not expire."""
+    """A key as it is kept. Times are RFC 3339 UTC with milliseconds; `expires_at` None: it does not expire.
+
+    `tools`: what its holder may know of and call; None: everything.
+    """
 
     id: str
     sha256: str
@@ -61,6 +66,7 @@ class ApiKey:
     created_at: str
     expires_at: str | None = None
     revoked_at: str | None = None
+    tools: Globs = None
 
     def state(self, now: str) -> str:
         """`valid`, `expired` or `revoked`."""
@@ -78,6 +84,7 @@ class ApiKey:
             "created_at": self.created_at,
             "expires_at": self.expires_at,
             "revoked_at": self.revoked_at,
+            **({} if self.tools is None else {"tools": list(self.tools)}),
         }
 
     def document(self) -> dict[str, Any]:
@@ -98,7 +105,7 @@ def read_api_key(document: Mapping[str, Any]) -> ApiKey:
             "expires_at": expires_at,
             "revoked_at": revoked_at,
         } if (
-            len(document) == 8
+            len(document) == 8 + ("tools" in document)
             and _ID.fullmatch(key_id)
             and _DIGEST.fullmatch(sha256)
             and roles
@@ -107,11 +114,17 @@ def read_api_key(document: Mapping[str, Any]) -> ApiKey:
             and _is_time(created_at)
             and (expires_at is None or _is_time(expires_at))
             and (revoked_at is None or _is_time(revoked_at))
+            and _are_globs(document.get("tools", []))
         ):
             chain = tuple(map(principal_named, actors))
             known = principal_named(principal)
-            return ApiKey(key_id, sha256, known, chain, frozenset(roles), created_at, expires_at, revoked_at)
+            tools = tuple(document["tools"]) if "tools" in document else None
+            return ApiKey(key_id, sha256, known, chain, frozenset(roles), created_at, expires_at, revoked_at, tools)
     raise ValueError("no API key as it is stored")
+
+
+def _are_globs(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(glob, str) and _GLOB.fullmatch(glob) for glob in value)
 
 
 def _is_time(value: object) -> bool:

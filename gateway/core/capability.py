@@ -10,6 +10,8 @@ from gateway.core.method import Method, method_of
 from gateway.core.schema import ArgumentSchema
 
 SEPARATOR = "__"
+RESERVED = "sealgate"
+"""The upstream that the gateway's own tools are listed under. No other may have this name, or one that looks like it."""
 
 
 class ApprovalMode(StrEnum):

@@ -17,7 +17,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from fnmatch import fnmatchcase
 from typing import Any
 
 from gateway.core.canonical import NotCanonical, digest
@@ -28,6 +27,7 @@ from gateway.core.scan import hidden_at
 from gateway.core.schema import ArgumentSchema, UnusableSchema
 from gateway.core.seed import Believed, UnusableSeed, seeded
 from gateway.core.surface import Surface, standing_capability
+from gateway.core.visible import Globs, covers, is_visible
 
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 MAX_PLACE_CHARS = 200
@@ -69,6 +69,7 @@ class Catalog:
         capabilities: the tools, by capability id
         standing: what upstreams do beside their tools, and may ask of the client, by capability id (`surface.py`)
         surfaces: what each upstream lists beside its tools, in the order of the configuration
+        drifted: ids of tools that are hidden since their definition changed
     """
 
     capabilities: Mapping[str, Capability]
@@ -76,20 +77,25 @@ class Catalog:
     revision: str
     standing: Mapping[str, Capability] = field(default_factory=dict)
     surfaces: Mapping[str, Surface] = field(default_factory=dict)
+    drifted: frozenset[str] = frozenset()
 
     def find(self, capability_id: str) -> Capability | None:
         """The capability of that id, whatever it is."""
         return self.capabilities.get(capability_id) or self.standing.get(capability_id)
 
-    def resolve(self, name: str, method: Method = Method.TOOL) -> Capability | Reason:
-        """The capability called `name`; what a caller may know otherwise: it is unknown, or blocked."""
+    def resolve(self, name: str, method: Method = Method.TOOL, globs: Globs = None) -> Capability | Reason:
+        """The capability called `name`; what a caller may know otherwise: it is unknown, or blocked.
+
+        What the caller's `globs` do not name is as unknown as what does not exist.
+        """
+        visible = is_visible(name, globs)
         if method is not Method.TOOL:
             standing = self.standing.get(name)
-            return standing if standing is not None and standing.method is method else _UNKNOWN[method]
+            return standing if visible and standing is not None and standing.method is method else _UNKNOWN[method]
         capability = self.capabilities.get(name)
-        if capability is not None:
+        if visible and capability is not None:
             return capability
-        if any(tool.definition.capability_id == name and tool.why is Hidden.DRIFTED for tool in self.hidden):
+        if visible and name in self.drifted:
             return Reason("tool.drifted", "This tool changed since it was approved; an operator must approve it again.")
         return Reason("tool.unknown", "There is no tool of this name. Call tools/list for the ones you may use.")
 
@@ -157,7 +163,8 @@ def build_catalog(
     standing = _standing(surfaces, rules)
     everything = {**capabilities, **standing}
     listed = {name: [capability.definition.digest, capability.mode.value] for name, capability in everything.items()}
-    return Catalog(capabilities, tuple(hidden), digest(listed), standing, surfaces)
+    drifted = frozenset(tool.definition.capability_id for tool in hidden if tool.why is Hidden.DRIFTED)
+    return Catalog(capabilities, tuple(hidden), digest(listed), standing, surfaces, drifted)
 
 
 def _standing(surfaces: Mapping[str, Surface], rules: Iterable[Rule]) -> dict[str, Capability]:
@@ -179,8 +186,7 @@ def skeleton(name: str) -> str:
 
 def classify(capability_id: str, rules: Iterable[Rule]) -> Classification | None:
     """The first rule whose glob matches. One for tools names nothing else, so that `files__*` does not let a server ask."""
-    other = "/" in capability_id
-    return next((what for pattern, what in rules if ("/" in pattern) is other and fnmatchcase(capability_id, pattern)), None)
+    return next((what for pattern, what in rules if covers(pattern, capability_id)), None)
 
 
 def _said(tool: ToolDefinition, rules: Iterable[Rule], believed: Mapping[str, Believed]) -> Classification | str:

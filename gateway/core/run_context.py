@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from gateway.core.capability import ApprovalMode
 from gateway.core.secret_formats import without_secrets
+from gateway.core.visible import Globs
 
 PRINCIPAL_PATTERN = r"(user|service|agent|automation):[A-Za-z0-9][A-Za-z0-9._@=/|:-]{0,127}"
 """How a principal is written: kind and id."""
@@ -56,7 +57,8 @@ class RunContext:
     enters the log as it is, in each place the same, so it holds no secret of a known format. `session_id` is the handshake
     session's. `mode_ceiling` is the highest approval mode this run allows itself: a client can only narrow. `about` is the
     subject whose values the call handles, where that is not the caller. `credential` is what the caller was let in by, and
-    no secret: `token`, `key:<id>`, `oauth:<issuer>`, `uid:<number>`, `local`.
+    no secret: `token`, `key:<id>`, `oauth:<issuer>`, `uid:<number>`, `local`. `tools`: what the caller may know of
+    and call.
     """
 
     tenant_id: str
@@ -72,6 +74,7 @@ class RunContext:
     delegation: Delegation | None = None
     about: str | None = None
     credential: str = "local"
+    tools: Globs = None
 
     def __post_init__(self) -> None:
         if self.run_id is not None and without_secrets(self.run_id)[1]:

@@ -61,7 +61,7 @@ class ApiKeyDesk:
             return NotValid(f"{state}_key")
         until = None if key.expires_at is None else datetime.fromisoformat(key.expires_at).timestamp()
         who = (self._tenant_id, key.principal, key.actors, key.roles)
-        return Caller(*who, limits=self._limits, credential=f"key:{key.id}", valid_until=until)
+        return Caller(*who, limits=self._limits, credential=f"key:{key.id}", valid_until=until, tools=key.tools)
 
     def told(self) -> list[dict[str, object]]:
         """Every key with its state, without what it is checked by; in the order they were made in."""

@@ -344,7 +344,7 @@ class Keys(Told):
 
 
 class ApiKeyTold(Told):
-    """Without what it is checked by. `state`: valid, revoked or expired."""
+    """Without what it is checked by. `state`: valid, revoked or expired. `tools`: globs, where it is for some tools only."""
 
     id: str
     principal: str
@@ -354,6 +354,7 @@ class ApiKeyTold(Told):
     expires_at: str | None
     revoked_at: str | None
     state: str
+    tools: list[str] | None = None
 
 
 class ApiKeys(Told):

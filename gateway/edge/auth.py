@@ -6,6 +6,7 @@ kind is judged by one authenticator and by no other. The token itself is kept no
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +14,7 @@ from gateway.core.api_key import PREFIX
 from gateway.core.limits import UNLIMITED, CallLimits
 from gateway.core.rate import RecentCalls
 from gateway.core.run_context import Delegation, Principal
+from gateway.core.visible import Exposure, Globs
 
 MAX_FAILURES_PER_MINUTE = 30
 
@@ -24,6 +26,7 @@ class Caller:
     `credential` names what they were let in by, for the log, and is no secret: `token`, `key:<id>`, `oauth:<issuer>`,
     `uid:<number>`, `local`. `issuer`: who says that this is the principal; None: the operator. `client`: what the issuer
     calls the program. A session belongs to all three, too. `valid_until`: in seconds since 1970; None: it does not expire.
+    `tools`: what they may know of and call. `exposure`: how much of it their tools/list shows; None: the gateway's usual.
     """
 
     tenant_id: str
@@ -36,11 +39,17 @@ class Caller:
     issuer: str | None = None
     client: str = ""
     valid_until: float | None = None
+    tools: Globs = None
+    exposure: Exposure | None = None
 
     @property
     def subject(self) -> str:
         """The principal within its tenant."""
         return f"{self.tenant_id}/{self.principal}"
+
+
+ASKING: ContextVar[Caller] = ContextVar("asking")
+"""Who sent the HTTP request that this task serves, for what the SDK asks without handing the request on."""
 
 
 @dataclass(frozen=True, slots=True)

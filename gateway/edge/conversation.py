@@ -34,6 +34,7 @@ from gateway.core.errors import GatewayError
 from gateway.core.method import Method
 from gateway.core.outcome import AwaitingApproval, Completed, Denied, Outcome
 from gateway.core.run_context import RunContext
+from gateway.core.visible import is_visible
 from gateway.edge.meta import Context
 from gateway.edge.telling import Telling
 from gateway.pipeline import Gateway
@@ -82,8 +83,11 @@ class ClientConversation:
         return {
             member: self._declared[member]
             for method, member in _MEMBERS.items()
-            if member in self._declared and f"{upstream}{SEPARATOR}{method}" in standing
+            if member in self._declared and self._may(f"{upstream}{SEPARATOR}{method}", standing)
         }
+
+    def _may(self, capability_id: str, standing: Mapping[str, Any]) -> bool:
+        return capability_id in standing and is_visible(capability_id, self._run.tools)
 
     @property
     def wants_progress(self) -> bool:

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.core import wire
-from gateway.edge.auth import Caller
+from gateway.edge.auth import ASKING, Caller
 from gateway.edge.body import read_body
 from gateway.edge.door import Door
 from gateway.edge.limits import CallerLimits
@@ -46,6 +46,7 @@ class StrictFront:
         if isinstance(caller, Response):
             await caller(scope, receive, send)
             return
+        ASKING.set(caller)  # until this request's task ends
         headers = [(name, value) for name, value in headers if name != b"authorization"]
         scope = {**scope, "headers": headers, CALLER: caller, "user": _sdk_user(caller)}
         key: Key | None = None if _is_modern(request) else request.headers.get(SESSION_ID)

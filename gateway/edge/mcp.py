@@ -1,7 +1,8 @@
 """MCP ⇄ core. Built on the SDK's low-level server, which serves both eras.
 
-What a request asks is read in `meta.py`, names are resolved in `routes.py`; what comes out of the pipeline is worded in
-`replies.py`. What upstreams tell and ask meanwhile is in `telling.py`, `conversation.py` and `parking.py`.
+What a request asks is read in `meta.py`, names are resolved in `routes.py`, lists are made in `listing.py`; what comes out
+of the pipeline is worded in `replies.py`. What upstreams tell and ask meanwhile is in `telling.py`, `conversation.py` and
+`parking.py`.
 """
 
 import warnings
@@ -33,17 +34,16 @@ from gateway.core.errors import GatewayError, Overloaded
 from gateway.core.method import Method
 from gateway.core.outcome import AwaitingApproval, Outcome
 from gateway.core.run_context import RunContext
-from gateway.edge.auth import Caller
+from gateway.edge.auth import ASKING, Caller
 from gateway.edge.conversation import HandshakeConversation
 from gateway.edge.elicitation import Elicitation
 from gateway.edge.feed import Feed
 from gateway.edge.letting_go import letting_go
 from gateway.edge.levels import Levels
+from gateway.edge.listing import Lists, is_own
 from gateway.edge.meta import (
     INVALID_PARAMS,
-    MODE,
     Context,
-    foreign,
     is_modern,
     meta_of,
     request_of,
@@ -80,6 +80,7 @@ class Front:
     parking: Parking
     feed: Feed
     routes: Callable[[], Routes]
+    lists: Lists
     elicitation: Elicitation | None = None
     levels: Levels = field(default_factory=Levels)
     let_go_seconds: float = 0
@@ -132,26 +133,30 @@ class _Handlers:
     # --- lists ---
 
     async def list_tools(self, context: Context, params: PaginatedRequestParams | None) -> Any:
-        return _list(context, "tools", [_listed(name, tool) for name, tool in self.front.routes().tools.items()])
+        return _list(context, self.front.lists.tools(self.identify(context), _cursor(params)))
 
     async def list_resources(self, context: Context, params: PaginatedRequestParams | None) -> Any:
-        return _list(context, "resources", [item.document for item in self.front.routes().resources.values()])
+        return _list(context, self.front.lists.resources(self.identify(context), _cursor(params)))
 
     async def list_templates(self, context: Context, params: PaginatedRequestParams | None) -> Any:
-        return _list(context, "resourceTemplates", [item.document for item in self.front.routes().templates.values()])
+        return _list(context, self.front.lists.templates(self.identify(context), _cursor(params)))
 
     async def list_prompts(self, context: Context, params: PaginatedRequestParams | None) -> Any:
-        prompts = self.front.routes().prompts
-        return _list(context, "prompts", [{**item.document, "name": name} for name, item in prompts.items()])
+        return _list(context, self.front.lists.prompts(self.identify(context), _cursor(params)))
 
     def input_schema(self, name: str) -> Mapping[str, Any] | None:
-        catalog = self._catalog()
-        capability = catalog.capabilities.get(self.front.routes().tool(catalog, name))
-        return None if capability is None else dict(capability.definition.document["inputSchema"])
+        """Of a tool that the caller may know of; the SDK asks before it hands the request on."""
+        catalog, caller = self._catalog(), ASKING.get(None)
+        if caller is None:
+            return None
+        capability = catalog.resolve(self.front.routes().tool(catalog, name), globs=caller.tools)
+        return dict(capability.definition.document["inputSchema"]) if isinstance(capability, Capability) else None
 
     # --- calls ---
 
     async def call_tool(self, context: Context, params: CallToolRequestParams) -> Any:
+        if is_own(params.name):
+            return _of_era(context, await self.front.lists.search(self.identify(context), params.arguments or {}))
         name = self.front.routes().tool(self._catalog(), params.name)
         outcome = await self._governed(context, Method.TOOL, name, params.arguments or {})
         return outcome if isinstance(outcome, dict) else _of_era(context, reply(outcome))
@@ -279,9 +284,13 @@ def _uri(context: Context) -> str:
     return str((context.params or {})["uri"])
 
 
-def _list(context: Context, member: str, items: list[dict[str, Any]]) -> dict[str, Any]:
+def _cursor(params: PaginatedRequestParams | None) -> str | None:
+    return None if params is None else params.cursor
+
+
+def _list(context: Context, page: dict[str, Any]) -> dict[str, Any]:
     # Stale at once: the catalogue may change at any time.
-    return _of_era(context, {member: items}, ttlMs=0, cacheScope="private")
+    return _of_era(context, page, ttlMs=0, cacheScope="private")
 
 
 def _of_era(context: Context, result: dict[str, Any], **modern: Any) -> dict[str, Any]:
@@ -289,10 +298,3 @@ def _of_era(context: Context, result: dict[str, Any], **modern: Any) -> dict[str
     if not is_modern(context):
         return result
     return {**result, **modern, "resultType": "complete"}
-
-
-def _listed(name: str, capability: Capability) -> dict[str, Any]:
-    document = dict(capability.definition.document)
-    document["name"] = name
-    document["_meta"] = {**foreign(document.get("_meta")), MODE: capability.mode.value}
-    return document

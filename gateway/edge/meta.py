@@ -115,6 +115,7 @@ def run_context(caller: Caller, meta: Mapping[str, Any], session_id: str | None)
         mode_ceiling=ceiling,
         delegation=caller.delegation,
         credential=caller.credential,
+        tools=caller.tools,
     )
 
 

@@ -28,6 +28,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from gateway.adapters.issuer_keys import IssuerKey, IssuerKeys, KeysUnavailable
 from gateway.core.limits import UNLIMITED, CallLimits
 from gateway.core.run_context import Delegation, Principal, principal_named
+from gateway.core.visible import Exposure, Globs
 from gateway.edge.auth import Caller, CannotTell, NotEnough, NotValid, Refusal
 
 MAX_TOKEN_CHARS = 8192
@@ -45,7 +46,7 @@ class IssuerRules:
     """What one issuer's tokens mean here.
 
     `roles` by scope; `delegations`: what a scope lets the actors do in the principal's name. A principal and an actor are
-    called by their prefix and the name that the token has.
+    called by their prefix and the name that the token has. `tools`, `exposure`: see `Caller`.
     """
 
     issuer: str
@@ -60,6 +61,8 @@ class IssuerRules:
     required_claims: Mapping[str, str] = field(default_factory=dict)
     limits: CallLimits = UNLIMITED
     leeway_seconds: float = 30.0
+    tools: Globs = None
+    exposure: Exposure | None = None
 
 
 class _Bad(Exception):
@@ -204,6 +207,8 @@ def _caller(claims: dict[str, Any], rules: IssuerRules) -> Caller | NotEnough:
         issuer=rules.issuer,
         client=client,
         valid_until=float(expires) + rules.leeway_seconds,
+        tools=rules.tools,
+        exposure=rules.exposure,
     )
 
 

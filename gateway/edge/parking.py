@@ -212,6 +212,7 @@ def _binding(run: RunContext, request: ToolRequest) -> dict[str, Any]:
     """What a state is good for: this call of this caller."""
     return {
         "caller": [run.tenant_id, *run.principal_chain],
+        "tools": None if run.tools is None else list(run.tools),
         "method": request.method.value,
         "name": request.name,
         "arguments": _arguments(request),

@@ -2,8 +2,9 @@
 
 A tool or prompt is called `upstream__name`, so that two upstreams never meet. An upstream whose names are `bare` has them
 as they are, but for those that another tool has, or that look like another's: these stay with their prefix. The name with
-the prefix always works. Resources are known by their own URIs. Where two upstreams offer one URI, the one that comes first
-in the configuration is read: a later one cannot take it over.
+the prefix always works. Names that begin with `sealgate__` are the gateway's own. Resources are known by their own URIs.
+Where two upstreams offer one URI, the one that comes first in the configuration is read: a later one cannot take it over.
+All this is the same for every caller, whatever each of them may know of.
 """
 
 from collections import Counter
@@ -13,7 +14,7 @@ from typing import Any
 
 from mcp.shared.uri_template import InvalidUriTemplate, UriTemplate
 
-from gateway.core.capability import SEPARATOR, Capability
+from gateway.core.capability import RESERVED, SEPARATOR, Capability
 from gateway.core.catalog import Catalog, skeleton
 from gateway.core.method import Method
 from gateway.core.ports import CatalogSource
@@ -29,7 +30,7 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """See the module. All mappings are in the order in which the items are listed."""
+    """See the module. All mappings but `tools` are in the order in which servers list the items."""
 
     tools: Mapping[str, Capability]
     prompts: Mapping[str, Listed]
@@ -106,10 +107,13 @@ class RouteTable:
 
 
 def _names(pairs: Iterable[tuple[str, str]], bare: frozenset[str]) -> list[str]:
-    """What each (upstream, name) is called: the bare name, where nothing else has it, in front of it or not."""
+    """What each (upstream, name) is called: the bare name, where nothing else has it, in front of it or not, nor may."""
     items = [(f"{upstream}{SEPARATOR}{name}", name if upstream in bare else None) for upstream, name in pairs]
     taken = Counter(look for full, name in items for look in {skeleton(full), skeleton(name or full)})
-    return [full if name is None or taken[skeleton(name)] > 1 else name for full, name in items]
+    own = skeleton(RESERVED + SEPARATOR)
+    return [
+        full if name is None or taken[skeleton(name)] > 1 or skeleton(name).startswith(own) else name for full, name in items
+    ]
 
 
 def _first(catalog: Catalog, kind: str, key: str) -> dict[str, Listed]:

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from gateway.settings.block import Block, Number, Whole
 from gateway.settings.limits import CallerLimits
-from gateway.settings.people import Role
+from gateway.settings.people import OwnExposure, Role, VisibleTools
 from gateway.settings.words import (
     ClaimName,
     DelegationScope,
@@ -73,6 +73,8 @@ class Issuer(Block):
         default="agent:",
         description="The same, before the `sub` of each actor in `act`, or the `client_id` where there is none.",
     )
+    tools: VisibleTools = None
+    exposure: OwnExposure = None
     limits: CallerLimits | None = Field(default=None, description="Instead of the file's `limits`.")
 
 
@@ -122,6 +124,8 @@ class Peer(Block):
         default=(), description="Who acts for the principal; the one that calls comes last."
     )
     roles: tuple[Role, ...] = Field(default=(Role.AGENT,), min_length=1, description="What it may do.")
+    tools: VisibleTools = None
+    exposure: OwnExposure = None
     limits: CallerLimits | None = Field(default=None, description="Instead of the file's `limits`.")
 
     @model_validator(mode="after")

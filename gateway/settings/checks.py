@@ -1,6 +1,6 @@
 """What spans blocks. These rules read the values as written, so that they are told together with all other mistakes.
 
-* `upstreams` and `tools` name configured servers only
+* `upstreams`, `tools`, and the `tools` of whoever calls name configured servers only
 * a tool that tells how lost calls ended (`reconcile`) is of the same server and read_only
 * no two servers have names that look the same
 * a token and an approver's key stand once
@@ -60,7 +60,9 @@ def spanning_mistakes(values: dict[str, Any]) -> Iterator[Mistake]:
     names = [name for block in blocks.values() for name in block]
     yield from _lookalikes(blocks)
     yield from _unconfigured_limits(values.get("upstreams"), names)
-    yield from _unconfigured_rules(values.get("tools"), names)
+    yield from _unconfigured_globs(values, ("tools",), "match", names)
+    for place in (("callers",), ("listen", "peers"), ("auth", "oauth", "issuers")):
+        yield from _unconfigured_globs(values, place, "tools", names)
     yield from _unusable_reconcilers(values.get("tools"))
     yield from _repeated(values.get("callers"), "callers", "token_sha256", "the same token. Give each caller their own.")
     yield from _shared_keys(values.get("approvers"))
@@ -108,12 +110,16 @@ def _unconfigured_limits(upstreams: Any, servers: list[str]) -> Iterator[Mistake
             yield Mistake(("upstreams", name), _unconfigured(name, servers), at_key=True)
 
 
-def _unconfigured_rules(tools: Any, servers: list[str]) -> Iterator[Mistake]:
-    for index, rule in enumerate(tools if isinstance(tools, list) else ()):
-        match = rule.get("match") if isinstance(rule, dict) else None
-        globs: list[tuple[Loc, Any]] = [(("tools", index, "match"), match)]
+def _unconfigured_globs(values: Any, place: tuple[str, ...], key: str, servers: list[str]) -> Iterator[Mistake]:
+    """Globs under `key` of each block in the list at `place`."""
+    rules = values
+    for step in place:
+        rules = rules.get(step) if isinstance(rules, dict) else None
+    for index, rule in enumerate(rules if isinstance(rules, list) else ()):
+        match = rule.get(key) if isinstance(rule, dict) else None
+        globs: list[tuple[Loc, Any]] = [((*place, index, key), match)]
         if isinstance(match, list):
-            globs = [(("tools", index, "match", place), glob) for place, glob in enumerate(match)]
+            globs = [((*place, index, key, number), glob) for number, glob in enumerate(match)]
         for loc, glob in globs:
             name, separator, _ = glob.partition(SEPARATOR) if isinstance(glob, str) else ("", "", "")
             if separator and not set(name) & set("*?[") and name not in servers:

@@ -20,6 +20,7 @@ from pydantic import (
 from gateway.adapters.upstream.spec import MAX_RESULT_BYTES, Limits, Sandbox
 from gateway.core.capability import ApprovalMode, IdempotencyRule, TrustLevel
 from gateway.core.fields import FieldRole
+from gateway.core.visible import Exposure
 from gateway.settings.access import Auth, Peer
 from gateway.settings.block import Block, Flag, Number, Whole
 from gateway.settings.kinds import FunctionModule, OpenApiDocument
@@ -69,6 +70,13 @@ class Listen(Block):
     )
     allowed_origins: tuple[WebOrigin, ...] = Field(
         default=(), description="Web pages of these origins may call the gateway from a browser, besides its own console."
+    )
+    page_size: Whole = Field(
+        default=250, ge=2, le=1000, description="How many tools, resources or prompts one page of a list has at most."
+    )
+    exposure: Exposure = Field(
+        default=Exposure.ALL,
+        description="What tools/list shows: `all` tools, or only the `search` that finds them. Callers may have their own.",
     )
     unix: PathText | None = Field(
         default=None,

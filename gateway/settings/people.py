@@ -1,10 +1,11 @@
 """The blocks of gateway.yaml about people: who approves and how they are asked, and who calls."""
 
 from enum import StrEnum
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from gateway.core.visible import Exposure
 from gateway.settings.block import Block, Flag, Whole
 from gateway.settings.limits import CallerLimits
 from gateway.settings.words import (
@@ -15,8 +16,19 @@ from gateway.settings.words import (
     PrincipalName,
     Sha256Hex,
     SshPublicKey,
+    ToolGlob,
     UtcTime,
 )
+
+VisibleTools = Annotated[
+    tuple[ToolGlob, ...] | None,
+    Field(
+        description="Globs over what they may know of and call; policy may allow less. Tools (`server__*`), and with a "
+        "slash other things of servers (`server__resources/*`). All else is not there for them. Default: everything.",
+        examples=[["notes__*", "notes__resources/*"]],
+    ),
+]
+OwnExposure = Annotated[Exposure | None, Field(description="What their tools/list shows, instead of `listen.exposure`.")]
 
 
 class Role(StrEnum):
@@ -103,6 +115,8 @@ class Caller(Block):
     delegation: DelegationRule | None = Field(
         default=None, description="What the principal delegated to the actors. Without it: no tool of mode `delegated`."
     )
+    tools: VisibleTools = None
+    exposure: OwnExposure = None
     token_sha256: Sha256Hex = Field(
         description='SHA-256 of the token in hex: `printf %s "$TOKEN" | sha256sum`. The token itself is stored nowhere.',
         examples=["000ff819e676cbeca536711c18fd37fa57a7d7153d9433a3aaf827f8453d00ce"],

@@ -18,6 +18,8 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from gateway.core.addresses import is_loopback_host
+from gateway.core.capability import RESERVED
+from gateway.core.catalog import skeleton
 from gateway.core.method import STANDING
 from gateway.core.normal_forms import host_form
 from gateway.core.run_context import PRINCIPAL_PATTERN
@@ -56,6 +58,8 @@ def _server_name(name: str) -> str:
             "is not a server name. Use letters and digits with single - or _ between them, at most "
             f"{MAX_SERVER_NAME} characters. Write for example: {suggested_name(name)}"
         )
+    if skeleton(name) == skeleton(RESERVED):
+        raise ValueError(f"is, or looks like, the gateway's own name {RESERVED}. Give the server another one.")
     return name
 
 

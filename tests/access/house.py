@@ -32,7 +32,7 @@ approvers:
   - {{principal: "user:corp|alice", public_key: "lF0DWjKSW7HHG1FIVgdYoiJrLt3X4CidVbchiWRv/Cs="}}
 listen:
   unix: peers.sock
-  peers: [{{uid: {uid}, principal: "service:sidecar"}}]
+  peers: [{{uid: {uid}, principal: "service:sidecar", tools: [box__echo], exposure: search}}]
 callers:
   - {{principal: "user:bob", token_sha256: {bob}}}
   - principal: "user:few"
@@ -57,6 +57,7 @@ auth:
         principal_prefix: "user:partner|"
         algorithms: [ES256]
         scopes: {{tools.call: [agent]}}
+        tools: [box__echo]
 """
 
 

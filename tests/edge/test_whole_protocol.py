@@ -123,7 +123,7 @@ async def test_prompts_are_got_and_completed_by_the_name_they_are_listed_under(g
         names = [prompt.name for prompt in (await client.list_prompts()).prompts]
         got = await client.get_prompt("greet", {"who": "Ann"})
         completed = await client.complete(PromptReference(name="greet"), {"name": "who", "value": "A"})
-    assert names == ["greet", "asking", "other__greet", "other__asking"]
+    assert names == ["asking", "greet", "other__asking", "other__greet"]
     assert isinstance(got.messages[0].content, TextContent)
     assert json.loads(got.messages[0].content.text) == {"who": "Ann"}
     assert completed.completion.values == ["A!"]

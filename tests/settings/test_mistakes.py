@@ -330,6 +330,25 @@ def test_a_confusing_server_name_is_refused_with_a_better_one(told: Told, name: 
     assert line.endswith(f"at most 31 characters. Write for example: {instead}")
 
 
+@pytest.mark.parametrize("name", ["sealgate", "SEALGATE", "sea1gate"])
+def test_no_server_has_the_gateways_own_name_or_one_that_looks_like_it(told: Told, name: str) -> None:
+    assert told(f"mcpServers: {{{name}: {{command: x}}}}") == [
+        f'gateway.yaml:1:14: mcpServers.{name}: "{name}" is, or looks like, the gateway\'s own name sealgate. '
+        "Give the server another one."
+    ]
+
+
+def test_what_callers_may_know_of_is_of_a_server_that_is_there(told: Told) -> None:
+    (line, other) = told(f"""\
+        mcpServers: {{notes: {{command: x}}}}
+        listen: {{unix: a.sock, peers: [{{uid: 1, principal: "user:b", tools: ["note__*"]}}]}}
+        callers:
+          - {{principal: "user:a", token_sha256: {"a" * 64}, tools: ["*__x", "notes__*/*", "files__read"]}}
+        """)
+    assert 'peers[0].tools[0]: mcpServers has no "note"' in line
+    assert 'callers[0].tools[2]: mcpServers has no "files"' in other
+
+
 def test_two_servers_may_not_look_the_same(told: Told) -> None:
     assert told("mcpServers: {Notes1: {command: x}, notesl: {command: x}}") == [
         'gateway.yaml:1:36: mcpServers.notesl: looks the same as the server "Notes1". Rename one of them.'

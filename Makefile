@@ -11,7 +11,7 @@ endif
 PARALLEL := -n 2 --dist loadfile
 OPA := .ci/with "$(or $(OPA_BIN),opa)" 'build it: .ci/opa'
 
-.PHONY: help run demo test test-long check style types policy dockerfile bench bench-log bench-policy bench-security conformance faults fuzz lock clean
+.PHONY: help run demo test test-long check style types policy dockerfile bench bench-log bench-policy bench-catalogue bench-security conformance faults fuzz lock clean
 
 help: ## List the targets
 	@awk -F ': .*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ bench-log: .venv/dev.stamp ## Measure the log as it grows: appending, proofs, ve
 
 bench-policy: .venv/dev.stamp ## Measure what a decision costs with 10 registered tools and with 10,000
 	@$(PY) -m bench.policy_cost $(ARGS)
+
+bench-catalogue: .venv/bench.stamp ## Measure calls, lists and searches with 10 tools and with 10,000
+	@$(PY) -m bench.catalogue $(ARGS)
 
 bench-security: .venv/dev.stamp .cache/security/stamp ## Attack agents behind the gateway with AgentDojo's suites, and count what takes effect (ARGS)
 	@$(PY) -m bench.security.run $(ARGS)

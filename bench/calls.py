@@ -97,12 +97,20 @@ def post(door: Door, era: Era, message: dict[str, Any], session_id: str | None =
         f"Accept: application/json, text/event-stream\r\nMCP-Protocol-Version: {era}\r\nContent-Length: {len(body)}\r\n"
     )
     if era is Era.MODERN:
-        head += f"Mcp-Method: {message['method']}\r\nMcp-Name: {door.tool}\r\n"
+        named = f"Mcp-Name: {door.tool}\r\n" if message["method"] == "tools/call" else ""
+        head += f"Mcp-Method: {message['method']}\r\n{named}"
     if session_id is not None:
         head += f"Mcp-Session-Id: {session_id}\r\n"
     if door.token is not None:
         head += f"Authorization: Bearer {door.token}\r\n"
     return head.encode() + b"\r\n" + body
+
+
+def ask(door: Door, method: str, params: dict[str, Any]) -> bytes:
+    """Any other request of the modern era; of tools/call, one of `door.tool`."""
+    meta = {"_meta": dict(_ENVELOPE)}
+    body = {"jsonrpc": "2.0", "id": next(_numbers), "method": method, "params": {**params, **meta}}
+    return post(door, Era.MODERN, body)
 
 
 def initialize(door: Door) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.processes import REPOSITORY
 
-CLI_SECONDS = 60
+CLI_SECONDS = 120
 
 
 def wait_until_up(state: Path, check: Callable[[], None], seconds: float) -> None:

@@ -8,7 +8,7 @@ from bench.command import sealgate, wait_until_up
 from bench.processes import Process
 
 READ, WRITE = "up__look", "up__put"
-START_SECONDS = 30
+START_SECONDS = 60
 _CONFIG = """\
 state: state
 tenant: bench
@@ -17,24 +17,33 @@ mcpServers:
 tools:
   - {{match: {read}, mode: read_only, trust: trusted, owner: bench}}
   - {{match: {write}, mode: local_write, trust: trusted, owner: bench}}
+  - {{match: up__*, mode: read_only, trust: trusted, owner: bench}}
 """
 
 
 class Sealgate:
     """A real `sealgate up` process in front of that upstream, or `module` in its place, which takes the same arguments.
 
-    `lock` is a gateway.lock that pins its tools already; without one they must be approved.
+    `lock` is a gateway.lock that pins its tools already; without one they must be approved. `more` is added to gateway.yaml.
     """
 
     def __init__(
-        self, folder: Path, port: int, upstream: int, *, core: int, module: str = "gateway", lock: Path | None = None
+        self,
+        folder: Path,
+        port: int,
+        upstream: int,
+        *,
+        core: int,
+        module: str = "gateway",
+        lock: Path | None = None,
+        more: str = "",
     ) -> None:
         folder.mkdir()
         self.lock = folder / "gateway.lock"
         if lock is not None:
             shutil.copy(lock, self.lock)
         config = folder / "gateway.yaml"
-        config.write_text(_CONFIG.format(upstream=upstream, read=READ, write=WRITE))
+        config.write_text(_CONFIG.format(upstream=upstream, read=READ, write=WRITE) + more)
         self._port = port
         self._state = folder / "state"
         arguments = ["up", "--config", str(config), "--port", str(port)]

@@ -1,6 +1,7 @@
 """The upstream of the benchmark: a bare MCP echo server over streamable HTTP, both eras, as cheap as uvicorn allows.
 
-It does what a call needs and checks nothing. Run it as `python -m bench.upstream PORT`.
+It does what a call needs and checks nothing. Run it as `python -m bench.upstream PORT [TOOLS]`: beside `look` and `put` it
+lists as many tools as make up `TOOLS`, in pages of a thousand, each with a definition of usual length.
 """
 
 import sys
@@ -21,7 +22,38 @@ _INFO = {"name": "echo", "version": "1"}
 _META = {"io.modelcontextprotocol/serverInfo": _INFO}
 _CACHED = {"ttlMs": 0, "cacheScope": "private"}
 _CAPABILITIES: dict[str, Any] = {"tools": {}}
-_TOOLS = [{"name": name, "description": "Says what it is told.", "inputSchema": _SCHEMA} for name in ("look", "put")]
+_TOOLS: list[dict[str, Any]] = [
+    {"name": name, "description": "Says what it is told.", "inputSchema": _SCHEMA} for name in ("look", "put")
+]
+_PAGE = 1000
+_lists: list[int] = []
+"""Where each page began that was asked for."""
+_VERBS = ("find", "list", "update", "close", "export", "archive", "merge", "assign", "approve", "count")
+_THINGS = ("invoice", "order", "ticket", "customer", "shipment", "refund", "contract", "employee", "asset", "meeting")
+
+
+def more_tools(count: int) -> list[dict[str, Any]]:
+    """So many further tools, each with a name of its own and about 600 bytes of definition."""
+    return [_tool(number, _VERBS[number % 10], _THINGS[number // 10 % 10]) for number in range(count)]
+
+
+def _tool(number: int, verb: str, thing: str) -> dict[str, Any]:
+    return {
+        "name": f"{verb}_{thing}_{number}",
+        "title": f"{verb.capitalize()} {thing}s of region {number // 100}",
+        "description": f"Use this to {verb} every {thing} of region {number // 100} that fits the given conditions. Says how"
+        f" many there were, and which {thing}s it could not {verb}.",
+        "inputSchema": {
+            "type": "object",
+            "properties": {
+                "id": {"type": "string", "maxLength": 64, "description": f"Which {thing}, if it is one only"},
+                "since": {"type": "string", "description": "The first day, as an ISO 8601 date"},
+                "limit": {"type": "integer", "minimum": 1, "maximum": 1000, "description": "How many at most"},
+            },
+            "additionalProperties": False,
+        },
+        "annotations": {"readOnlyHint": verb in ("find", "list", "count")},
+    }
 
 
 async def app(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
@@ -54,7 +86,11 @@ def _answer(method: str, params: dict[str, Any], modern: bool) -> dict[str, Any]
         case "tools/call":
             result: dict[str, Any] = {"content": [{"type": "text", "text": params["arguments"]["text"]}], "isError": False}
         case "tools/list":
-            result = {"tools": _TOOLS, **(_CACHED if modern else {})}
+            begin = int(params.get("cursor", 0))
+            _lists.append(begin)
+            result = {"tools": _TOOLS[begin : begin + _PAGE], **(_CACHED if modern else {})}
+            if begin + _PAGE < len(_TOOLS):
+                result["nextCursor"] = str(begin + _PAGE)
         case "server/discover":
             result = {"supportedVersions": [MODERN], "capabilities": _CAPABILITIES, **_CACHED}
         case "initialize":
@@ -65,6 +101,8 @@ def _answer(method: str, params: dict[str, Any], modern: bool) -> dict[str, Any]
                     "serverInfo": _INFO,
                 }
             }
+        case "bench/lists":
+            result = {"lists": _lists.count(0)}
         case "ping":
             result = {}
         case _:
@@ -81,6 +119,8 @@ async def _send(send: ASGISendCallable, status: int, body: bytes, *, session: bo
 
 
 if __name__ == "__main__":
+    if len(sys.argv) > 2:
+        _TOOLS += more_tools(int(sys.argv[2]) - len(_TOOLS))
     uvicorn.run(
         app, port=int(sys.argv[1]), loop="uvloop", http="httptools", lifespan="off", log_level="warning", access_log=False
     )

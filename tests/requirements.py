@@ -475,6 +475,7 @@ TIED: dict[str, tuple[str, ...]] = {
         "tests/edge/test_large_catalogue.py::test_a_large_catalogue_comes_in_pages_in_both_eras",
         "tests/edge/test_large_catalogue.py::test_a_client_with_search_lists_one_tool_finds_another_and_calls_it_by_name",
         "tests/core/test_search.py::test_tools_are_ranked_by_the_formula",
+        "tests/bench/test_catalogue.py::test_a_short_run_measures_both_sides_lists_and_searches",
     ),
     "GW-65": (
         "tests/core/test_visible.py::test_what_is_not_visible_is_as_unknown_as_what_does_not_exist",

@@ -487,6 +487,14 @@ TIED: dict[str, tuple[str, ...]] = {
         "tests/edge/test_large_catalogue.py"
         "::test_resources_completions_and_subscriptions_that_a_caller_may_not_know_of_are_not_there",
         "tests/edge/test_large_catalogue.py::test_prompts_are_there_for_whoever_may_get_prompts",
+    "GW-66": (
+        "tests/credentials/test_through_the_gateway.py::test_a_delegated_call_carries_a_token_that_names_user_and_actors",
+        "tests/credentials/test_through_the_gateway.py::test_what_a_caller_shows_reaches_no_upstream",
+        "tests/credentials/test_through_the_gateway.py::test_no_secret_and_no_token_is_in_log_output_status_or_configuration",
+        "tests/credentials/test_upstreams.py::test_a_token_is_renewed_before_it_expires",
+        "tests/credentials/test_upstreams.py::test_a_refused_token_is_dropped_and_the_call_is_not_made_again",
+        "tests/credentials/test_upstreams.py::test_without_a_token_nothing_is_sent",
+        "tests/credentials/test_upstreams.py::test_each_caller_has_a_token_of_their_own",
     ),
     "GW-68": (
         "tests/edge/test_whole_protocol.py::test_a_resource_is_listed_and_read_and_the_reading_is_in_the_log",

@@ -19,7 +19,7 @@ class ToolReply:
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """No byte of the call reached the upstream: certainly no effect."""
+    """No byte of the call reached the upstream, or HTTP says that it was not applied (401): certainly no effect."""
 
     reason: Reason
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from gateway.adapters.upstream.lookup import Lookup, look_up
 from gateway.adapters.upstream.program import SYSTEM
+from gateway.settings.credentials import FILE, secret_names
 from gateway.settings.yaml_source import printable
 
 STATE = "state"
@@ -50,6 +51,10 @@ def deciding_places(values: dict[str, Any], folder: Path, name: str) -> Iterator
         for place, path in _at(values, key, ()):
             if isinstance(path, str):
                 yield Deciding(f"{place}, on which the gateway relies", _look_up(folder, path), secret=key[-1] in SECRET)
+    for loc, text in secret_names(values):
+        if text.startswith(FILE):
+            what = f"{'.'.join(map(printable, loc))}, on which the gateway relies"
+            yield Deciding(what, _look_up(folder, text.removeprefix(FILE)), secret=True)
     package = Path(__file__).resolve().parents[1]
     for own in dict.fromkeys((str(package), sys.prefix, sys.base_prefix)):
         yield Deciding("the gateway's own program", look_up(own))

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from gateway.core.errors import ConfigError
 from gateway.settings.checks import passed_over, spanning_mistakes
 from gateway.settings.containment import containment_mistakes
+from gateway.settings.credentials_checks import credentials_mistakes
 from gateway.settings.expand import expand_upstreams
 from gateway.settings.layers import SERVER_BLOCKS, Layers, Source, environment_layer, flag_layer, variable_of
 from gateway.settings.loaded import Settings
@@ -75,6 +76,7 @@ def _checked(path: Path, document: Document, layers: Layers, environment_mistake
     ]
     values, mistakes = expand_upstreams(layers.values, os.environ)
     mistakes += spanning_mistakes(values)
+    mistakes += credentials_mistakes(values, os.environ)
     mistakes += containment_mistakes(values, path.absolute().parent, path.name)
     configuration = None
     try:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from gateway.adapters.upstream.credentials.spec import CredentialsSpec
 from gateway.adapters.upstream.function import function_spec
 from gateway.adapters.upstream.spec import AnySpec, HttpSpec, Limits, OpenApiSpec, Sandbox, StdioSpec
 from gateway.core.answer import Approver
@@ -146,8 +147,8 @@ class Settings:
     def _spec(self, name: str, server: McpServer, asks: frozenset[Method]) -> StdioSpec | HttpSpec:
         limits = self._limits(name)
         if server.url is not None:
-            private, sse = self._private(name), server.type == "sse"
-            return HttpSpec(name, server.url, server.headers, limits, private_addresses=private, sse=sse, asks=asks)
+            private, sse, told = self._private(name), server.type == "sse", self._credentials(name)
+            return HttpSpec(name, server.url, server.headers, limits, private, sse, asks, told)
         command = server.command or ""
         if "/" in command:
             command = str(self.folder / command)
@@ -174,6 +175,7 @@ class Settings:
             told.encoded_slashes,
             self._limits(name),
             self._private(name),
+            self._credentials(name),
         )
 
     def _limits(self, name: str) -> Limits:
@@ -183,6 +185,10 @@ class Settings:
     def _private(self, name: str) -> bool:
         bounds = self.configuration.upstreams.get(name)
         return bounds is not None and bounds.private_addresses
+
+    def _credentials(self, name: str) -> CredentialsSpec | None:
+        rules = self.configuration.upstreams.get(name)
+        return None if rules is None or rules.credentials is None else rules.credentials.spec(self.folder)
 
     def _sandbox_of(self, name: str) -> Sandbox | None:
         bounds = self.configuration.upstreams.get(name)

@@ -27,7 +27,8 @@ _NOUNS = {
     "scopes": "a role",
     "algorithms": "an algorithm",
     "at_boot": "a rule for the start",
-    "kind": "a kind of sandbox",
+    "sandbox": "a kind of sandbox",
+    "credentials": "a kind of credentials",
 }
 
 
@@ -81,6 +82,8 @@ def is_secret(loc: Loc) -> bool:
     """Whether the value at `loc` may be a secret, or hold one."""
     if loc[:1] == ("mcpServers",):
         return loc[2:] != ("type",)
+    if loc[:1] == ("upstreams",):
+        return loc[2:3] == ("credentials",) and loc[-1] != "kind"
     if loc[:1] in (("functions",), ("openapi",)):
         return loc[2:3] in MAY_HOLD_SECRETS
     return (loc[:1] == ("callers",) and loc[-1] == "token_sha256") or is_webhook_url(loc)

@@ -23,6 +23,7 @@ from gateway.core.fields import FieldRole
 from gateway.core.visible import Exposure
 from gateway.settings.access import Auth, Peer
 from gateway.settings.block import Block, Flag, Number, Whole
+from gateway.settings.credentials import UpstreamCredentials
 from gateway.settings.kinds import FunctionModule, OpenApiDocument
 from gateway.settings.limits import CallerLimits
 from gateway.settings.people import Approvals, ApproverKey, Caller
@@ -255,7 +256,12 @@ class UpstreamRules(UpstreamLimits):
     private_addresses: Flag = Field(
         default=False,
         description="For a server with `url`, or an API: its name may lead to an address that is not public. One whose URL "
-        "says localhost or such an address itself may always be connected to.",
+        "says localhost or such an address itself may always be connected to. The same goes for its "
+        "`token_url`.",
+    )
+    credentials: UpstreamCredentials | None = Field(
+        default=None,
+        description="For a server with `url`, or an API: who the gateway says it is, beside the `headers` there.",
     )
     sandbox: SandboxRules | None = Field(
         default=None,

@@ -65,6 +65,7 @@ _BLOCKS = (
     ("openapi.NAME.operations", ""),
     ("upstreams", ".NAME"),
     ("upstreams.NAME.sandbox", ""),
+    ("upstreams.NAME.credentials", ""),
     ("tools", "[]"),
     ("retention", ""),
     ("policy", ""),

@@ -15,6 +15,7 @@ import orjson
 from mcp.shared.inbound import find_invalid_x_mcp_header, mcp_param_headers, x_mcp_header_map
 
 from gateway.adapters.upstream.breaker import Breaker, Pass
+from gateway.adapters.upstream.credentials.credentials import Credentials, Party
 from gateway.adapters.upstream.own_sessions import NoRoom, NotOpened, OwnSession, OwnSessions
 from gateway.adapters.upstream.requests import Era, Said, call
 from gateway.adapters.upstream.result import (
@@ -25,10 +26,10 @@ from gateway.adapters.upstream.result import (
     input_required,
     result_document,
 )
-from gateway.adapters.upstream.rpc import LOST, TIMEOUT, UNAVAILABLE, Fault, Outgoing
+from gateway.adapters.upstream.rpc import LOST, NO_CREDENTIALS, TIMEOUT, UNAUTHORIZED, UNAVAILABLE, Fault, Outgoing
 from gateway.adapters.upstream.session import Session
 from gateway.adapters.upstream.spec import HttpSpec, UpstreamSpec
-from gateway.adapters.upstream.status import BUSY, DRIFTED, NO_SESSION, UNLISTED, open_for, say
+from gateway.adapters.upstream.status import BUSY, DRIFTED, NO_SESSION, UNLISTED, UNSUBSCRIBABLE, open_for, say
 from gateway.adapters.upstream.subscriptions import Subscriptions
 from gateway.adapters.upstream.talk import Talk, Turn
 from gateway.core.call import SealedCall
@@ -61,6 +62,7 @@ class Calls:
     Args:
         usable: the shared session, where it lives
         suspect: the session may be gone: listing will tell
+        credentials: what calls are sent with
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Calls:
         subscriptions: Subscriptions,
         usable: Callable[[], Session | None],
         suspect: Callable[[], None],
+        credentials: Credentials,
     ) -> None:
         self._spec = spec
         self._name = spec.name
@@ -78,6 +81,7 @@ class Calls:
         self._subscriptions = subscriptions
         self._usable = usable
         self._suspect = suspect
+        self._credentials = credentials
         self._places = asyncio.Semaphore(spec.limits.max_concurrent)
         self._breaker = Breaker(spec.limits.breaker_failures, spec.limits.breaker_pause_seconds)
         self._header_maps: dict[str, dict[tuple[str, ...], str]] = {}
@@ -142,18 +146,23 @@ class Calls:
         except Exception as error:  # noqa: BLE001 - the port promises never to raise; the text could hold values
             logger.error("a call of upstream %s failed unexpectedly: %s", self._name, type(error).__name__)
             code = LOST
-        self._breaker.failed(entered, time.monotonic())
-        if code != TIMEOUT:
+        if code not in (NO_CREDENTIALS, UNAUTHORIZED):
+            self._breaker.failed(entered, time.monotonic())
+        if code not in (TIMEOUT, NO_CREDENTIALS, UNAUTHORIZED):
             self._suspect()
         if not any(outgoing.sent for outgoing in sent):
-            return NotSent(say(UNAVAILABLE, self._name))
-        return NoAnswer(say(LOST if code == UNAVAILABLE else code, self._name))
+            return NotSent(say(code if code == NO_CREDENTIALS else UNAVAILABLE, self._name))
+        if code == UNAUTHORIZED and len(sent) == 1:  # in a later round, who knows what the earlier ones did
+            return NotSent(say(code, self._name))
+        return NoAnswer(say(LOST if code in (UNAVAILABLE, NO_CREDENTIALS, UNAUTHORIZED) else code, self._name))
 
     async def _sent(
         self, session: Session, sealed: SealedCall, conversation: Conversation, turn: Turn, sent: list[Outgoing]
     ) -> ToolReply:
         capability, offers = sealed.capability, conversation.offers(self._name)
         if capability.method is Method.SUBSCRIBE:
+            if self._credentials.per_caller:
+                raise _Refused(Reason(UNAVAILABLE, UNSUBSCRIBABLE.format(self._name)))
             async with turn.timed():
                 answer = await self._subscriptions.add(orjson.loads(sealed.arguments)["uri"])
                 return ToolReply(result_document(Method.SUBSCRIBE, answer), session.era.version)
@@ -174,7 +183,7 @@ class Calls:
     def _wants_own(self, era: Era, said: Said) -> bool:
         if era.modern:
             return said.log_level is not None and not isinstance(self._spec, HttpSpec)
-        return bool(said.capabilities) or said.log_level is not None
+        return self._credentials.per_caller or bool(said.capabilities) or said.log_level is not None
 
     def _said(self, era: Era, sealed: SealedCall, conversation: Conversation, offers: Mapping[str, Any]) -> Said:
         trace = {"traceparent": sealed.run.traceparent, "tracestate": sealed.run.tracestate}
@@ -188,6 +197,7 @@ class Calls:
             progress=conversation.wants_progress,
             log_level=conversation.log_level,
             mirrored=mirrored,
+            party=Party.of(sealed.run),
         )
 
     def _header_map(self, definition: ToolDefinition) -> dict[tuple[str, ...], str]:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import httpx2
 
 from gateway.adapters.upstream.addresses import Addresses
+from gateway.adapters.upstream.credentials.credentials import NOTHING, Credentials, NoCredentials
 
 logger = logging.getLogger("sealgate.upstream")
 
@@ -29,10 +30,19 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
     session together may bring `WINDOW_LINES` and `WINDOW_BYTES` (or `max_bytes`, if more) in `WINDOW_SECONDS`. A stream that
     brings more is cut, and a listening GET refused until the window is over; the SDK gives up after two. A redirect or a
     compressed answer becomes a 502: the first could lead anywhere, the second could be a bomb. Connections go where
-    `addresses` lets them.
+    `addresses` lets them. What is sent carries `credentials` in the gateway's own name.
     """
 
-    def __init__(self, name: str, max_bytes: int, tls: ssl.SSLContext | bool, addresses: Addresses) -> None:
+    def __init__(
+        self,
+        name: str,
+        max_bytes: int,
+        tls: ssl.SSLContext | bool,
+        addresses: Addresses,
+        credentials: Credentials = NOTHING,
+    ) -> None:
+        self._name = name
+        self._credentials = credentials
         self._addresses = addresses
         self._inner = httpx2.AsyncHTTPTransport(verify=tls, trust_env=False)
         self._max_bytes = max_bytes
@@ -42,7 +52,11 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         if request.method == "GET":
             self._rate.spend(0, OPENING_LINES)
+        shown = await self._shown(request)
         response = await self._sent(request)
+        if response.status_code == 401:
+            logger.warning("upstream %s refused the gateway's credentials (HTTP 401)", self._name)
+            self._credentials.refused(shown)
         headers = response.headers
         if 300 <= response.status_code < 400 or headers.get("content-encoding", "identity").lower() != "identity":
             await response.aclose()
@@ -55,6 +69,16 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         else:
             response.stream = _Capped(response.stream, self._max_bytes)
         return response
+
+    async def _shown(self, request: httpx2.Request) -> dict[str, str]:
+        """The gateway's own credentials, put into the request."""
+        try:
+            shown = dict(await self._credentials.headers(None))
+        except NoCredentials as error:
+            raise httpx2.ConnectError("no credentials") from error
+        for name, value in shown.items():
+            request.headers.setdefault(name, value)
+        return shown
 
     async def _sent(self, request: httpx2.Request) -> httpx2.Response:
         """Send it to an address that was checked, the first that takes the connection. TLS still wants the host's name."""

@@ -13,7 +13,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,6 +21,7 @@ import aiohttp
 import orjson
 
 from gateway.adapters.upstream.addresses import Addresses, CheckedResolver
+from gateway.adapters.upstream.credentials.credentials import NOTHING, Credentials, NoCredentials, Party
 from gateway.adapters.upstream.guard import SESSION_HEADER
 from gateway.adapters.upstream.hearing import OpenAsks
 from gateway.adapters.upstream.requests import Era
@@ -29,6 +30,8 @@ from gateway.adapters.upstream.rpc import (
     FLOOD,
     LOST,
     MALFORMED,
+    NO_CREDENTIALS,
+    UNAUTHORIZED,
     UNAVAILABLE,
     Answer,
     Fault,
@@ -97,7 +100,10 @@ def _mark_sent(sent: bool) -> Callable[[aiohttp.ClientSession, SimpleNamespace, 
 
 
 class HttpLink:
-    """See the module. `on_suspect`: the session may be gone, listing will tell. `on_end`: it is gone, called once."""
+    """See the module. `on_suspect`: the session may be gone, listing will tell. `on_end`: it is gone, called once.
+
+    `party`: in whose name an exclusive session is, and all that is sent on it.
+    """
 
     def __init__(
         self,
@@ -108,7 +114,11 @@ class HttpLink:
         on_notice: Notice,
         on_suspect: Callable[[], None],
         on_end: Callable[[], None],
+        credentials: Credentials = NOTHING,
+        party: Party | None = None,
     ) -> None:
+        self._credentials = credentials
+        self._party = party
         self._url = spec.url
         self._name = spec.name
         self._max_bytes = spec.limits.max_result_bytes
@@ -147,16 +157,19 @@ class HttpLink:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._own_session and SESSION_HEADER in self._headers:
-            await self._aside(self._http.delete(self._url, headers=self._headers, allow_redirects=False))
+            await self._aside(self._sent("DELETE", {}))
 
     async def request(self, outgoing: Outgoing) -> Answer:
         """See `rpc.Link`."""
         if self._ended is not None:
             raise Fault(UNAVAILABLE)
         asks = self._asks = OpenAsks(outgoing.hearing, self._reply)
-        outgoing.sent = True  # until the session's trace tells that it is still connecting
         try:
-            return await self._exchange(outgoing, asks)
+            credentials = await self._credentials.headers(outgoing.party or self._party)
+            outgoing.sent = True  # until the session's trace tells that it is still connecting
+            return await self._exchange(outgoing, asks, credentials)
+        except NoCredentials as error:
+            raise Fault(NO_CREDENTIALS) from error
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             self._end(UNAVAILABLE)
             raise Fault(UNAVAILABLE) from error
@@ -178,11 +191,12 @@ class HttpLink:
         """Read what an exclusive session's server sends outside of any answer, from now on until `close`."""
         self._listening = asyncio.create_task(self._listen())
 
-    async def _exchange(self, outgoing: Outgoing, asks: OpenAsks) -> Answer:
+    async def _exchange(self, outgoing: Outgoing, asks: OpenAsks, credentials: Mapping[str, str]) -> Answer:
         stream = EventSplitter(self._max_bytes)
         try:
-            async with self._post(encode(outgoing), outgoing.headers, outgoing) as response:
+            async with self._post(encode(outgoing), outgoing.headers, outgoing, credentials) as response:
                 try:
+                    self._judge(response, credentials)
                     answer = await self._answer(response, outgoing, asks, stream)
                 finally:
                     if not response.content.is_eof():
@@ -207,7 +221,7 @@ class HttpLink:
                     answer = await self._read_events(response, outgoing.id, asks, stream)
                     if answer is not None:
                         return answer
-            except aiohttp.ClientError:
+            except (aiohttp.ClientError, NoCredentials):
                 pass
             fruitless = fruitless + 1 if stream.last_id is None else 0
             stream.last_id = stream.last_id or last_id
@@ -223,7 +237,7 @@ class HttpLink:
                     if response.status >= 400 or not _is_stream(response):
                         return  # it has no such stream
                     await self._read_events(response, None, None, stream)
-            except (aiohttp.ClientError, OSError):
+            except (aiohttp.ClientError, OSError, NoCredentials):
                 pass
             except Fault as fault:
                 logger.warning(
@@ -235,22 +249,37 @@ class HttpLink:
             await asyncio.sleep(max(_pause(stream), RESUME_SECONDS))
 
     def _post(
-        self, body: bytes, headers: Mapping[str, str], outgoing: Outgoing | None = None
+        self,
+        body: bytes,
+        headers: Mapping[str, str],
+        outgoing: Outgoing | None = None,
+        credentials: Mapping[str, str] | None = None,
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        return self._http.post(
-            self._url,
-            data=body,
-            headers={**self._headers, "content-type": "application/json", **headers},
-            allow_redirects=False,
-            timeout=self._timeout,
-            trace_request_ctx=outgoing,
-        )
+        told = {"content-type": "application/json", **headers}
+        return self._sent("POST", told, credentials, data=body, timeout=self._timeout, trace_request_ctx=outgoing)
 
     def _get(self, last_id: str | None) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        headers = {**self._headers, "accept": "text/event-stream"}
-        if last_id is not None:
-            headers[LAST_EVENT_HEADER] = last_id
-        return self._http.get(self._url, headers=headers, allow_redirects=False, timeout=self._timeout)
+        told = {"accept": "text/event-stream", **({} if last_id is None else {LAST_EVENT_HEADER: last_id})}
+        return self._sent("GET", told, timeout=self._timeout)
+
+    @asynccontextmanager
+    async def _sent(
+        self, method: str, headers: Mapping[str, str], credentials: Mapping[str, str] | None = None, **more: Any
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The response. Without `credentials`: those of the session. Raises `NoCredentials`, and what aiohttp raises."""
+        shown = await self._credentials.headers(self._party) if credentials is None else credentials
+        told = {**shown, **self._headers, **headers}
+        async with self._http.request(method, self._url, headers=told, allow_redirects=False, **more) as response:
+            if credentials is None and response.status == 401:
+                self._credentials.refused(shown)
+            yield response
+
+    def _judge(self, response: aiohttp.ClientResponse, credentials: Mapping[str, str]) -> None:
+        """A 401 has credentials dropped that can be had anew. By RFC 9110 it was not done then: raises `Fault`."""
+        if response.status == 401 and self._credentials.managed:
+            logger.warning("upstream %s refused the gateway's credentials (HTTP 401)", self._name)
+            self._credentials.refused(credentials)
+            raise Fault(UNAUTHORIZED)
 
     async def _answer(
         self, response: aiohttp.ClientResponse, outgoing: Outgoing, asks: OpenAsks, stream: EventSplitter
@@ -336,7 +365,7 @@ class HttpLink:
         try:
             async with asyncio.timeout(SIDE_POST_SECONDS), request as response:
                 response.close()
-        except (aiohttp.ClientError, OSError):  # TimeoutError is an OSError
+        except (aiohttp.ClientError, OSError, NoCredentials):  # TimeoutError is an OSError
             logger.debug("a message to upstream %s was not delivered", self._name)
 
     def _end(self, code: str) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.adapters.upstream.child import StderrTail
+from gateway.adapters.upstream.credentials.credentials import Party
 from gateway.adapters.upstream.listing import ListingRefused, list_tools
 from gateway.adapters.upstream.requests import Era
 from gateway.adapters.upstream.rpc import Fault
@@ -58,6 +59,11 @@ class Owner:
         chain = tuple(run.principal_chain)
         return cls(run.tenant_id, chain, run.session_id, canonical(dict(capabilities)), log_level)
 
+    @property
+    def party(self) -> Party:
+        """In whose name what is sent on it goes."""
+        return Party(self.tenant, self.chain)
+
 
 class OwnSession:
     """One of them. `opened` has the session, or the exception that there is none."""
@@ -93,7 +99,8 @@ class OwnSession:
         """Open it, until it is to be left."""
         events = Events(self._noticed, self.leave, self.leave)
         try:
-            async with open_own(spec, wire, tail, events, era, capabilities, self.owner.log_level) as session:
+            told = (events, era, capabilities, self.owner.log_level, self.owner.party)
+            async with open_own(spec, wire, tail, *told) as session:
                 self.opened.set_result(session)
                 await self._leave.wait()
         except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 - whatever it was: it ends this session alone

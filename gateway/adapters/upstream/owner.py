@@ -15,10 +15,11 @@ from typing import Any
 
 from gateway.adapters.upstream.calls import CHECKED_MODES, Calls
 from gateway.adapters.upstream.child import StderrTail
+from gateway.adapters.upstream.credentials.credentials import NoCredentials, Party
 from gateway.adapters.upstream.field_guard import field_refusal
 from gateway.adapters.upstream.listing import ListingRefused, list_surface, list_tools
 from gateway.adapters.upstream.own_sessions import OwnSessions
-from gateway.adapters.upstream.rpc import LOST, UNAVAILABLE, Fault
+from gateway.adapters.upstream.rpc import LOST, NO_CREDENTIALS, UNAVAILABLE, Fault
 from gateway.adapters.upstream.screen import LISTS
 from gateway.adapters.upstream.session import Events, Session, Wire, open_session
 from gateway.adapters.upstream.spec import StdioSpec, UpstreamSpec
@@ -31,6 +32,7 @@ from gateway.adapters.upstream.status import (
     UpstreamStatus,
     leaf,
     paused_for,
+    say,
     why_down,
 )
 from gateway.adapters.upstream.subscriptions import Subscriptions
@@ -104,7 +106,9 @@ class Upstream:
         self._stopping = False
         self._subscriptions = Subscriptions(spec.name, self._updated)
         self._own = OwnSessions(spec, wire, self._tail)
-        self._calls = Calls(spec, self._own, self._subscriptions, self._usable, self._suspect)
+        self._credentials = wire.credentials_of(spec.name)
+        own, subscriptions, credentials = self._own, self._subscriptions, self._credentials
+        self._calls = Calls(spec, own, subscriptions, self._usable, self._suspect, credentials)
         self._owner = asyncio.create_task(self._own_session(), name=f"upstream {spec.name}")
 
     async def settled(self) -> None:
@@ -145,6 +149,10 @@ class Upstream:
         session, refusal = self._usable(), self._calls.refusal()
         if session is None or refusal is not None:
             return refusal
+        try:
+            await self._credentials.headers(Party.of(grant.call.run))
+        except NoCredentials:
+            return say(NO_CREDENTIALS, self._name)
         drifted = await self._drifted(session, grant.call.capability)
         return drifted or await field_refusal(grant, self._spec, self._wire.resolve)
 

@@ -14,6 +14,7 @@ from mcp_types import (
 )
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
+from gateway.adapters.upstream.credentials.credentials import Party
 from gateway.adapters.upstream.hearing import DEAF, Hearing
 from gateway.adapters.upstream.rpc import CLIENT_INFO, Outgoing
 from gateway.core.method import Method
@@ -43,6 +44,7 @@ class Said:
         progress: whether the upstream is asked to tell of progress
         log_level: the least level of log messages that it is asked for, or None
         mirrored: arguments that are headers as well (2026-07-28, x-mcp-header)
+        party: in whose name the request goes
     """
 
     trace: Mapping[str, str] = field(default_factory=dict)
@@ -50,6 +52,7 @@ class Said:
     progress: bool = False
     log_level: str | None = None
     mirrored: Mapping[str, str] = field(default_factory=dict)
+    party: Party | None = None
 
 
 NOTHING_SAID = Said()
@@ -88,7 +91,7 @@ def call(
 
 
 def _outgoing(era: Era, method: str, params: dict[str, Any], said: Said, hearing: Hearing) -> Outgoing:
-    outgoing = Outgoing(method, params, hearing=hearing)
+    outgoing = Outgoing(method, params, hearing=hearing, party=said.party)
     meta: dict[str, Any] = {**said.trace}
     if said.progress:
         meta["progressToken"] = outgoing.id

@@ -14,6 +14,7 @@ import orjson
 from mcp_types import Implementation
 
 from gateway import __version__
+from gateway.adapters.upstream.credentials.credentials import Party
 from gateway.adapters.upstream.hearing import DEAF, Hearing
 
 CLIENT_INFO = Implementation(name="sealgate", version=__version__)
@@ -23,6 +24,8 @@ TIMEOUT = "upstream.timeout"
 LOST = "upstream.lost"
 FLOOD = "upstream.flood"
 MALFORMED = "upstream.malformed"
+NO_CREDENTIALS = "upstream.no_credentials"
+UNAUTHORIZED = "upstream.unauthorized"
 
 
 class Fault(Exception):
@@ -66,13 +69,14 @@ class Outgoing:
     """One request of ours. `sent` is False as long as certainly no byte of it has left.
 
     `hearing`: who hears what the upstream says meanwhile, as far as it belongs to this request. `id` is its progress token
-    as well, where it has one.
+    as well, where it has one. `party`: in whose name it goes, where that is not the gateway's own.
     """
 
     method: str
     params: dict[str, Any]
     headers: dict[str, str] = field(default_factory=dict)
     hearing: Hearing = DEAF
+    party: Party | None = None
     id: str = field(default_factory=next_id)
     sent: bool = False
 

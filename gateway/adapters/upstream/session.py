@@ -10,7 +10,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
@@ -23,6 +23,7 @@ from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, LATEST_HANDSHAKE_VERS
 
 from gateway.adapters.upstream.addresses import Addresses, Resolve
 from gateway.adapters.upstream.child import StderrTail
+from gateway.adapters.upstream.credentials.credentials import NOTHING, Credentials, Party
 from gateway.adapters.upstream.guard import GuardedTransport
 from gateway.adapters.upstream.http import HttpLink
 from gateway.adapters.upstream.requests import Era, initialize, plain
@@ -39,12 +40,20 @@ _CAPABILITY = {Method.ELICIT: "elicitation", Method.SAMPLE: "sampling", Method.R
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """What the process shares between HTTP upstreams; `tls` stands for one SSL context (27 ms to make)."""
+    """What the process shares between HTTP upstreams; `tls` stands for one SSL context (27 ms to make).
+
+    `credentials`: by upstream, of those that have some.
+    """
 
     http: aiohttp.ClientSession
     tls: ssl.SSLContext | bool
     addresses: Addresses
     resolve: Resolve
+    credentials: Mapping[str, Credentials] = field(default_factory=dict)
+
+    def credentials_of(self, upstream: str) -> Credentials:
+        """What this upstream is told who we are."""
+        return self.credentials.get(upstream, NOTHING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +123,9 @@ async def _open_stdio(
 
 @asynccontextmanager
 async def _open_http(spec: HttpSpec, wire: Wire, events: Events, subscriptions: Subscriptions) -> AsyncIterator[Session]:
-    limits = spec.limits
-    guard = GuardedTransport(spec.name, limits.max_result_bytes, wire.tls, wire.addresses)
+    limits, credentials = spec.limits, wire.credentials_of(spec.name)
+    await credentials.headers(None)  # the SDK would hide why there are none
+    guard = GuardedTransport(spec.name, limits.max_result_bytes, wire.tls, wire.addresses, credentials)
     headers = {**spec.headers, "accept-encoding": "identity"}
     timeout = httpx2.Timeout(None, connect=limits.connect_seconds)  # a stream may be silent for long
     async with httpx2.AsyncClient(transport=guard, headers=headers, timeout=timeout) as http:
@@ -123,7 +133,8 @@ async def _open_http(spec: HttpSpec, wire: Wire, events: Events, subscriptions: 
         async with _negotiated(Screened(transport, events.notice), spec) as client:
             era = Era(client.protocol_version)
             session_id = None if era.modern else guard.session_id
-            link = HttpLink(spec, era, session_id, wire.http, events.notice, events.suspect, events.end)
+            told = (events.notice, events.suspect, events.end)
+            link = HttpLink(spec, era, session_id, wire.http, *told, credentials)
             try:
                 async with subscriptions.kept(era, link, client, events.suspect):
                     yield _session(client, link, spec)
@@ -133,7 +144,7 @@ async def _open_http(spec: HttpSpec, wire: Wire, events: Events, subscriptions: 
 
 @asynccontextmanager
 async def _open_sse(spec: HttpSpec, wire: Wire, events: Events, subscriptions: Subscriptions) -> AsyncIterator[Session]:
-    link = SseLink(spec, wire.http, events.notice, events.end)
+    link = SseLink(spec, wire.http, events.notice, events.end, wire.credentials_of(spec.name))
     async with asyncio.timeout(spec.limits.connect_seconds) as opening, link:
         declares = _declared(spec.asks)
         era, declared = await _handshake(link, Era(LATEST_HANDSHAKE_VERSION), declares, None)
@@ -184,22 +195,28 @@ async def open_own(
     era: Era,
     capabilities: Mapping[str, Any],
     log_level: str | None,
+    party: Party,
 ) -> AsyncIterator[Session]:
     """Open an own session of that era, with these client capabilities. Raises `Fault`, and what connecting raises.
+
+    It is in the name of `party`, where the upstream's credentials tell callers apart.
 
     Over HTTP of the modern era nobody needs one: each request has its own capabilities, and its own stream.
     """
     async with asyncio.timeout(spec.limits.connect_seconds) as opening, AsyncExitStack() as stack:
         link: StdioLink | HttpLink | SseLink
+        credentials = wire.credentials_of(spec.name)
         match spec:
             case StdioSpec():
                 link = StdioLink(spec, tail, events.notice, events.end, exclusive=True)
                 for stream in await stack.enter_async_context(link):
                     await stack.enter_async_context(stream)  # nobody reads or writes these
             case HttpSpec(sse=True):
-                link = await stack.enter_async_context(SseLink(spec, wire.http, events.notice, events.end, exclusive=True))
+                sse = SseLink(spec, wire.http, events.notice, events.end, credentials, party, exclusive=True)
+                link = await stack.enter_async_context(sse)
             case HttpSpec():
-                link = HttpLink(spec, era, None, wire.http, events.notice, events.suspect, events.end)
+                told = (events.notice, events.suspect, events.end)
+                link = HttpLink(spec, era, None, wire.http, *told, credentials, party)
                 stack.push_async_callback(link.close)
         agreed, declared = era, dict[str, Any](tools={})
         if not era.modern:

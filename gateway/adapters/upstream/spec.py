@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from gateway.adapters.upstream.credentials.spec import CredentialsSpec
 from gateway.adapters.upstream.pins import Pins
 from gateway.core.addresses import is_local
 from gateway.core.method import Method
@@ -78,10 +79,10 @@ class StdioSpec:
 
 @dataclass(frozen=True, slots=True)
 class HttpSpec:
-    """A streamable HTTP endpoint. `headers` carry the gateway's own credentials, never a caller's.
+    """A streamable HTTP endpoint. `headers` and `credentials` are the gateway's own, never a caller's.
 
-    `private_addresses`: its name may lead to an address that is not public. `sse`: it speaks the older HTTP+SSE transport
-    (MCP 2024-11-05), and `url` is that of the event stream. `asks`: see `StdioSpec`.
+    `private_addresses`: its name, and that of its token endpoint, may lead to an address that is not public. `sse`: it speaks
+    the older HTTP+SSE transport (MCP 2024-11-05), and `url` is that of the event stream. `asks`: see `StdioSpec`.
     """
 
     name: str
@@ -91,6 +92,7 @@ class HttpSpec:
     private_addresses: bool = False
     sse: bool = False
     asks: frozenset[Method] = frozenset()
+    credentials: CredentialsSpec | None = None
 
     @property
     def place(self) -> tuple[str, int]:
@@ -124,6 +126,7 @@ class OpenApiSpec:
     encoded_slashes: bool = False
     limits: Limits = field(default_factory=Limits)
     private_addresses: bool = False
+    credentials: CredentialsSpec | None = None
 
     @property
     def fetched(self) -> bool:

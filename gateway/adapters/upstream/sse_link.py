@@ -7,7 +7,7 @@ dropped and fails only its own request, until there are `MAX_MALFORMED` between 
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Self
 from urllib.parse import urljoin, urlsplit
@@ -15,10 +15,13 @@ from urllib.parse import urljoin, urlsplit
 import aiohttp
 import orjson
 
+from gateway.adapters.upstream.credentials.credentials import NOTHING, Credentials, NoCredentials, Party
 from gateway.adapters.upstream.rpc import (
     FLOOD,
     LOST,
     MALFORMED,
+    NO_CREDENTIALS,
+    UNAUTHORIZED,
     UNAVAILABLE,
     Answer,
     Fault,
@@ -48,7 +51,10 @@ MESSAGE = b"message"
 
 
 class SseLink:
-    """Implements `rpc.Link`. Entering connects and learns the endpoint. `on_end` is called once, when the stream is gone."""
+    """Implements `rpc.Link`. Entering connects and learns the endpoint. `on_end` is called once, when the stream is gone.
+
+    `party`: in whose name an exclusive session is, and all that is sent on it.
+    """
 
     def __init__(
         self,
@@ -56,9 +62,13 @@ class SseLink:
         http: aiohttp.ClientSession,
         on_notice: Notice,
         on_end: Callable[[], None],
+        credentials: Credentials = NOTHING,
+        party: Party | None = None,
         *,
         exclusive: bool = False,
     ) -> None:
+        self._credentials = credentials
+        self._party = party
         self._spec = spec
         self._http = http
         self._on_notice = on_notice
@@ -103,10 +113,14 @@ class SseLink:
         """See `rpc.Link`."""
         if self._ended is not None:
             raise Fault(UNAVAILABLE)
+        try:
+            credentials = await self._credentials.headers(outgoing.party or self._party)
+        except NoCredentials as error:
+            raise Fault(NO_CREDENTIALS) from error
         answer = self._waiting.begin(outgoing)
         outgoing.sent = True  # until the session's trace tells that it is still connecting
         try:
-            refused = await self._post(encode(outgoing), outgoing)
+            refused = await self._post(encode(outgoing), outgoing, credentials)
             return refused if refused is not None else read_response(await answer)
         except asyncio.CancelledError:
             self._aside(encode_cancel(outgoing.id))
@@ -118,10 +132,12 @@ class SseLink:
         """See `rpc.Link`."""
         await self._quietly(encode_notification(method))
 
-    async def _post(self, body: bytes, outgoing: Outgoing | None = None) -> HttpRefusal | None:
+    async def _post(
+        self, body: bytes, outgoing: Outgoing | None = None, credentials: Mapping[str, str] | None = None
+    ) -> HttpRefusal | None:
         """None where the server took it. Raises `Fault` where nothing is known of it."""
         try:
-            async with self._request("POST", body, outgoing) as response:
+            async with self._request("POST", body, outgoing, credentials) as response:
                 status = response.status
                 response.close()  # what it answers here is of no meaning
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
@@ -130,6 +146,8 @@ class SseLink:
             raise Fault(LOST) from error
         if 200 <= status < 300:
             return None
+        if status == 401 and self._credentials.managed:  # by RFC 9110 it was not done
+            raise Fault(UNAUTHORIZED)
         if 400 <= status < 500 and status != 408:
             return HttpRefusal(status)
         logger.warning("upstream %s answered a POST with HTTP status %d, which is no answer", self._spec.name, status)
@@ -137,19 +155,28 @@ class SseLink:
 
     @asynccontextmanager
     async def _request(
-        self, method: str, body: bytes | None, outgoing: Outgoing | None = None
+        self,
+        method: str,
+        body: bytes | None,
+        outgoing: Outgoing | None = None,
+        credentials: Mapping[str, str] | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The response. Without `credentials`: those of the session. Raises `NoCredentials`, and what aiohttp raises."""
+        shown = await self._credentials.headers(self._party) if credentials is None else credentials
         url = self._spec.url if body is None else self._endpoint.result()
         more = {"accept": "text/event-stream"} if body is None else {"content-type": "application/json"}
         async with self._http.request(
             method,
             url,
             data=body,
-            headers={**self._headers, **more},
+            headers={**shown, **self._headers, **more},
             allow_redirects=False,
             timeout=self._timeout,
             trace_request_ctx=outgoing,
         ) as response:
+            if response.status == 401 and self._credentials.managed:
+                logger.warning("upstream %s refused the gateway's credentials (HTTP 401)", self._spec.name)
+                self._credentials.refused(shown)
             yield response
 
     async def _read(self) -> None:
@@ -171,7 +198,7 @@ class SseLink:
             code = FLOOD
         except Fault as fault:
             code = fault.code
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, NoCredentials) as error:
             if not self._endpoint.done():
                 self._endpoint.set_exception(error)
         finally:
@@ -223,7 +250,7 @@ class SseLink:
         try:
             async with asyncio.timeout(SIDE_POST_SECONDS):
                 await self._post(body)
-        except (Fault, TimeoutError):
+        except (Fault, TimeoutError, NoCredentials):
             logger.debug("a message to upstream %s was not delivered", self._spec.name)
 
     def _end(self, code: str) -> None:

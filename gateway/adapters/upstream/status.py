@@ -5,8 +5,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from gateway.adapters.upstream.addresses import PrivateAddress
+from gateway.adapters.upstream.credentials.credentials import NoCredentials
 from gateway.adapters.upstream.pins import Moved
-from gateway.adapters.upstream.rpc import FLOOD, LOST, MALFORMED, TIMEOUT, UNAVAILABLE, Fault
+from gateway.adapters.upstream.rpc import (
+    FLOOD,
+    LOST,
+    MALFORMED,
+    NO_CREDENTIALS,
+    TIMEOUT,
+    UNAUTHORIZED,
+    UNAVAILABLE,
+    Fault,
+)
 from gateway.core.errors import ConfigError
 from gateway.core.outcome import Reason
 
@@ -16,9 +26,12 @@ SENTENCES = {
     LOST: "The connection to upstream {} was lost before it answered.",
     FLOOD: "Upstream {} sent more than it may, so its answer was not read.",
     MALFORMED: "Upstream {} answered with something that is no acceptable MCP result.",
+    NO_CREDENTIALS: "The gateway has no credentials for upstream {} now, so nothing was sent. Try again later.",
+    UNAUTHORIZED: "Upstream {} refused the gateway's credentials (HTTP 401), so nothing was done. Try again later.",
 }
 CIRCUIT_OPEN = "upstream.circuit_open"
 OPEN_FOR = "Upstream {} gave no answer several times in a row, so nothing was sent. Try again in {} s."
+UNSUBSCRIBABLE = "Upstream {} is called in each caller's name, which a subscription would outlast. None is made."
 BUSY = "Upstream {} has too many calls running, so nothing was sent. Try again later."
 NO_SESSION = "Upstream {} could not be given a session for this caller, so nothing was sent. Try again later."
 UNLISTED = "Upstream {} did not list its tools just now, so this call cannot be checked and was not sent. Try again later."
@@ -26,12 +39,15 @@ DRIFTED = "Upstream {} lists this tool with another definition than the approved
 
 PAUSED = "Its last calls had no answer, so nothing is sent for {} s."
 
+NO_CREDENTIALS_NOW = "There are no credentials for it now; the log says why."
 STARTING_UP = "It is being started."
 ENDED = {
     LOST: "Its session ended.",
     FLOOD: "It sent more than it may.",
     UNAVAILABLE: "It takes no connections.",
     MALFORMED: "It does not answer as MCP wants.",
+    UNAUTHORIZED: "It refuses the gateway's credentials (HTTP 401).",
+    NO_CREDENTIALS: NO_CREDENTIALS_NOW,
 }
 
 
@@ -94,6 +110,8 @@ def why_down(error: BaseException) -> str:
             return "Its name leads to an address that is not public. If that is meant, write private_addresses: true."
         case Fault(code=code) if code in ENDED:
             return ENDED[code]
+        case NoCredentials():
+            return NO_CREDENTIALS_NOW
         case Moved():
             return "A path of its sandbox leads elsewhere than when the gateway was started. Look at it, then restart."
         case ConfigError():

@@ -10,6 +10,9 @@ import aiohttp
 
 from gateway.adapters.upstream.addresses import Addresses, Resolve, system_resolve
 from gateway.adapters.upstream.asking import answered_by_client
+from gateway.adapters.upstream.credentials.credentials import NOTHING, Credentials, NoCredentials
+from gateway.adapters.upstream.credentials.made import credentials_of
+from gateway.adapters.upstream.credentials.spec import StaticSpec
 from gateway.adapters.upstream.http import http_session
 from gateway.adapters.upstream.one import OneUpstream
 from gateway.adapters.upstream.owner import Told, Upstream
@@ -42,6 +45,7 @@ class Upstreams:
         self._resolve = resolve
         self._upstreams: dict[str, OneUpstream] = {}
         self._sessions: list[aiohttp.ClientSession] = []
+        self._credentials: dict[str, Credentials] = {}
 
     async def __aenter__(self) -> Self:
         self._specs = tuple(pinned(spec) if isinstance(spec, StdioSpec) else spec for spec in self._specs)
@@ -54,14 +58,26 @@ class Upstreams:
         fetched = [spec for spec in apis if spec.fetched]
         secure = any(url.startswith("https") for url in (spec.url for spec in remote))
         secure = secure or any(spec.document.startswith("https") for spec in fetched)
+        asked = [(url, spec.private_addresses) for spec in remote if (url := _token_url(spec)) is not None]
+        secure = secure or any(url.startswith("https") for url, _ in asked)
         tls: ssl.SSLContext | bool = ssl.create_default_context() if secure else True
         private = [spec.place for spec in remote if spec.may_be_private]
-        documents = [(place_of(spec.document), spec.private_addresses) for spec in fetched]
-        private += [place for place, may_be in documents if may_be or is_local(place[0])]
+        others = [(spec.document, spec.private_addresses) for spec in fetched] + asked
+        private += [place for url, may_be in others if may_be or is_local((place := place_of(url))[0])]
         addresses = Addresses(self._resolve, private)
         http = http_session(tls, addresses)
         self._sessions.append(http)
-        wire = Wire(http, tls if secure else False, addresses, self._resolve)
+        self._credentials = {
+            spec.name: credentials_of(spec.name, spec.credentials, http) for spec in remote if spec.credentials is not None
+        }
+        for name, credentials in self._credentials.items():
+            try:
+                await credentials.check()
+            except NoCredentials as error:
+                await self._close()
+                hint = f"See upstreams.{name}.credentials in gateway.yaml."
+                raise ConfigError(f"no credentials for upstream {name}: {error}", hint=hint) from None
+        wire = Wire(http, tls if secure else False, addresses, self._resolve, self._credentials)
         make_api = self._maker_of_apis(tls, addresses) if apis else None
         for spec in self._specs:  # in their order
             if not isinstance(spec, OpenApiSpec):
@@ -76,12 +92,17 @@ class Upstreams:
 
         session = api_session(tls, addresses)
         self._sessions.append(session)
-        return lambda spec: Api(spec, session, self._resolve, self._told)
+        return lambda spec: Api(spec, session, self._resolve, self._told, self._credentials.get(spec.name, NOTHING))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await asyncio.gather(*(upstream.stop() for upstream in self._upstreams.values()))
+        await self._close()
+
+    async def _close(self) -> None:
+        for credentials in self._credentials.values():
+            await credentials.close()
         for session in self._sessions:
             await session.close()
 
@@ -120,3 +141,9 @@ class Upstreams:
         found = self._upstreams.get(upstream)
         if found is not None:
             await found.unsubscribe(uri)
+
+
+def _token_url(spec: HttpSpec | OpenApiSpec) -> str | None:
+    """Where its tokens come from, if they do."""
+    told = spec.credentials
+    return None if told is None or isinstance(told, StaticSpec) else told.client.token_url

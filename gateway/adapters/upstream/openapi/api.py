@@ -14,6 +14,7 @@ import aiohttp
 from gateway.adapters.upstream.addresses import Resolve
 from gateway.adapters.upstream.breaker import Breaker
 from gateway.adapters.upstream.calls import CHECKED_MODES
+from gateway.adapters.upstream.credentials.credentials import NOTHING, Credentials, NoCredentials, Party
 from gateway.adapters.upstream.field_guard import field_refusal
 from gateway.adapters.upstream.openapi.answer import NO_ANSWER, api_result
 from gateway.adapters.upstream.openapi.document import UnusableDocument
@@ -22,7 +23,7 @@ from gateway.adapters.upstream.openapi.request import Request, Unsendable, key_v
 from gateway.adapters.upstream.openapi.sending import Sending, send
 from gateway.adapters.upstream.openapi.source import Source
 from gateway.adapters.upstream.owner import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Told
-from gateway.adapters.upstream.rpc import LOST, TIMEOUT, UNAVAILABLE, Fault
+from gateway.adapters.upstream.rpc import LOST, NO_CREDENTIALS, TIMEOUT, UNAUTHORIZED, UNAVAILABLE, Fault
 from gateway.adapters.upstream.spec import OpenApiSpec
 from gateway.adapters.upstream.status import BUSY, DRIFTED, STARTING_UP, State, UpstreamStatus, open_for, say
 from gateway.core.approval import Grant
@@ -44,7 +45,15 @@ TOO_MANY = f"Its document has more than {MAX_OPERATIONS} operations. Choose some
 class Api:
     """Implements `one.OneUpstream`."""
 
-    def __init__(self, spec: OpenApiSpec, session: aiohttp.ClientSession, resolve: Resolve, told: Told) -> None:
+    def __init__(
+        self,
+        spec: OpenApiSpec,
+        session: aiohttp.ClientSession,
+        resolve: Resolve,
+        told: Told,
+        credentials: Credentials = NOTHING,
+    ) -> None:
+        self._credentials = credentials
         self._spec = spec
         self._session = session
         self._resolve = resolve
@@ -102,6 +111,10 @@ class Api:
             self._request(operation, grant.call)
         except Unsendable as error:
             return Reason(UNSENDABLE, f"The arguments make no request: {error}.")
+        try:
+            await self._credentials.headers(Party.of(grant.call.run))
+        except NoCredentials:
+            return say(NO_CREDENTIALS, self._spec.name)
         return await field_refusal(grant, self._spec, self._resolve)
 
     async def run(self, grant: Grant, conversation: Conversation) -> UpstreamReply:
@@ -148,10 +161,18 @@ class Api:
         try:
             request = self._request(operation, call)
             async with asyncio.timeout(limits.deadline_seconds):
+                shown = await self._credentials.headers(Party.of(call.run))
+                request.headers.update(shown)
                 answer = await send(self._session, request, sending, limits.max_result_bytes, limits.connect_seconds)
+            if answer.status == 401 and self._credentials.managed:  # by RFC 9110 it was not done
+                logger.warning("upstream %s refused the gateway's credentials (HTTP 401)", name)
+                self._credentials.refused(shown)
+                return NotSent(say(UNAUTHORIZED, name))
             if answer.status not in NO_ANSWER:
                 return ToolReply(api_result(answer.status, answer.content_type, answer.body), self._protocol or "openapi")
             code = LOST
+        except NoCredentials:
+            return NotSent(say(NO_CREDENTIALS, name))
         except TimeoutError:
             code = TIMEOUT
         except Fault as fault:

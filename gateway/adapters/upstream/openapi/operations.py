@@ -19,6 +19,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from gateway.adapters.upstream.credentials.spec import StaticSpec
 from gateway.adapters.upstream.openapi.document import Document, UnusableOperation
 from gateway.adapters.upstream.openapi.schemas import Schemas
 from gateway.adapters.upstream.spec import OpenApiSpec
@@ -173,7 +174,7 @@ class _Reader:
     def __init__(self, document: Document, spec: OpenApiSpec) -> None:
         self._document = document
         self._spec = spec
-        own = {("header", name.lower()) for name in (*spec.headers, *NOT_ARGUMENTS)}
+        own = {("header", name.lower()) for name in (*spec.headers, *_credentials_header(spec), *NOT_ARGUMENTS)}
         own |= {("query", name) for name in (*spec.query, METHOD_FIELD)}
         self._not_arguments = own | set(_credentials(document))
 
@@ -302,6 +303,11 @@ def _mode(method: str) -> ApprovalMode:
     if method in SAFE:
         return ApprovalMode.READ_ONLY
     return ApprovalMode.DESTRUCTIVE if method == "delete" else ApprovalMode.NETWORK
+
+
+def _credentials_header(spec: OpenApiSpec) -> tuple[str, ...]:
+    """The header that the gateway's credentials stand in, beside Authorization."""
+    return (spec.credentials.header,) if isinstance(spec.credentials, StaticSpec) else ()
 
 
 def _argument(name: str, taken: dict[str, Any]) -> str:

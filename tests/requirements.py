@@ -487,6 +487,7 @@ TIED: dict[str, tuple[str, ...]] = {
         "tests/edge/test_large_catalogue.py"
         "::test_resources_completions_and_subscriptions_that_a_caller_may_not_know_of_are_not_there",
         "tests/edge/test_large_catalogue.py::test_prompts_are_there_for_whoever_may_get_prompts",
+    ),
     "GW-66": (
         "tests/credentials/test_through_the_gateway.py::test_a_delegated_call_carries_a_token_that_names_user_and_actors",
         "tests/credentials/test_through_the_gateway.py::test_what_a_caller_shows_reaches_no_upstream",

@@ -81,8 +81,8 @@ class StdioSpec:
 class HttpSpec:
     """A streamable HTTP endpoint. `headers` and `credentials` are the gateway's own, never a caller's.
 
-    `private_addresses`: its name, and that of its token endpoint, may lead to an address that is not public. `sse`: it speaks
-    the older HTTP+SSE transport (MCP 2024-11-05), and `url` is that of the event stream. `asks`: see `StdioSpec`.
+    `private_addresses`: its name, and that of its token endpoint, may lead to an address that is not public. `sse`: it
+    speaks the older HTTP+SSE transport (MCP 2024-11-05), and `url` is that of the event stream. `asks`: see `StdioSpec`.
     """
 
     name: str

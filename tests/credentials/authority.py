@@ -2,13 +2,14 @@
 what reaches it. Both are real: they check signatures, times, audiences and clients as the standards say.
 """
 
+import asyncio
 import json
 import secrets
 import socket
 import threading
 import time
 from base64 import b64decode
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +20,7 @@ import uvicorn
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from tests.running import until
@@ -118,6 +119,7 @@ class Recorder:
     seen: list[tuple[str, dict[str, str], dict[str, Any]]] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
     sessions: dict[str, str] = field(default_factory=dict)
+    streams: dict[str, asyncio.Queue[str]] = field(default_factory=dict)
 
     def calls(self) -> list[tuple[dict[str, str], dict[str, Any]]]:
         """Headers of each call, and what its token says."""
@@ -141,6 +143,35 @@ class Recorder:
         if self.handshake and method not in ("initialize", "server/discover") and owner != told.get("sub"):
             return Response(status_code=403)  # a session is its user's alone
         return self._answer(message, method, told)
+
+    async def open_stream(self, request: Request) -> Response:
+        """GET of the older HTTP+SSE transport: a stream, and where to POST to."""
+        told = self.authority.claims(request.headers.get("authorization"))
+        if told is None:
+            return Response(status_code=401)
+        session = secrets.token_hex(8)
+        self.sessions[session] = told["sub"]
+        events = self.streams[session] = asyncio.Queue[str]()
+
+        async def stream() -> AsyncIterator[str]:
+            yield f"event: endpoint\ndata: /post?session={session}\n\n"
+            while True:
+                yield f"event: message\ndata: {await events.get()}\n\n"
+
+        return StreamingResponse(stream(), media_type="text/event-stream")
+
+    async def take_post(self, request: Request) -> Response:
+        """POST of that transport. A session is its user's alone."""
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        told = self.authority.claims(headers.get("authorization")) or {}
+        message = json.loads(await request.body())
+        self.seen.append((message["method"], headers, told))
+        session = request.query_params["session"]
+        if self.sessions.get(session) != told.get("sub"):
+            return Response(status_code=401)
+        if "id" in message:
+            self.streams[session].put_nowait(bytes(self._answer(message, message["method"], told).body).decode())
+        return Response(status_code=202)
 
     def _answer(self, message: dict[str, Any], method: str, told: dict[str, Any]) -> Response:
         more: dict[str, str] = {}
@@ -185,12 +216,16 @@ def serving() -> Iterator[tuple[Authority, Recorder]]:
     routes = [
         Route("/token", authority.token, methods=["POST"]),
         Route("/mcp", recorder.serve, methods=["GET", "POST", "DELETE"]),
+        Route("/sse", recorder.open_stream),
+        Route("/post", recorder.take_post, methods=["POST"]),
         redirect,
     ]
     with socket.create_server(("127.0.0.1", 0)) as listening:
         authority.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         recorder.url = f"{authority.url}/mcp"
-        server = uvicorn.Server(uvicorn.Config(Starlette(routes=routes), log_level="error", lifespan="off"))
+        app = Starlette(routes=routes)
+        bounded = uvicorn.Config(app, log_level="error", lifespan="off", timeout_graceful_shutdown=1)
+        server = uvicorn.Server(bounded)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         try:

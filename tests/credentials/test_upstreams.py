@@ -343,6 +343,20 @@ async def test_a_token_endpoint_that_fails_later_stops_the_calls_before_they_beg
         await eventually(lambda: world.status("crm").state is State.UP)
 
 
+@pytest.mark.parametrize("allowed", [False, True])
+async def test_a_token_endpoint_in_the_own_network_must_be_allowed(
+    authority: Authority, recorder: Recorder, tmp_path: Path, allowed: bool
+) -> None:
+    async def inward(host: str, port: int) -> tuple[str, ...]:
+        return ("127.0.0.1",)
+
+    url = authority.token_url.replace("127.0.0.1", "login.example")
+    told = ClientCredentialsSpec(client(authority, tmp_path, token_url=url))
+    async with running(replace(crm(recorder, told), private_addresses=allowed), resolve=inward) as world:
+        assert (world.status("crm").state is State.UP) == allowed
+    assert bool(authority.asked) == allowed
+
+
 # -- a token for each caller
 
 
@@ -366,6 +380,20 @@ async def test_a_handshake_server_gets_a_session_for_each_caller(
             await done(world, user=user)
     assert [claims["sub"] for _, claims in recorder.calls()] == ["user:alice", "user:bob", "user:alice"]
     assert sorted(set(recorder.sessions.values())) == [CLIENT, "user:alice", "user:bob"]
+
+
+async def test_a_server_of_the_older_transport_gets_a_session_for_each_caller(
+    authority: Authority, recorder: Recorder, tmp_path: Path
+) -> None:
+    recorder.handshake = True
+    spec = replace(crm(recorder, exchange(authority, tmp_path)), url=f"{authority.url}/sse", sse=True)
+    async with running(spec) as world:
+        for user in ("alice", "bob", "alice"):
+            await done(world, user=user)
+        authority.living.clear()
+        assert reason(await world.run("crm", "look", {"text": "revoked"})) == "upstream.unauthorized"
+    assert [claims["sub"] for _, claims in recorder.calls()[:3]] == ["user:alice", "user:bob", "user:alice"]
+    assert "revoked" not in recorder.done
 
 
 async def test_an_api_gets_a_token_for_each_caller_in_the_place_of_any_argument(

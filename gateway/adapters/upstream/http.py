@@ -176,7 +176,7 @@ class HttpLink:
         except (aiohttp.ClientError, OSError) as error:
             raise Fault(LOST) from error
         except asyncio.CancelledError:
-            if not self._modern:
+            if not self._modern and outgoing.sent:
                 self._post_aside(encode_cancel(outgoing.id))
             raise
         finally:

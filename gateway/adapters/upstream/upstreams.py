@@ -62,8 +62,9 @@ class Upstreams:
         secure = secure or any(url.startswith("https") for url, _ in asked)
         tls: ssl.SSLContext | bool = ssl.create_default_context() if secure else True
         private = [spec.place for spec in remote if spec.may_be_private]
-        others = [(spec.document, spec.private_addresses) for spec in fetched] + asked
-        private += [place for url, may_be in others if may_be or is_local((place := place_of(url))[0])]
+        documents = [(spec.document, spec.private_addresses) for spec in fetched]
+        others = [(place_of(url), may_be) for url, may_be in documents + asked]
+        private += [place for place, may_be in others if may_be or is_local(place[0])]
         addresses = Addresses(self._resolve, private)
         http = http_session(tls, addresses)
         self._sessions.append(http)

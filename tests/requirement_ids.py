@@ -81,6 +81,7 @@ ALL_IDS: dict[str, str] = {
     "GW-64": "10,000 tools come in pages that lose nothing, are found by a search, and make no call dearer",
     "GW-65": "what a caller may not know of is not there for them: not listed, not found, not looked at, not called",
     "GW-66": "upstreams know the gateway by its own credentials, and the caller by an exchanged token; no secret leaks",
+    "GW-67": "A2A agents are tools that act for a user: never less than delegated, pinned with their URL, sent once",
     "GW-68": "reading a resource, getting a prompt, completing and subscribing are decided and recorded like calls of tools",
     "GW-69": "what a server asks of the client is off until a rule names it, then decided, recorded and put in either era",
     "GW-70": "a call that waits for its client is nobody else's, goes on once for each state, and ends by itself",

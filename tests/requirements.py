@@ -497,6 +497,14 @@ TIED: dict[str, tuple[str, ...]] = {
         "tests/credentials/test_upstreams.py::test_without_a_token_nothing_is_sent",
         "tests/credentials/test_upstreams.py::test_each_caller_has_a_token_of_their_own",
     ),
+    "GW-67": (
+        "tests/core/test_seed.py::test_no_rule_makes_a_tool_less_than_the_least_its_upstream_may_be",
+        "tests/upstream/test_a2a.py::test_a_card_cannot_send_calls_elsewhere",
+        "tests/upstream/test_a2a.py::test_what_is_no_answer_leaves_the_call_in_doubt_and_is_sent_once",
+        "tests/upstream/test_delegating_to_agents.py::test_an_agent_is_called_once_in_the_name_of_who_delegated_it_and_said_yes",
+        "tests/upstream/test_delegating_to_agents.py::test_without_a_delegation_it_is_refused_and_nothing_reaches_the_agent",
+        "tests/upstream/test_delegating_to_agents.py::test_a_card_that_says_another_thing_of_the_agent_is_drift",
+    ),
     "GW-68": (
         "tests/edge/test_whole_protocol.py::test_a_resource_is_listed_and_read_and_the_reading_is_in_the_log",
         "tests/edge/test_whole_protocol.py::test_prompts_are_got_and_completed_by_the_name_they_are_listed_under",

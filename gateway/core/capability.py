@@ -53,11 +53,12 @@ class IdempotencyRule(StrEnum):
 
 
 class DeclaredBy(StrEnum):
-    """Whose word a classification is: a rule of gateway.yaml, a function's decorator, the HTTP method of an operation."""
+    """Whose word a classification is: a rule's, a function's decorator's, an operation's method's, an agent card's."""
 
     RULE = "rule"
     DECORATOR = "decorator"
     METHOD = "method"
+    CARD = "card"
 
 
 @dataclass(frozen=True, slots=True)

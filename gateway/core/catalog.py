@@ -5,6 +5,7 @@ A tool is callable only when all of this holds; otherwise it is hidden, with the
 * its name is plain: letters, digits, `_`, `-`, `.`, at most 64 characters
 * the operator classified it (`gateway.yaml`, tools), or named where its definition comes from as one that says itself what
   it is (`seed.py`); nothing else is done for a tool that nobody classified
+* its mode is not below the least one of its kind of upstream: no rule makes an agent anything less than `delegated`
 * nothing in its definition is hidden from a reader (`scan.py`): whoever approves it sees all that a model would read
 * its input schema is usable (`schema.py`), and the whole definition has the shape of an MCP tool: one that had not would
   break the list for every client. Seen before the pin, so that nobody approves what cannot be called
@@ -31,6 +32,7 @@ from gateway.core.visible import Globs, covers, is_visible
 
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 MAX_PLACE_CHARS = 200
+TOO_LOW = "its {} says {}, and what it does is never less than {}: correct the mode under `tools`, or the rule's globs"
 _LOOKS_LIKE = str.maketrans({"0": "o", "1": "l", "i": "l", "-": "_", ".": "_"})
 
 
@@ -195,7 +197,12 @@ def _said(tool: ToolDefinition, rules: Iterable[Rule], believed: Mapping[str, Be
         said = classify(tool.capability_id, rules) or seeded(tool, believed)
     except UnusableSeed as error:
         return f"no rule names it, and what its definition says of it cannot be used: {error}"
-    return said or "no rule names it: give its approval mode under `tools` in gateway.yaml"
+    if said is None:
+        return "no rule names it: give its approval mode under `tools` in gateway.yaml"
+    who = believed.get(tool.upstream)
+    if who is not None and said.mode.rank < who.least.rank:
+        return TOO_LOW.format(said.declared_by, said.mode, who.least)
+    return said
 
 
 def _verdict(

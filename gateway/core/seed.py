@@ -1,9 +1,9 @@
 """What a definition says of its own tool, and the upstreams whose definitions are believed in that.
 
 An MCP server is never believed: only a rule in gateway.yaml says what its tools are. Where the operator named a module of
-functions, or an OpenAPI document, the definitions come from there, and what they say of themselves stands for a rule until
-there is one. It lies in the definition, so that its pin covers it: whoever approves it sees the mode, and another mode is
-drift.
+functions, an OpenAPI document, or an agent, the definitions come from there, and what they say of themselves stands for a
+rule until there is one. It lies in the definition, so that its pin covers it: whoever approves it sees the mode, and another
+mode is drift.
 """
 
 import re
@@ -31,11 +31,15 @@ MAX_EGRESS = 64
 
 @dataclass(frozen=True, slots=True)
 class Believed:
-    """Why an upstream is believed, and what the operator says of all its tools. Hosts are in their form."""
+    """Why an upstream is believed, and what the operator says of all its tools. Hosts are in their form.
+
+    `least`: no tool of it is less than that, whatever a rule says: an agent always acts for somebody.
+    """
 
     by: DeclaredBy
     owner: str = "unowned"
     egress: tuple[str, ...] = ()
+    least: ApprovalMode = ApprovalMode.READ_ONLY
 
 
 class UnusableSeed(ValueError):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gateway.adapters.upstream.program import find_scripts
-from gateway.adapters.upstream.spec import AnySpec, HttpSpec, OpenApiSpec, StdioSpec
+from gateway.adapters.upstream.spec import AgentSpec, AnySpec, HttpSpec, OpenApiSpec, StdioSpec
 from gateway.doctor.deployment import Deployment
 from gateway.doctor.finding import Finding, fail, ok, warn
 from gateway.settings import Settings
@@ -63,6 +63,9 @@ def _written(settings: Settings, name: str) -> _Written:
     if name in settings.configuration.openapi:
         at = f"openapi.{name}"
         return _Written(at, at, f"{at}.document", f"{at}.base_url")
+    if name in settings.configuration.agents:
+        at = f"agents.{name}"
+        return _Written(at, at, at, f"{at}.card")
     at = f"mcpServers.{name}"
     return _Written(f"{at}.cwd", f"{at}.command", f"{at}.args", f"{at}.url")
 
@@ -94,7 +97,7 @@ def _program(spec: StdioSpec, written: _Written) -> tuple[str, str] | None:
     return None
 
 
-def _address(spec: HttpSpec | OpenApiSpec, written: _Written) -> tuple[str, str] | None:
+def _address(spec: HttpSpec | OpenApiSpec | AgentSpec, written: _Written) -> tuple[str, str] | None:
     """Why it cannot be reached, and what to do."""
     host, port = spec.place
     try:

@@ -63,7 +63,7 @@ NOTHING = Server({}, ())
 
 
 def _servers(values: dict[str, Any]) -> dict[str, Server]:
-    """All upstreams by name. A module of functions is a server with a command, an API one with a url."""
+    """All upstreams by name. A module of functions is a server with a command, an API or an agent one with a url."""
     found = {name: Server(_block(one), ("mcpServers", name)) for name, one in _block(values.get("mcpServers")).items()}
     for name, one in _block(values.get("functions")).items():
         told = _block(one)
@@ -74,6 +74,9 @@ def _servers(values: dict[str, Any]) -> dict[str, Server]:
     for name, one in _block(values.get("openapi")).items():
         block = {"url": _block(one).get("base_url") or "(none)"}
         found[name] = Server(block, ("openapi", name), has_url="this is an API")
+    for name, one in _block(values.get("agents")).items():
+        block = {"url": _block(one).get("card") or "(none)"}
+        found[name] = Server(block, ("agents", name), has_url="this is an agent")
     return found
 
 

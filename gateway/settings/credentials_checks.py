@@ -32,9 +32,11 @@ def _misplaced(values: Mapping[str, Any], upstream: str, told: Mapping[str, Any]
     server = _server(values, upstream)
     if server is None:
         return  # told elsewhere
-    url = server.get("url", server.get("base_url"))
+    url = next((server[key] for key in ("url", "base_url", "card") if key in server), None)
     if not isinstance(url, str):
-        yield Mistake(loc, "is for a server with url, or an API. Give a program what it needs in its env.", at_key=True)
+        yield Mistake(
+            loc, "is for a server with url, an API or an agent. Give a program what it needs in its env.", at_key=True
+        )
         return
     try:
         parts = urlsplit(url)

@@ -15,6 +15,7 @@ EXPANDED = {
     "mcpServers": ("command", "args", "env", "cwd", "url", "headers"),
     "functions": ("env",),
     "openapi": ("document", "base_url", "headers", "query"),
+    "agents": ("card", "headers"),
 }
 """Blocks of upstreams, and the keys of each upstream in which placeholders are filled in."""
 _PLACEHOLDER = re.compile(r"\$\{([^{}]*)\}")

@@ -1,6 +1,7 @@
-"""Upstreams that are no MCP servers: modules of Python functions, and HTTP APIs with an OpenAPI document.
+"""Upstreams that are no MCP servers: modules of Python functions, HTTP APIs with an OpenAPI document, and A2A agents.
 
 Their tools say themselves what they are, by a decorator or by their HTTP method; a rule under `tools` goes before that.
+Agents are `delegated`, and no rule makes them less.
 """
 
 from typing import Annotated, Self
@@ -9,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from gateway.settings.block import Block, Flag
 from gateway.settings.words import (
+    EgressHost,
     HeaderName,
     HeaderValue,
     ModuleName,
@@ -90,3 +92,20 @@ class OpenApiDocument(Block):
         if is_http_url(self.document) and self.sha256 is None:
             raise ValueError("fetches its document from a URL, which needs sha256: of what was looked at.")
         return self
+
+
+class A2aAgent(Block):
+    """An agent that speaks A2A 1.x over JSON-RPC. Each skill of its card is a tool of mode `delegated`."""
+
+    card: ServerUrl = Field(
+        description="Where its agent card is. Calls go to the interface that the card names, at this scheme, host and port.",
+        examples=["https://travel.example.com/.well-known/agent-card.json"],
+    )
+    headers: dict[HeaderName, HeaderValue] = Field(
+        default_factory=dict, description="Headers of every request: the gateway's own credentials, never a caller's."
+    )
+    hosts: tuple[EgressHost, ...] = Field(
+        default=(),
+        description="Other hosts that the card may have calls sent to, with these headers.",
+    )
+    owner: OwnerName = Field(default="unowned", description="Who answers for the agent and for what it returns.")

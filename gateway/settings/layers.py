@@ -19,7 +19,7 @@ from gateway.settings.scalars import core_value
 from gateway.settings.yaml_source import Loc
 
 PREFIX = "SEALGATE__"
-SERVER_BLOCKS = ("mcpServers", "functions", "openapi")
+SERVER_BLOCKS = ("mcpServers", "functions", "openapi", "agents")
 """The blocks whose keys are names of upstreams."""
 
 

@@ -12,17 +12,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from gateway.adapters.upstream.credentials.spec import CredentialsSpec
 from gateway.adapters.upstream.function import function_spec
-from gateway.adapters.upstream.spec import AnySpec, HttpSpec, Limits, OpenApiSpec, Sandbox, StdioSpec
+from gateway.adapters.upstream.spec import AgentSpec, AnySpec, HttpSpec, Limits, OpenApiSpec, Sandbox, StdioSpec
 from gateway.core.answer import Approver
 from gateway.core.canonical import digest
-from gateway.core.capability import SEPARATOR, Classification, DeclaredBy, Root
+from gateway.core.capability import SEPARATOR, ApprovalMode, Classification, DeclaredBy, Root
 from gateway.core.catalog import Rule, classify
 from gateway.core.dsse import key_id
 from gateway.core.method import ASKED, Method
 from gateway.core.normal_forms import host_form
 from gateway.core.seed import Believed
 from gateway.core.sshsig import read_ssh_key
-from gateway.settings.kinds import FunctionModule, OpenApiDocument
+from gateway.settings.kinds import A2aAgent, FunctionModule, OpenApiDocument
 from gateway.settings.layers import SERVER_BLOCKS, Layers, Source
 from gateway.settings.mistakes import is_webhook_url, spelled
 from gateway.settings.model import Configuration, McpServer, Names, SandboxRules, ToolRule
@@ -93,12 +93,13 @@ class Settings:
         return f"http://{f'[{host}]' if ':' in host else host}:{listen.port}/mcp"
 
     def upstream_specs(self) -> tuple[AnySpec, ...]:
-        """One spec per upstream: MCP servers, then functions, then APIs, each in the order of the file."""
+        """One spec per upstream: MCP servers, then functions, APIs and agents, each in the order of the file."""
         told, rules = self.configuration, self.rules()
         return (
             *(self._spec(name, server, _asks(name, rules)) for name, server in told.mcpServers.items()),
             *(self._function_spec(name, module) for name, module in told.functions.items()),
             *(self._openapi_spec(name, document) for name, document in told.openapi.items()),
+            *(self._agent_spec(name, agent) for name, agent in told.agents.items()),
         )
 
     def believed(self) -> dict[str, Believed]:
@@ -108,7 +109,11 @@ class Settings:
             name: Believed(DeclaredBy.METHOD, api.owner, tuple(filter(None, (host_form(api.base_url),))))
             for name, api in self.configuration.openapi.items()
         }
-        return functions | apis
+        agents = {
+            name: Believed(DeclaredBy.CARD, agent.owner, _hosts_of(agent), least=ApprovalMode.DELEGATED)
+            for name, agent in self.configuration.agents.items()
+        }
+        return functions | apis | agents
 
     def bare_upstreams(self) -> frozenset[str]:
         """Upstreams whose tools and prompts clients call by their own names."""
@@ -178,6 +183,10 @@ class Settings:
             self._credentials(name),
         )
 
+    def _agent_spec(self, name: str, told: A2aAgent) -> AgentSpec:
+        limits, private = self._limits(name), self._private(name)
+        return AgentSpec(name, told.card, told.headers, told.hosts, limits, private, self._credentials(name))
+
     def _limits(self, name: str) -> Limits:
         bounds = self.configuration.upstreams.get(name)
         return Limits() if bounds is None else Limits(**{one.name: getattr(bounds, one.name) for one in fields(Limits)})
@@ -225,7 +234,7 @@ class Settings:
         if len(loc) > 3 and loc[2] in ("env", "headers", "query"):
             return HIDDEN
         written = self.layers.at(loc, value)
-        if loc[-1] in ("url", "document") and "?" in written:
+        if loc[-1] in ("url", "document", "card") and "?" in written:
             return written.partition("?")[0] + f"?{HIDDEN}"
         return written
 
@@ -237,6 +246,11 @@ def approver_of(entry: ApproverKey) -> Approver:
         return Approver(entry.principal, key.fingerprint, key)
     raw = b64decode(entry.public_key or "")
     return Approver(entry.principal, key_id(raw), Ed25519PublicKey.from_public_bytes(raw))
+
+
+def _hosts_of(agent: A2aAgent) -> tuple[str, ...]:
+    """Where its calls may go."""
+    return (*filter(None, (host_form(agent.card),)), *agent.hosts)
 
 
 def _asks(name: str, rules: tuple[Rule, ...]) -> frozenset[Method]:

@@ -32,8 +32,8 @@ _NOUNS = {
 }
 
 
-MAY_HOLD_SECRETS = (("env",), ("headers",), ("query",), ("document",), ("base_url",))
-"""Keys of `functions` and `openapi`."""
+MAY_HOLD_SECRETS = (("env",), ("headers",), ("query",), ("document",), ("base_url",), ("card",))
+"""Keys of `functions`, `openapi` and `agents`."""
 
 
 class Mistake(NamedTuple):
@@ -65,7 +65,7 @@ def spelled(loc: Loc, *, hide_names: bool = False) -> str:
         if re.fullmatch(r"[$\w-]{1,64}", part, re.ASCII) is None:
             name = (
                 "(hidden)"
-                if hide_names and loc[0] in ("mcpServers", "functions", "openapi") and place > 2
+                if hide_names and loc[0] in ("mcpServers", "functions", "openapi", "agents") and place > 2
                 else f'"{printable(part)}"'
             )
         text += f".{name}" if text else name
@@ -84,7 +84,7 @@ def is_secret(loc: Loc) -> bool:
         return loc[2:] != ("type",)
     if loc[:1] == ("upstreams",):
         return loc[2:3] == ("credentials",) and loc[-1] != "kind"
-    if loc[:1] in (("functions",), ("openapi",)):
+    if loc[:1] in (("functions",), ("openapi",), ("agents",)):
         return loc[2:3] in MAY_HOLD_SECRETS
     return (loc[:1] == ("callers",) and loc[-1] == "token_sha256") or is_webhook_url(loc)
 

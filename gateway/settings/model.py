@@ -24,7 +24,7 @@ from gateway.core.visible import Exposure
 from gateway.settings.access import Auth, Peer
 from gateway.settings.block import Block, Flag, Number, Whole
 from gateway.settings.credentials import UpstreamCredentials
-from gateway.settings.kinds import FunctionModule, OpenApiDocument
+from gateway.settings.kinds import A2aAgent, FunctionModule, OpenApiDocument
 from gateway.settings.limits import CallerLimits
 from gateway.settings.people import Approvals, ApproverKey, Caller
 from gateway.settings.words import (
@@ -475,6 +475,10 @@ class Configuration(Block):
     openapi: dict[ServerName, OpenApiDocument] = Field(
         default_factory=dict,
         description="HTTP APIs behind the gateway. `${VAR}` is filled in, in addresses, `headers` and `query`.",
+    )
+    agents: dict[ServerName, A2aAgent] = Field(
+        default_factory=dict,
+        description="A2A agents behind the gateway. `${VAR}` is filled in, in `card` and `headers`.",
     )
     upstreams: dict[str, UpstreamRules] = Field(
         default_factory=dict, description="Bounds on each server, and what contains it, by its name."

@@ -22,6 +22,10 @@ openapi:
     document: planets.yaml
     base_url: https://planets.example.com/v1
     headers: {X-API-Key: "${PLANETS_KEY}"}
+agents:
+  travel:
+    card: https://travel.example.com/.well-known/agent-card.json
+    headers: {Authorization: "Bearer ${TRAVEL_TOKEN}"}
 upstreams:
   notes: {deadline_seconds: 10}
 tools:
@@ -63,6 +67,7 @@ _BLOCKS = (
     ("functions", ".NAME"),
     ("openapi", ".NAME"),
     ("openapi.NAME.operations", ""),
+    ("agents", ".NAME"),
     ("upstreams", ".NAME"),
     ("upstreams.NAME.sandbox", ""),
     ("upstreams.NAME.credentials", ""),

@@ -92,3 +92,21 @@ def test_what_no_rule_could_say_hides_the_tool(said: Any) -> None:
     assert [hidden.why for hidden in catalog.hidden] == [Hidden.UNCLASSIFIED]
     assert "cannot be used" in catalog.hidden[0].explanation
     assert not catalog.capabilities
+
+
+def test_no_rule_makes_a_tool_less_than_the_least_its_upstream_may_be() -> None:
+    agents = {"shop": Believed(DeclaredBy.CARD, least=ApprovalMode.DELEGATED)}
+
+    def catalog(said: str, *rules: Any) -> Catalog:
+        one = tool({"mode": said})
+        return build_catalog([one], rules, {one.capability_id: one.digest}, believed=agents)
+
+    assert catalog("delegated").capabilities["shop__send"].classification.declared_by is DeclaredBy.CARD
+    low = Classification(ApprovalMode.NETWORK, TrustLevel.TRUSTED, "ops", IdempotencyRule.DERIVED)
+    high = Classification(ApprovalMode.DESTRUCTIVE, TrustLevel.TRUSTED, "ops", IdempotencyRule.DERIVED)
+    assert catalog("delegated", ("*", high)).capabilities["shop__send"].mode is ApprovalMode.DESTRUCTIVE
+    for hiding, by in ((catalog("delegated", ("*", low)), "rule"), (catalog("read_only"), "card")):
+        (hidden,) = hiding.hidden
+        assert hidden.why is Hidden.UNCLASSIFIED
+        assert f"its {by} says" in hidden.explanation
+        assert "never less than delegated" in hidden.explanation

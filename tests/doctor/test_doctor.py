@@ -269,21 +269,24 @@ def test_upstreams_a_program_a_script_a_folder_a_name_and_an_address_that_are_no
     assert left == {"program", "name", "address"}
 
 
-def test_upstreams_a_module_a_python_and_a_document_that_are_not_there(stopped: Home) -> None:
+def test_upstreams_a_module_a_python_a_document_and_an_agent_that_are_not_there(stopped: Home) -> None:
     kinds = """
 functions:
   shop: {module: gone.py}
   own: {module: shop.tools, python: no/python}
 openapi:
   pets: {document: gone.yaml, base_url: "http://127.0.0.1:9"}
+agents:
+  travel: {card: "http://127.0.0.1:9/card.json"}
 """
     stopped.config.write_text(stopped.config.read_text() + kinds)
     found = {finding.what.partition(":")[0]: finding for finding in troubles(upstreams.look)}
-    assert found.keys() == {"shop", "own", "pets"}
+    assert found.keys() == {"shop", "own", "pets", "travel"}
     assert "its script" in found["shop"].what
     assert "functions.shop.module" in found["shop"].fix
     assert "functions.own.python" in found["own"].fix
     assert "openapi.pets.document" in found["pets"].fix
+    assert "agents.travel.card" in found["travel"].fix
 
 
 def test_upstreams_one_that_was_added_after_the_start_is_told(beside: Home, shop: RunningGateway) -> None:

@@ -82,7 +82,7 @@ def test_mistakes(told: Told, keys: str, why: str) -> None:
 @pytest.mark.parametrize(
     ("server", "why"),
     [
-        ("{crm: {command: sh}}", "credentials: is for a server with url, or an API."),
+        ("{crm: {command: sh}}", "credentials: is for a server with url, an API or an agent."),
         ("{crm: {url: 'http://crm.example.com/mcp'}}", "credentials: would be sent unencrypted. Write https://"),
         (
             "{crm: {url: 'https://crm.example.com/mcp', headers: {authorization: x}}}",

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from gateway.adapters.upstream.spec import OpenApiSpec, Sandbox, StdioSpec
-from gateway.core.capability import DeclaredBy
+from gateway.adapters.upstream.spec import AgentSpec, OpenApiSpec, Sandbox, StdioSpec
+from gateway.core.capability import ApprovalMode, DeclaredBy
 from gateway.core.seed import Believed
 from gateway.settings import load_settings
 from tests.settings.conftest import Told, Write
 
 API = "openapi: {pets: {document: pets.yaml, base_url: 'https://api.example.com/v1'}}\n"
+AGENT = "agents: {travel: {card: 'https://travel.example/.well-known/agent-card.json'}}\n"
 MODULE = "functions: {shop: {module: shop_tools.py}}\n"
 
 
@@ -66,6 +67,30 @@ def test_an_api_is_called_at_its_base_url_with_its_credentials(
     assert shown["openapi.pets.query.key"]["value"] == "(hidden)"
 
 
+def test_an_agent_is_believed_to_be_delegated_and_called_where_its_card_or_the_operator_says(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRAVEL_KEY", "secret")
+    text = """
+    agents:
+      travel:
+        card: https://travel.example/card.json?k=${TRAVEL_KEY}
+        headers: {Authorization: "Bearer ${TRAVEL_KEY}"}
+        hosts: [Agents.example, "agents.example:8443"]
+        owner: trips
+    upstreams: {travel: {private_addresses: true}}
+    """
+    settings = load_settings(write(text))
+    (travel,) = settings.upstream_specs()
+    assert isinstance(travel, AgentSpec)
+    assert (travel.url, travel.headers) == ("https://travel.example/card.json?k=secret", {"Authorization": "Bearer secret"})
+    assert travel.places == (("travel.example", 443), ("agents.example", 443), ("agents.example", 8443))
+    assert travel.may_be_private
+    hosts = ("travel.example", "agents.example", "agents.example:8443")
+    assert settings.believed() == {"travel": Believed(DeclaredBy.CARD, "trips", hosts, ApprovalMode.DELEGATED)}
+    assert "secret" not in str(settings.effective())
+
+
 def test_a_rule_may_name_a_tool_of_a_module_or_an_api(write: Write) -> None:
     text = MODULE + API + "tools: [{match: [shop__order, pets__*], mode: destructive}]"
     assert len(load_settings(write(text)).rules()) == 2
@@ -90,6 +115,11 @@ def test_a_rule_may_name_a_tool_of_a_module_or_an_api(write: Write) -> None:
             MODULE + "upstreams: {shop: {private_addresses: true}}",
             "is for a server with url. Remove it: this is a module of functions.",
         ),
+        ("agents: {travel: {}}", "agents.travel.card: is missing. Write for example: card: https://travel.example.com/"),
+        ("agents: {travel: {card: 'https://u:p@x.example/card'}}", "holds a user name or password"),
+        (AGENT.replace("json'", "json', hosts: ['a b']"), "agents.travel.hosts[0]"),
+        (AGENT.replace("json'", "json', mode: read_only"), "agents.travel.mode: unknown key"),
+        (AGENT + "upstreams: {travel: {sandbox: bubblewrap}}", "is for a server with command. Remove it: this is an agent."),
         (API + "mcpServers: {Pets: {command: sh}}", 'openapi.pets: looks the same as the server "Pets"'),
         (MODULE + API + "tools: [{match: shap__x, mode: read_only}]", 'Did you mean "shop"?'),
     ],

@@ -60,7 +60,7 @@ def test_the_schema_is_draft_2020_12_and_describes_every_key() -> None:
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert jsonschema_rs.meta.is_valid(schema)
     blocks = [schema, *(block for block in schema["$defs"].values() if "properties" in block)]
-    assert len(blocks) == 25
+    assert len(blocks) == 26
     for block in blocks:
         for key, field in block["properties"].items():
             name = field.get("$ref", "").rpartition("/")[2]
@@ -69,7 +69,7 @@ def test_the_schema_is_draft_2020_12_and_describes_every_key() -> None:
 
 @pytest.mark.parametrize("text", VALID)
 def test_valid_files_pass_schema_and_loading(write: Write, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    for name in ("API_KEY", "TOOLS", "WEB_HOST", "TICKETS_TOKEN", "PLANETS_KEY"):
+    for name in ("API_KEY", "TOOLS", "WEB_HOST", "TICKETS_TOKEN", "PLANETS_KEY", "TRAVEL_TOKEN"):
         monkeypatch.setenv(name, "/x")
     jsonschema_rs.validate(json_schema(), plain(text))
     monkeypatch.setenv("WEB_HOST", "x")

@@ -8,7 +8,7 @@ import asyncio
 
 from gateway.adapters.upstream.addresses import Addresses, PrivateAddress, Resolve
 from gateway.adapters.upstream.paths import path_refusal
-from gateway.adapters.upstream.spec import AnySpec, StdioSpec
+from gateway.adapters.upstream.spec import AgentSpec, AnySpec, StdioSpec
 from gateway.core.addresses import is_local
 from gateway.core.approval import Grant
 from gateway.core.egress import NOT_LISTED, NOT_TOLD, PRIVATE, TOO_MANY, UNRESOLVED, permits
@@ -50,6 +50,7 @@ def _unlisted(hosts: list[str], listed: tuple[str, ...] | None, spec: AnySpec) -
     if listed is None:
         return None
     own = [] if isinstance(spec, StdioSpec) else [host_form(spec.url)]
+    own += spec.hosts if isinstance(spec, AgentSpec) else ()
     if any(host is None or not permits(listed, host) for host in (*hosts, *own)):
         return NOT_LISTED
     if hosts or own or (isinstance(spec, StdioSpec) and spec.offline):

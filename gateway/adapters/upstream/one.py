@@ -10,7 +10,10 @@ from gateway.core.reply import UpstreamReply
 
 
 class OneUpstream(Protocol):
-    """Implementations: `owner.Upstream` (MCP), `openapi.api.Api`. It begins when it is made, and goes on until `stop`."""
+    """Implementations: `owner.Upstream` (MCP), `openapi.api.Api`, `a2a.agent.Agent`.
+
+    It begins when it is made, and goes on until `stop`.
+    """
 
     async def settled(self) -> None:
         """Returns when it is up or its first attempt failed."""

@@ -8,6 +8,7 @@ from gateway.adapters.upstream.credentials.spec import CredentialsSpec
 from gateway.adapters.upstream.pins import Pins
 from gateway.core.addresses import is_local
 from gateway.core.method import Method
+from gateway.core.normal_forms import split_host
 
 MAX_RESULT_BYTES = 64 << 20
 """The most that an upstream's `max_result_bytes` may be."""
@@ -144,13 +145,51 @@ class OpenApiSpec:
         return self.private_addresses or is_local(self.place[0])
 
 
+@dataclass(frozen=True, slots=True)
+class AgentSpec:
+    """An A2A agent: `url` is that of its card. It is called at its card's scheme, host and port, or at one of `hosts`.
+
+    `hosts` are in their form (`normal_forms.host_form`); one without a port means the scheme's own. `headers` and
+    `credentials` are the gateway's own: for the card, and for every call wherever it goes.
+    """
+
+    name: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    hosts: tuple[str, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+    private_addresses: bool = False
+    credentials: CredentialsSpec | None = None
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Host and port of its card."""
+        return place_of(self.url)
+
+    @property
+    def places(self) -> tuple[tuple[str, int], ...]:
+        """Hosts and ports that it may be called at."""
+        usual = _usual_port(self.url)
+        listed = (split_host(form) for form in self.hosts)
+        return (self.place, *((host, port or usual) for host, port in listed))
+
+    @property
+    def may_be_private(self) -> bool:
+        """See `HttpSpec`."""
+        return self.private_addresses or is_local(self.place[0])
+
+
 def place_of(url: str) -> tuple[str, int]:
     """Host and port of an http or https URL."""
     parts = urlsplit(url)
-    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    return parts.hostname or "", parts.port or _usual_port(url)
+
+
+def _usual_port(url: str) -> int:
+    return 443 if urlsplit(url).scheme == "https" else 80
 
 
 UpstreamSpec = StdioSpec | HttpSpec
 """What speaks MCP."""
 
-AnySpec = UpstreamSpec | OpenApiSpec
+AnySpec = UpstreamSpec | OpenApiSpec | AgentSpec

@@ -19,7 +19,7 @@ from gateway.adapters.upstream.owner import Told, Upstream
 from gateway.adapters.upstream.rpc import UNAVAILABLE
 from gateway.adapters.upstream.sandbox import pinned, probe
 from gateway.adapters.upstream.session import Wire
-from gateway.adapters.upstream.spec import AnySpec, HttpSpec, OpenApiSpec, StdioSpec, place_of
+from gateway.adapters.upstream.spec import AgentSpec, AnySpec, HttpSpec, OpenApiSpec, StdioSpec, place_of
 from gateway.adapters.upstream.status import UpstreamStatus, say
 from gateway.core.addresses import is_local
 from gateway.core.approval import Grant
@@ -54,7 +54,7 @@ class Upstreams:
             if failed is not None:
                 raise failed
         apis = [spec for spec in self._specs if isinstance(spec, OpenApiSpec)]
-        remote = [spec for spec in self._specs if isinstance(spec, HttpSpec | OpenApiSpec)]
+        remote = [spec for spec in self._specs if isinstance(spec, HttpSpec | OpenApiSpec | AgentSpec)]
         fetched = [spec for spec in apis if spec.fetched]
         secure = any(url.startswith("https") for url in (spec.url for spec in remote))
         secure = secure or any(spec.document.startswith("https") for spec in fetched)
@@ -64,6 +64,8 @@ class Upstreams:
         private = [spec.place for spec in remote if spec.may_be_private]
         documents = [(spec.document, spec.private_addresses) for spec in fetched]
         others = [(place_of(url), may_be) for url, may_be in documents + asked]
+        agents = [spec for spec in self._specs if isinstance(spec, AgentSpec)]
+        others += [(place, spec.private_addresses) for spec in agents for place in spec.places]
         private += [place for place, may_be in others if may_be or is_local(place[0])]
         addresses = Addresses(self._resolve, private)
         http = http_session(tls, addresses)
@@ -79,21 +81,29 @@ class Upstreams:
                 hint = f"See upstreams.{name}.credentials in gateway.yaml."
                 raise ConfigError(f"no credentials for upstream {name}: {error}", hint=hint) from None
         wire = Wire(http, tls if secure else False, addresses, self._resolve, self._credentials)
-        make_api = self._maker_of_apis(tls, addresses) if apis else None
+        make = self._maker(tls, addresses) if apis or agents else None
         for spec in self._specs:  # in their order
-            if not isinstance(spec, OpenApiSpec):
+            if isinstance(spec, StdioSpec | HttpSpec):
                 self._upstreams[spec.name] = Upstream(spec, wire, self._told)
-            elif make_api is not None:
-                self._upstreams[spec.name] = make_api(spec)
+            elif make is not None:
+                self._upstreams[spec.name] = make(spec)
         return self
 
-    def _maker_of_apis(self, tls: ssl.SSLContext | bool, addresses: Addresses) -> Callable[[OpenApiSpec], OneUpstream]:
-        from gateway.adapters.upstream.openapi.api import Api  # only here: they take a while to load
+    def _maker(self, tls: ssl.SSLContext | bool, addresses: Addresses) -> Callable[[OpenApiSpec | AgentSpec], OneUpstream]:
+        from gateway.adapters.upstream.a2a.agent import Agent  # only here: they take a while to load
+        from gateway.adapters.upstream.openapi.api import Api
         from gateway.adapters.upstream.openapi.sending import api_session
 
         session = api_session(tls, addresses)
         self._sessions.append(session)
-        return lambda spec: Api(spec, session, self._resolve, self._told, self._credentials.get(spec.name, NOTHING))
+
+        def make(spec: OpenApiSpec | AgentSpec) -> OneUpstream:
+            credentials = self._credentials.get(spec.name, NOTHING)
+            if isinstance(spec, AgentSpec):
+                return Agent(spec, session, self._resolve, self._told, credentials)
+            return Api(spec, session, self._resolve, self._told, credentials)
+
+        return make
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -144,7 +154,7 @@ class Upstreams:
             await found.unsubscribe(uri)
 
 
-def _token_url(spec: HttpSpec | OpenApiSpec) -> str | None:
+def _token_url(spec: HttpSpec | OpenApiSpec | AgentSpec) -> str | None:
     """Where its tokens come from, if they do."""
     told = spec.credentials
     return None if told is None or isinstance(told, StaticSpec) else told.client.token_url

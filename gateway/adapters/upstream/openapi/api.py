@@ -7,12 +7,10 @@ operation says that has the very definition of the call's capability, and not at
 import asyncio
 import logging
 import random
-import time
 
 import aiohttp
 
 from gateway.adapters.upstream.addresses import Resolve
-from gateway.adapters.upstream.breaker import Breaker
 from gateway.adapters.upstream.calls import CHECKED_MODES
 from gateway.adapters.upstream.credentials.credentials import NOTHING, Credentials, NoCredentials, Party
 from gateway.adapters.upstream.field_guard import field_refusal
@@ -25,7 +23,8 @@ from gateway.adapters.upstream.openapi.source import Source
 from gateway.adapters.upstream.owner import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Told
 from gateway.adapters.upstream.rpc import LOST, NO_CREDENTIALS, TIMEOUT, UNAUTHORIZED, UNAVAILABLE, Fault
 from gateway.adapters.upstream.spec import OpenApiSpec
-from gateway.adapters.upstream.status import BUSY, DRIFTED, STARTING_UP, State, UpstreamStatus, open_for, say
+from gateway.adapters.upstream.status import DRIFTED, STARTING_UP, State, UpstreamStatus, open_for, say
+from gateway.adapters.upstream.turnstile import Turnstile
 from gateway.core.approval import Grant
 from gateway.core.call import SealedCall
 from gateway.core.capability import Capability
@@ -59,8 +58,7 @@ class Api:
         self._resolve = resolve
         self._told = told
         self._source = Source(spec, session)
-        self._slots = asyncio.Semaphore(spec.limits.max_concurrent)
-        self._breaker = Breaker(spec.limits.breaker_failures, spec.limits.breaker_pause_seconds)
+        self._turnstile = Turnstile(spec.name, spec.limits)
         self._state, self._reason = State.STARTING, STARTING_UP
         self._protocol: str | None = None
         self._operations: dict[str, Operation] | None = None
@@ -90,13 +88,13 @@ class Api:
             tools=len(self._operations or ()),
             restarts=0,
             stderr_tail="",
-            paused_seconds=self._paused_seconds,
+            paused_seconds=self._turnstile.paused_seconds,
         )
 
     async def ready(self, grant: Grant) -> Reason | None:
         """See `Executor.ready`. That the arguments make a request is seen here, before anything counts as begun."""
         capability = grant.call.capability
-        paused = self._paused_seconds
+        paused = self._turnstile.paused_seconds
         if paused is not None:
             return open_for(paused, self._spec.name)
         if capability.mode in CHECKED_MODES:
@@ -119,38 +117,10 @@ class Api:
 
     async def run(self, grant: Grant, conversation: Conversation) -> UpstreamReply:
         """See `Executor.run`. An API says nothing in the middle of a call."""
-        limits = self._spec.limits
-        try:
-            async with asyncio.timeout(limits.queue_seconds):
-                await self._slots.acquire()
-        except TimeoutError:
-            return NotSent(Reason(UNAVAILABLE, BUSY.format(self._spec.name)))
-        try:
-            return await self._guarded(grant.call)
-        finally:
-            self._slots.release()
+        return await self._turnstile.passed(lambda: self._send(grant.call))
 
     async def unsubscribe(self, uri: str) -> None:
         """See `OneUpstream`. An API has no resources."""
-
-    @property
-    def _paused_seconds(self) -> float | None:
-        return self._breaker.refused_for(time.monotonic())
-
-    async def _guarded(self, call: SealedCall) -> UpstreamReply:
-        """Past the breaker, and back with what it is to know."""
-        entered = self._breaker.enter(time.monotonic())
-        if entered is None:
-            return NotSent(open_for(self._paused_seconds or 0.0, self._spec.name))
-        try:
-            reply = await self._send(call)
-            if isinstance(reply, ToolReply):
-                self._breaker.answered()
-            elif isinstance(reply, NoAnswer) or reply.reason.code == UNAVAILABLE:
-                self._breaker.failed(entered, time.monotonic())
-            return reply
-        finally:
-            self._breaker.left(entered)
 
     async def _send(self, call: SealedCall) -> UpstreamReply:
         name, limits = self._spec.name, self._spec.limits

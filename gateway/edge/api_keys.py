@@ -45,6 +45,7 @@ class ApiKeyDesk:
         self._limits = limits
         self._keys = file.load()
         self._saving = anyio.Lock()
+        self._unfinished: set[str] = set()
         self.ended: Callable[[str], None] = lambda credential: None
 
     def __len__(self) -> int:
@@ -88,22 +89,23 @@ class ApiKeyDesk:
             raise
 
     async def revoke(self, key_id: str, by: str | None = None) -> ApiKey:
-        """Let a key count no more. One that is revoked already stays as it is. `by`: the caller who wants it, over HTTP.
-
-        Raises `GatewayError`.
+        """Let a key count no more, on disk and in the log when this returns. Raises `GatewayError`; then ask again: what is
+        missing is made good. One that is revoked already stays as it is. `by`: the caller who wants it, over HTTP.
         """
         key = self._keys.get(key_id)
         if key is None:
             raise GatewayError(f"there is no API key {key_id}", hint="sealgate keys api list", code="api_key.unknown")
-        if key.revoked_at is not None:
-            return key
-        revoked = replace(key, revoked_at=self._clock.now())
-        self._keys[key_id] = revoked  # from now on, whatever the disk does
-        self.ended(f"key:{key_id}")
-        await self._saved()
-        who = {} if by is None else {"by": by}
-        await self._recorded({"event": "revoked", "id": key_id, "principal": str(key.principal), **who})
-        return revoked
+        if key.revoked_at is None:
+            key = replace(key, revoked_at=self._clock.now())
+            self._keys[key_id] = key  # from now on, whatever the disk does
+            self._unfinished.add(key_id)
+            self.ended(f"key:{key_id}")
+        if key_id in self._unfinished:  # else a key that only memory knows to be revoked would count after a restart
+            await self._saved()
+            who = {} if by is None else {"by": by}
+            await self._recorded({"event": "revoked", "id": key_id, "principal": str(key.principal), **who})
+            self._unfinished.discard(key_id)
+        return key
 
     def routes(self) -> list[ApiRoute[Any, Any]]:
         """Below `/api/v1/keys`. What is for the socket alone has a path of its own."""

@@ -15,10 +15,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.adapters.clock import SystemClock
 from gateway.adapters.keys import make_keys
-from gateway.core.api_key import ENTROPY_BYTES, api_key_digest, api_key_id, make_api_key
-from gateway.core.entry import Kind
+from gateway.adapters.keys.api_keys import ApiKeyFile
+from gateway.core.api_key import ENTROPY_BYTES, ApiKey, api_key_digest, api_key_id, make_api_key
+from gateway.core.entry import Kind, Record
+from gateway.core.errors import StoreFault
+from gateway.core.run_context import principal_named
 from gateway.core.secret_formats import without_secrets
+from gateway.edge.api_keys import ApiKeyDesk
+from gateway.edge.auth import NotValid
 from tests.access.house import House, ServingGateway
 from tests.edge.box import Box, run_cli
 from tests.edge.clients import ENVELOPE, MODERN, HandshakeClient, send
@@ -181,6 +187,38 @@ def test_a_key_ends_with_its_time_and_so_does_what_stands_open(house: House) -> 
         assert ended(open_stream)
         assert time.time() >= soon.timestamp() - 0.1
     assert house.call(key, source="127.0.0.42").status == 401
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("full", ["disk", "log"])
+async def test_a_revocation_that_did_not_get_to_the_disk_is_made_good_when_it_is_asked_for_again(
+    tmp_path: Path, full: str
+) -> None:
+    file, recorded, failing = ApiKeyFile(tmp_path / "api_keys.json"), [], True
+
+    async def record(record: Record) -> None:
+        if failing and full == "log" and record.body["credential"]["event"] == "revoked":
+            raise StoreFault("the log cannot be written")
+        recorded.append(record.body["credential"]["event"])
+
+    desk = ApiKeyDesk(file, "example", record, SystemClock())
+    text = make_api_key(os.urandom(ENTROPY_BYTES))
+    key_id = str(api_key_id(text))
+    who = principal_named("service:leaver")
+    await desk.add(ApiKey(key_id, api_key_digest(text), who, (), frozenset({"agent"}), SystemClock().now()))
+    if full == "disk":
+        (tmp_path / "api_keys.json.new").mkdir()  # so that the file cannot be replaced
+    with pytest.raises(StoreFault):
+        await desk.revoke(key_id)
+    assert isinstance(desk.authenticate(text), NotValid), "it counts no more all the same"
+    failing = False
+    if full == "disk":
+        (tmp_path / "api_keys.json.new").rmdir()
+    await desk.revoke(key_id)
+    assert recorded == ["made", "revoked"]
+    assert file.load()[key_id].revoked_at is not None, "else it would count again after a restart"
+    await desk.revoke(key_id)
+    assert recorded == ["made", "revoked"], "once is enough"
 
 
 @pytest.mark.parametrize(

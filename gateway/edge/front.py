@@ -54,7 +54,11 @@ class StrictFront:
             await self._serve(scope, receive, send, caller, key, stands=True)
             return
         try:
-            message = wire.message(await read_body(request))
+            data = await self._requests.read(caller, lambda: read_body(request))
+            if isinstance(data, Response):
+                await data(scope, receive, send)
+                return
+            message = wire.message(data)
             body = orjson.dumps(message)
         except wire.Malformed as error:
             await JSONResponse(error.reply(), status_code=400)(scope, receive, send)

@@ -1,23 +1,31 @@
-"""Requests that are being served, by what their caller was let in by: so that they end when that does.
+"""Requests that are being read and served, by what their caller was let in by: so that they end when that does.
 
 A caller has only so many standing open, so that one of them cannot take what all need.
 
 When a key is revoked, all its requests end at once. When a token or key expires, what stands open ends: the stream of a
-session, a subscription. A call that was begun is finished and recorded all the same, as for any caller that goes away.
+session, a subscription; and a request that has not come as a whole by then is none. A call that was begun is finished and
+recorded all the same, as for any caller that goes away.
 """
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
 
 import anyio
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.edge.auth import Caller
 
 MAX_STANDING_PER_CALLER = 128
 """Streams of sessions and subscriptions."""
+
+READ_SECONDS = 60.0
+"""So long a request may take to come as a whole."""
+
+T = TypeVar("T")
 
 
 class OpenRequests:
@@ -32,6 +40,22 @@ class OpenRequests:
         """End all requests of callers that were let in by it."""
         for scope in self._open.get(credential, ()):
             scope.cancel()
+
+    async def read(self, caller: Caller, body: Callable[[], Awaitable[T]]) -> T | Response:
+        """What `body` reads of the caller's request; the refusal where it does not come while the caller may come in.
+
+        Nothing may be awaited between this and `serve`: a key that is revoked then would not be seen.
+        """
+        left = float("inf") if caller.valid_until is None else caller.valid_until - self._wall()
+        deadline = anyio.current_time() + READ_SECONDS
+        with self._until(caller, min(left, READ_SECONDS)) as scope:
+            found = await body()
+            if not scope.cancel_called:
+                return found
+        if anyio.current_time() < deadline:
+            return _over()
+        told = {"error": "too_slow", "message": f"Your request did not come within {READ_SECONDS:.0f} s."}
+        return JSONResponse(told, status_code=408, headers={"Connection": "close"})
 
     async def serve(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, caller: Caller, *, stands: bool) -> None:
         """Let `app` serve one request. `stands`: it is open until somebody ends it."""
@@ -61,18 +85,28 @@ class OpenRequests:
             finished = finished or (message["type"] == "http.response.body" and not message.get("more_body", False))
             await send(message)
 
-        with anyio.move_on_after(None if until is None else until - self._wall()) as open_request:
-            mine = self._open.setdefault(caller.credential, set())
-            mine.add(open_request)
-            try:
-                await app(scope, receive, watched)
-            finally:
-                mine.discard(open_request)
-                if not mine:
-                    self._open.pop(caller.credential, None)
+        with self._until(caller, None if until is None else until - self._wall()) as open_request:
+            await app(scope, receive, watched)
         if open_request.cancelled_caught and not finished:
             if started:
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
             else:
-                told = {"error": "unauthorized", "message": "What you were let in by is valid no more."}
-                await JSONResponse(told, status_code=401, headers={"WWW-Authenticate": "Bearer"})(scope, receive, send)
+                await _over()(scope, receive, send)
+
+    @contextmanager
+    def _until(self, caller: Caller, seconds: float | None) -> Iterator[anyio.CancelScope]:
+        """What is done in it ends with the caller's credential, and after so many seconds."""
+        with anyio.move_on_after(seconds) as scope:
+            mine = self._open.setdefault(caller.credential, set())
+            mine.add(scope)
+            try:
+                yield scope
+            finally:
+                mine.discard(scope)
+                if not mine:
+                    self._open.pop(caller.credential, None)
+
+
+def _over() -> Response:
+    told = {"error": "unauthorized", "message": "What you were let in by is valid no more."}
+    return JSONResponse(told, status_code=401, headers={"WWW-Authenticate": "Bearer"})

@@ -7,7 +7,7 @@ import stat
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -187,6 +187,55 @@ def test_a_key_ends_with_its_time_and_so_does_what_stands_open(house: House) -> 
         assert ended(open_stream)
         assert time.time() >= soon.timestamp() - 0.1
     assert house.call(key, source="127.0.0.42").status == 401
+
+
+@contextmanager
+def half_sent(gateway: RunningGateway, token: str, text: str) -> Iterator[tuple[http.client.HTTPConnection, bytes]]:
+    """A call of which the gateway has all but the last part."""
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=20)
+    params = {"name": "box__add_row", "arguments": {"text": text}, "_meta": ENVELOPE}
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).encode()
+    headers = {
+        "Authorization": f"Bearer {token}",
+        "Accept": "application/json, text/event-stream",
+        "Content-Type": "application/json",
+        "Content-Length": str(len(body)),
+        "MCP-Protocol-Version": MODERN,
+        "Mcp-Method": "tools/call",
+        "Mcp-Name": "box__add_row",
+    }
+    try:
+        connection.putrequest("POST", "/mcp")
+        for name, value in headers.items():
+            connection.putheader(name, value)
+        connection.endheaders(body[:10])
+        yield connection, body[10:]
+    finally:
+        connection.close()
+
+
+def test_a_call_that_was_half_sent_when_its_key_was_revoked_is_not_made(house: House) -> None:
+    key_id, key = house.make_key("--principal", "service:slow")
+    assert house.call(key, "box__add_row", text="while it counts").status == 200
+    with half_sent(house.gateway, key, "half sent") as (connection, rest):
+        house.call(key)  # the gateway has seen the other one's beginning by then
+        assert house.box.run("keys", "api", "revoke", key_id).code == 0
+        with suppress(OSError):
+            connection.send(rest)
+        response = connection.getresponse()
+        assert response.status == 401
+    assert not [line for line in house.box.lines("rows") if "half sent" in line]
+
+
+def test_a_call_that_was_half_sent_when_its_key_expired_is_not_made(house: House) -> None:
+    soon = datetime.now(UTC) + timedelta(seconds=2.5)
+    _, key = house.make_key("--principal", "service:slow", "--expires", f"{soon:%Y-%m-%dT%H:%M:%S}.999Z")
+    with half_sent(house.gateway, key, "too late") as (connection, rest):
+        until(lambda: house.call(key, source="127.0.0.43").status == 401, what="the key's end")
+        with suppress(OSError):
+            connection.send(rest)
+        assert connection.getresponse().status == 401
+    assert not [line for line in house.box.lines("rows") if "too late" in line]
 
 
 @pytest.mark.anyio

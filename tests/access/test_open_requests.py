@@ -2,9 +2,11 @@
 
 import anyio
 import pytest
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.core.run_context import Principal, PrincipalKind
+from gateway.edge import open_requests
 from gateway.edge.auth import Caller
 from gateway.edge.open_requests import MAX_STANDING_PER_CALLER, OpenRequests
 
@@ -78,6 +80,28 @@ async def test_what_is_let_in_until_a_time_stands_open_until_then() -> None:
     with anyio.fail_after(5):
         await _serve(requests, app, client, caller(until=1000.05))
     assert client.got[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
+
+
+@pytest.mark.anyio
+async def test_a_request_that_does_not_come_as_a_whole_is_refused_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(open_requests, "READ_SECONDS", 0.05)
+    with anyio.fail_after(5):
+        refusal = await OpenRequests().read(caller(), nothing)
+    assert isinstance(refusal, Response)
+    assert refusal.status_code == 408
+
+
+@pytest.mark.anyio
+async def test_a_request_that_came_whole_in_the_moment_its_key_was_revoked_is_refused() -> None:
+    requests = OpenRequests()
+
+    async def body() -> bytes:
+        requests.end("key:a")
+        return b"{}"
+
+    refusal = await requests.read(caller(), body)
+    assert isinstance(refusal, Response)
+    assert refusal.status_code == 401
 
 
 @pytest.mark.anyio

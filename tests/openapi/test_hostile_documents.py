@@ -3,18 +3,20 @@
 import copy
 import json
 import random
+import time
 from typing import Any
 
 import pytest
 
 from gateway.adapters.catalogue import shape_problem
+from gateway.adapters.upstream.openapi import operations
 from gateway.adapters.upstream.openapi.document import UnusableDocument, read_document
-from gateway.adapters.upstream.openapi.operations import Offered, operations_of
+from gateway.adapters.upstream.openapi.operations import Offered, Operation, operations_of
 from gateway.adapters.upstream.openapi.request import Unsendable, request_of
 from gateway.core.capability import DeclaredBy
 from gateway.core.catalog import build_catalog
 from gateway.core.seed import Believed
-from tests.openapi.documents import GALAXY, spec
+from tests.openapi.documents import GALAXY, document, operation, parameter, spec
 
 ODD: tuple[Any, ...] = (
     *(None, True, 0, -1, 1.5, 2**53, 10**30, "", "x", "..", "/", "\n", "\x00", "{x}", "#", "#/", "\u202e", "é" * 70),
@@ -97,3 +99,43 @@ def test_many_spoilt_documents() -> None:
     read, callable_ = campaign(seed=2, documents=3_000)
     assert read > 500
     assert callable_ > 3_000
+
+
+def asking(schema: Any, operations: int = 1, name: str = "o") -> dict[str, Any]:
+    """A document whose operations all have an argument with the shared schema `S`."""
+    one = parameter("q", "query", content={"application/json": {"schema": {"$ref": "#/components/schemas/S"}}})
+    paths = {f"/{n}": {"get": operation(operationId=f"{name}{n}", parameters=[one])} for n in range(operations)}
+    return document(paths, components={"schemas": {"S": schema}})
+
+
+def test_a_name_that_is_made_to_be_slow_to_read_holds_nothing_up() -> None:
+    began = time.thread_time()
+    (one,) = read(asking({}, name=f"a{'-' * 100_000}b"))
+    assert len(one.definition.name) <= 64
+    assert time.thread_time() - began < 5, "a regular expression keeps all threads waiting"
+
+
+def test_many_references_that_end_alike_take_no_time() -> None:
+    shared = {str(n): {"s": {"type": "string"}} for n in range(3000)}
+    schema = {"type": "object", "properties": {f"p{n}": {"$ref": f"#/x-shared/{n}/s"} for n in range(3000)}}
+    began = time.thread_time()
+    (one,) = read({**asking(schema), "x-shared": shared})
+    assert set(one.definition.document["inputSchema"]["$defs"]) >= {"s", "s_2", "s_3000"}
+    assert time.thread_time() - began < 5
+
+
+def test_a_small_document_that_asks_for_large_copies_is_refused() -> None:
+    schema = {"type": "object", "properties": {f"p{n}": {"type": "string", "maxLength": n} for n in range(5000)}}
+    with pytest.raises(UnusableDocument, match="larger than"):
+        read(asking(schema, operations=400))
+
+
+def test_a_document_with_too_many_operations_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operations, "MAX_OPERATIONS", 10)
+    assert len(read(asking({}, operations=10))) == 10
+    with pytest.raises(UnusableDocument, match="more than 10 operations"):
+        read(asking({}, operations=11))
+
+
+def read(source: dict[str, Any]) -> tuple[Operation, ...]:
+    return operations_of(read_document(json.dumps(source).encode()), spec()).operations

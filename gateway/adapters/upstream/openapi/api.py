@@ -35,10 +35,8 @@ from gateway.core.reply import NoAnswer, NotSent, ToolReply, UpstreamReply
 logger = logging.getLogger("sealgate.upstream")
 
 STOP_SECONDS = 5.0
-MAX_OPERATIONS = 10_000
 MAX_TOLD = 20
 UNSENDABLE = "arguments.unsendable"
-TOO_MANY = f"Its document has more than {MAX_OPERATIONS} operations. Choose some of them: operations, include."
 
 
 class Api:
@@ -189,8 +187,6 @@ class Api:
             document = await self._source.read()
             if document.sha256 != self._sha256 or self._operations is None:
                 offered = await asyncio.to_thread(operations_of, document, self._spec)
-                if len(offered.operations) > MAX_OPERATIONS:
-                    raise UnusableDocument(TOO_MANY)
                 self._operations = {one.definition.digest: one for one in offered.operations}
                 self._sha256 = document.sha256
                 self._protocol = f"openapi-{document.version}"

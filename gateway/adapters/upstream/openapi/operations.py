@@ -11,6 +11,7 @@ Sources: OpenAPI 3.0.4 and 3.1.1, parameter objects; RFC 9110.
 
 import hashlib
 import re
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from gateway.adapters.upstream.credentials.spec import StaticSpec
-from gateway.adapters.upstream.openapi.document import Document, UnusableOperation
+from gateway.adapters.upstream.openapi.document import Document, UnusableDocument, UnusableOperation
 from gateway.adapters.upstream.openapi.schemas import Schemas
 from gateway.adapters.upstream.spec import OpenApiSpec
 from gateway.core.canonical import NotCanonical, canonical
@@ -57,6 +58,14 @@ NOT_ARGUMENTS_PREFIX = "x-forwarded-"
 METHOD_FIELD = "_method"
 """To many frameworks this field of a form or query is the method, whatever the request's own is."""
 
+MAX_OPERATIONS = 10_000
+MAX_SCHEMAS_BYTES = 32 << 20
+"""Of all tools together, as canonical bytes: each has a copy of what it refers to, so a small document can ask for much."""
+
+MAX_CPU_SECONDS = 30.0
+"""A document of 13 MB takes about one."""
+
+CHOOSE = "Choose some of them: operations, include."
 MAX_NAME = 64
 MAX_DESCRIPTION = 4_000
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
@@ -121,8 +130,8 @@ class Offered:
 
 
 def operations_of(document: Document, spec: OpenApiSpec) -> Offered:
-    """All operations that `spec` includes."""
-    reader = _Reader(document, spec)
+    """All operations that `spec` includes. Raises `UnusableDocument` where they are too many, or take too much."""
+    reader, began = _Reader(document, spec), time.thread_time()
     found = list(_listed(document))
     looks = Counter(skeleton(_plain_name(method, path, node)) for method, path, _, node in found)
     operations: list[Operation] = []
@@ -134,6 +143,10 @@ def operations_of(document: Document, spec: OpenApiSpec) -> Offered:
         label = f"{method.upper()} {path}"
         if not _matches(spec.include, name, label) or _matches(spec.exclude, name, label):
             continue
+        if len(operations) == MAX_OPERATIONS:
+            raise UnusableDocument(f"Its document has more than {MAX_OPERATIONS} operations. {CHOOSE}")
+        if time.thread_time() - began > MAX_CPU_SECONDS:
+            raise UnusableDocument(f"Its document takes more than {MAX_CPU_SECONDS:.0f} s to make tools of. {CHOOSE}")
         try:
             operations.append(reader.operation(name, method, path, item, node))
         except UnusableOperation as error:
@@ -163,7 +176,7 @@ def _listed(document: Document) -> Iterator[tuple[str, str, dict[str, Any], dict
 def _plain_name(method: str, path: str, node: dict[str, Any]) -> str:
     said = node.get("operationId")
     text = said if isinstance(said, str) and re.search("[A-Za-z0-9]", said) else f"{method}_{path}"
-    return re.sub(r"[^A-Za-z0-9]*\Z|\A[^A-Za-z0-9]*", "", re.sub(r"[^A-Za-z0-9.-]+", "_", text)) or method
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", text).strip("_.-") or method
 
 
 def _matches(globs: tuple[str, ...], name: str, label: str) -> bool:
@@ -177,9 +190,10 @@ class _Reader:
         own = {("header", name.lower()) for name in (*spec.headers, *_credentials_header(spec), *NOT_ARGUMENTS)}
         own |= {("query", name) for name in (*spec.query, METHOD_FIELD)}
         self._not_arguments = own | set(_credentials(document))
+        self._bytes = 0
 
     def operation(self, name: str, method: str, path: str, item: dict[str, Any], node: dict[str, Any]) -> Operation:
-        """One operation. Raises `UnusableOperation` or `ValidationError`."""
+        """One operation. Raises `UnusableOperation`, `ValidationError`, or `UnusableDocument` where all are too much."""
         if "servers" in node or "servers" in item:
             raise UnusableOperation("the document says that it is at another server")
         schemas = Schemas(self._document)
@@ -218,9 +232,11 @@ class _Reader:
             if about["required"]:
                 required.append(BODY)
         _check_path(path, parameters)
-        definition = self._definition(
-            name, method, path, node, mode, _input_schema(properties, required, schemas), parameters, body, key_header
-        )
+        schema, size = _input_schema(properties, required, schemas)
+        self._bytes += size
+        if self._bytes > MAX_SCHEMAS_BYTES:
+            raise UnusableDocument(f"The schemas of its tools are larger than {MAX_SCHEMAS_BYTES} bytes. {CHOOSE}")
+        definition = self._definition(name, method, path, node, mode, schema, parameters, body, key_header)
         return Operation(definition, method.upper(), path, tuple(parameters), body, key_header)
 
     def _parameters(self, item: dict[str, Any], node: dict[str, Any]) -> list[tuple[Any, dict[str, Any]]]:
@@ -353,7 +369,8 @@ def _described(schema: Any, description: str | None) -> Any:
     return {**schema, "description": description[:MAX_DESCRIPTION]}
 
 
-def _input_schema(properties: dict[str, Any], required: list[str], schemas: Schemas) -> dict[str, Any]:
+def _input_schema(properties: dict[str, Any], required: list[str], schemas: Schemas) -> tuple[dict[str, Any], int]:
+    """The schema and its size as canonical bytes."""
     schema: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
     if required:
         schema["required"] = required
@@ -365,7 +382,7 @@ def _input_schema(properties: dict[str, Any], required: list[str], schemas: Sche
         raise UnusableOperation("a number or text in its schema has no canonical form") from error
     if size > MAX_SCHEMA_BYTES:
         raise UnusableOperation(f"its schema is larger than {MAX_SCHEMA_BYTES} bytes")
-    return schema
+    return schema, size
 
 
 def _check_path(path: str, parameters: list[Parameter]) -> None:

@@ -9,6 +9,7 @@
 """
 
 import re
+from collections import Counter
 from typing import Any
 
 from gateway.adapters.upstream.openapi.document import Document, UnusableOperation
@@ -40,6 +41,7 @@ class Schemas:
         self._document = document
         self._old = document.old_schemas
         self._names: dict[str, str] = {}
+        self._last: Counter[str] = Counter()
         self.definitions: dict[str, Any] = {}
 
     def converted(self, schema: Any) -> Any:
@@ -60,9 +62,11 @@ class Schemas:
         name = self._names.get(pointer)
         if name is None:
             plain = re.sub(r"[^A-Za-z0-9_.-]", "_", pointer.rpartition("/")[2])[:64] or "schema"
-            taken = self._names.values()
-            name = next(one for one in (plain, *(f"{plain}_{n}" for n in range(2, 10_000))) if one not in taken)
-            self._names[pointer] = name
+            name = plain
+            while name in self.definitions:  # each number is tried once: thousands may end alike
+                self._last[plain] += 1
+                name = f"{plain}_{self._last[plain] + 1}"
+            self._names[pointer], self.definitions[name] = name, {}
             self.definitions[name] = self.converted(self._document.at(pointer))
         return f"#/$defs/{name}"
 

@@ -124,10 +124,12 @@ def test_many_references_that_end_alike_take_no_time() -> None:
     assert time.thread_time() - began < 5
 
 
-def test_a_small_document_that_asks_for_large_copies_is_refused() -> None:
-    schema = {"type": "object", "properties": {f"p{n}": {"type": "string", "maxLength": n} for n in range(5000)}}
-    with pytest.raises(UnusableDocument, match="larger than"):
-        read(asking(schema, operations=400))
+def test_a_small_document_that_asks_for_large_copies_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operations, "MAX_SCHEMAS_BYTES", 1 << 20)
+    schema = {"type": "object", "properties": {f"p{n}": {"type": "string", "maxLength": n} for n in range(2000)}}
+    assert len(read(asking(schema, operations=5))) == 5
+    with pytest.raises(UnusableDocument, match="larger than 1048576 bytes"):
+        read(asking(schema, operations=40))
 
 
 def test_a_document_with_too_many_operations_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,6 +137,16 @@ def test_a_document_with_too_many_operations_is_refused(monkeypatch: pytest.Monk
     assert len(read(asking({}, operations=10))) == 10
     with pytest.raises(UnusableDocument, match="more than 10 operations"):
         read(asking({}, operations=11))
+
+
+def test_merge_keys_that_double_and_double_are_refused_and_others_are_read() -> None:
+    head = "openapi: 3.0.0\ninfo: {title: t, version: '1'}\npaths: {}\nx-a0: &a0 {k: v, l: v}\n"
+    lines = [f"x-a{n}: &a{n}\n  <<: [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12)]
+    assert read_document((head + lines[0]).encode()).root["x-a1"] == {"k": "v", "l": "v"}
+    with pytest.raises(UnusableDocument):
+        read_document((head + "".join(lines)).encode())
+    with pytest.raises(UnusableDocument):
+        read_document((head + "x-b: &b {<<: *b, k: v}\n").encode())
 
 
 def read(source: dict[str, Any]) -> tuple[Operation, ...]:

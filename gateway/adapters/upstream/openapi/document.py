@@ -16,7 +16,9 @@ from openapi_pydantic import parse_obj
 from openapi_pydantic.v3 import v3_0, v3_1
 from pydantic import ValidationError
 from ruamel.yaml import YAML
+from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import MappingNode, SequenceNode
 
 MAX_BYTES = 32 << 20
 MAX_YAML_BYTES = 2 << 20
@@ -115,10 +117,29 @@ def _parsed(data: bytes) -> dict[str, Any]:
 def _parsed_yaml(data: bytes) -> Any:
     if len(data) > MAX_YAML_BYTES:
         raise UnusableDocument(f"Its document is no JSON, and for YAML it is larger than {MAX_YAML_BYTES} bytes.")
+    reader = YAML(typ="safe")
+    reader.Constructor = _Constructor
     try:
-        return YAML(typ="safe").load(data)
+        return reader.load(data)
     except (YAMLError, ValueError, RecursionError) as error:
         raise UnusableDocument("Its document is neither JSON nor YAML.") from error
+
+
+class _Constructor(SafeConstructor):
+    """A merge key (`<<`) copies the members of all that it names: a few lines could name more than memory holds."""
+
+    _merged = 0
+
+    def flatten_mapping(self, node: Any) -> Any:
+        for key, value in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                for one in value.value if isinstance(value, SequenceNode) else [value]:
+                    if isinstance(one, MappingNode):
+                        self.flatten_mapping(one)
+                        self._merged += len(one.value)
+                    if self._merged > MAX_NODES:
+                        raise YAMLError("too much is merged")
+        super().flatten_mapping(node)
 
 
 def _bounded(root: Any) -> Any:

@@ -14,6 +14,9 @@ from gateway.adapters.upstream.openapi.request import Request, Unsendable, key_v
 from gateway.core.call import IdempotencyKey
 from tests.openapi.documents import document, only, operation, parameter, spec
 
+METHODS = ("_method", "_METHOD[]", ".method", " .method", "[_method]", "]_method]", "_method\0x")
+"""Names of a field that some framework takes for the method: of PHP, of Rack, of qs."""
+
 LIST, MAP = ["blue", "black"], {"R": 100, "G": 200}
 
 
@@ -148,6 +151,8 @@ def test_a_field_of_a_form_has_the_form_that_the_document_says() -> None:
         {"a": 1, "m": {"a": 2}},
         {"_method": "DELETE"},
         {"m": {"_method": "DELETE"}},
+        *({name: "DELETE"} for name in METHODS),
+        *({"m": {name: "DELETE"}} for name in METHODS),
     ],
 )
 def test_what_has_no_form_in_a_form_is_refused(value: Any) -> None:
@@ -164,7 +169,15 @@ def test_the_gateways_own_credentials_are_sent_and_nobody_elses() -> None:
     assert parse_qsl(urlsplit(request.url).query) == [("x", "1&q=mine"), ("q", "s t")]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["q", "other", "q[]", "Q", " q", "q.x", "other[a]", "_method"])
+@pytest.mark.parametrize("value", [{"_method": "DELETE"}, {"_METHOD": "DELETE"}])
+def test_a_json_body_cannot_say_the_method(value: Any) -> None:
+    one = only(document({"/": {"post": operation(requestBody={"content": {"application/json": {"schema": {}}}})}}))
+    assert sent(one, {"body": {"deep": value}}).body is not None
+    with pytest.raises(Unsendable):
+        sent(one, {"body": value})
+
+
+@pytest.mark.parametrize("name", ["q", "other", "q[]", "Q", " q", "q.x", "other[a]", "[q]", "]q", "q\0x", *METHODS])
 def test_a_member_of_an_object_cannot_take_the_place_of_another_parameter(name: str) -> None:
     parameters = [parameter("x", "query", schema={}), parameter("other", "query")]
     one = only(document({"/": {"get": operation(parameters=parameters)}}), query={"q": "secret"})

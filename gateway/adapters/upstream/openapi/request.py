@@ -5,7 +5,7 @@ An argument stays where the document puts it:
 * in a path it fills its place and no more. It is percent-encoded; empty, `.` and `..` are refused, and so is a slash, which
   many servers take for one even where it is encoded, unless the operator says that this one does not
 * in a query or form an object's members may not take the name of another parameter, or of the gateway's credentials, nor say
-  the method (`_method`), which many frameworks would believe
+  the method (`_method`), which many frameworks would believe; some do in a JSON body, too
 * in a header it holds no line break and nothing else that a header cannot carry
 * `allowReserved` is not honoured: all is encoded, which every server decodes
 
@@ -15,7 +15,7 @@ Sources: OpenAPI 3.1.1 "Style Values"; RFC 3986; RFC 6570; RFC 9110 section 5.5.
 import hashlib
 import re
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote
@@ -74,7 +74,7 @@ def request_of(operation: Operation, spec: OpenApiSpec, arguments: bytes, key: s
         headers["cookie"] = "; ".join(f"{_encoded(name)}={value}" for name, value in cookies)
     body = None
     if operation.body is not None and BODY in given:
-        body = _form(operation.body, given[BODY]) if operation.body.is_form else orjson.dumps(given[BODY])
+        body = _form(operation.body, given[BODY]) if operation.body.is_form else _json(given[BODY])
         headers["content-type"] = operation.body.media
     if operation.key_header is not None and key is not None:
         headers[operation.key_header.lower()] = key
@@ -134,6 +134,12 @@ def _check_segments(template: str, path: str) -> None:
                 raise Unsendable("an argument of the path leads to another path")
 
 
+def _json(value: Any) -> bytes:
+    if isinstance(value, dict) and any(name.casefold() == METHOD_FIELD for name in value):
+        raise Unsendable(f"{BODY}: a body cannot say {METHOD_FIELD}")  # to Laravel it is the method of a POST
+    return orjson.dumps(value)
+
+
 def _form(body: Body, value: Any) -> bytes:
     """A form (application/x-www-form-urlencoded), its fields in the order of the names that RFC 8785 gives them."""
     if not isinstance(value, dict):
@@ -143,7 +149,7 @@ def _form(body: Body, value: Any) -> bytes:
     for name, item in value.items():
         if item is not None:
             one = said.get(name) or Parameter(BODY, name, "form", "form", explode=True)
-            if _read_as(name) == METHOD_FIELD:
+            if METHOD_FIELD in _read_as(name):
                 raise Unsendable(f"{BODY}: a form cannot say {METHOD_FIELD}")
             pairs += _in_query(one, item, value.keys() - {name})
     return "&".join(f"{_encoded(name)}={text}" for name, text in pairs).encode()
@@ -159,7 +165,7 @@ def _in_query(one: Parameter, value: Any, others: Collection[str]) -> Pairs:
             members = {f"{one.name}[{key}]": text for key, text in members.items()}
             taken = members.keys() & others
         elif one.explode and one.style == "form":
-            taken = {_read_as(name) for name in members} & {_read_as(name) for name in (*others, METHOD_FIELD)}
+            taken = _all_read_as(members) & _all_read_as((*others, METHOD_FIELD))
         else:
             parts = [part for key, text in members.items() for part in (_encoded(key), text)]
             return [(one.name, _joined(one, parts))]
@@ -176,9 +182,19 @@ def _joined(one: Parameter, parts: list[str]) -> str:
     return {"form": ",", "spaceDelimited": "%20", "pipeDelimited": "%7C"}[one.style].join(parts)
 
 
-def _read_as(name: str) -> str:
-    """What the loosest servers take a name for: `Key[]`, `key.x` and ` KEY` are all the parameter `key` to some."""
-    return re.split(r"[\[.]", name.strip(), maxsplit=1)[0].casefold()
+def _all_read_as(names: Iterable[str]) -> set[str]:
+    return set[str]().union(*map(_read_as, names))
+
+
+def _read_as(name: str) -> set[str]:
+    """What the loosest servers take a name for.
+
+    `Key[]`, `key.x` and ` KEY` are all the parameter `key` to some, and `[key]` to Rack and qs. To PHP a name ends at a NUL,
+    and a dot or blank in it is an underscore: `.method` is `_method`.
+    """
+    plain = name.partition("\0")[0].strip().casefold()
+    parts = [part for part in re.split(r"[\[\].]", plain) if part]
+    return {*parts[:1], re.sub(r"[ .]", "_", plain.partition("[")[0])}
 
 
 def _in_cookie(one: Parameter, value: Any) -> Pairs:

@@ -25,6 +25,9 @@ MAX_STANDING_PER_CALLER = 128
 READ_SECONDS = 60.0
 """So long a request may take to come as a whole."""
 
+MAX_READ_PER_CALLER = 64
+"""Requests that are coming: one that is sent slowly holds memory, and counts as no running one yet."""
+
 T = TypeVar("T")
 
 
@@ -35,6 +38,7 @@ class OpenRequests:
         self._wall = wall
         self._open: dict[str, set[anyio.CancelScope]] = {}
         self._standing: Counter[str] = Counter()
+        self._coming: Counter[str] = Counter()
 
     def end(self, credential: str) -> None:
         """End all requests of callers that were let in by it."""
@@ -46,6 +50,17 @@ class OpenRequests:
 
         Nothing may be awaited between this and `serve`: a key that is revoked then would not be seen.
         """
+        if self._coming[caller.subject] >= MAX_READ_PER_CALLER:
+            return _too_many(f"You are sending {MAX_READ_PER_CALLER} requests at once; end one.", "too_many_requests", 1)
+        self._coming[caller.subject] += 1
+        try:
+            return await self._read(caller, body)
+        finally:
+            self._coming[caller.subject] -= 1
+            if not self._coming[caller.subject]:
+                del self._coming[caller.subject]
+
+    async def _read(self, caller: Caller, body: Callable[[], Awaitable[T]]) -> T | Response:
         left = float("inf") if caller.valid_until is None else caller.valid_until - self._wall()
         deadline = anyio.current_time() + READ_SECONDS
         with self._until(caller, min(left, READ_SECONDS)) as scope:
@@ -63,8 +78,8 @@ class OpenRequests:
             await self._serve(app, scope, receive, send, caller, None)
             return
         if self._standing[caller.subject] >= MAX_STANDING_PER_CALLER:
-            told = {"error": "too_many_streams", "message": f"You have {MAX_STANDING_PER_CALLER} streams open; end one."}
-            await JSONResponse(told, status_code=429, headers={"Retry-After": "60"})(scope, receive, send)
+            refusal = _too_many(f"You have {MAX_STANDING_PER_CALLER} streams open; end one.", "too_many_streams", 60)
+            await refusal(scope, receive, send)
             return
         self._standing[caller.subject] += 1
         try:
@@ -105,6 +120,11 @@ class OpenRequests:
                 mine.discard(scope)
                 if not mine:
                     self._open.pop(caller.credential, None)
+
+
+def _too_many(message: str, error: str, retry_after: int) -> Response:
+    told = {"error": error, "message": message}
+    return JSONResponse(told, status_code=429, headers={"Retry-After": str(retry_after)})
 
 
 def _over() -> Response:

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.core.run_context import Principal, PrincipalKind
 from gateway.edge import open_requests
 from gateway.edge.auth import Caller
-from gateway.edge.open_requests import MAX_STANDING_PER_CALLER, OpenRequests
+from gateway.edge.open_requests import MAX_READ_PER_CALLER, MAX_STANDING_PER_CALLER, OpenRequests
 
 SCOPE: Scope = {"type": "http", "method": "GET", "path": "/mcp", "headers": []}
 
@@ -89,6 +89,26 @@ async def test_a_request_that_does_not_come_as_a_whole_is_refused_after_a_while(
         refusal = await OpenRequests().read(caller(), nothing)
     assert isinstance(refusal, Response)
     assert refusal.status_code == 408
+
+
+@pytest.mark.anyio
+async def test_a_caller_can_have_so_many_half_sent_requests_and_harms_no_other() -> None:
+    requests = OpenRequests()
+
+    async def whole() -> bytes:
+        return b"{}"
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            for _ in range(MAX_READ_PER_CALLER):
+                group.start_soon(requests.read, caller(), nothing)
+            await anyio.wait_all_tasks_blocked()
+            refusal = await requests.read(caller(), whole)
+            assert isinstance(refusal, Response)
+            assert refusal.status_code == 429
+            assert await requests.read(caller("b"), whole) == b"{}"
+            group.cancel_scope.cancel()
+    assert await requests.read(caller(), whole) == b"{}"
 
 
 @pytest.mark.anyio

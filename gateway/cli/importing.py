@@ -1,5 +1,6 @@
 """`sealgate import`: the servers of a client, put behind the gateway."""
 
+import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -64,7 +65,9 @@ def import_servers(
             if not keep_secrets
             else "Run sealgate config validate, then add them by hand.",
         ) from error
-    show_change(file, changed, secrets_in(present) | frozenset(plan.moved.values.values()))
+    secrets = secrets_in(present) | frozenset(plan.moved.values.values())
+    show_change(file, changed, secrets)
+    _tell_what_is_hidden(opened, plan, secrets)
     if dry_run:
         say("nothing was written: --dry-run")
         return
@@ -147,6 +150,14 @@ def _plan(
         plan.servers[chosen], plan.names[chosen] = server, name
         plan.asked += [variable for variable in entry.asked if variable not in plan.asked]
     return plan
+
+
+def _tell_what_is_hidden(opened: Opened, plan: _Plan, secrets: frozenset[str]) -> None:
+    """Where more than secrets was hidden: a file may call a command a token, so that nobody sees it."""
+    for name, server in plan.servers.items():
+        rest = json.dumps(without_values(name, server, Moved()), ensure_ascii=False)
+        if masked(rest, secrets) != rest:
+            say(one_line(f"{name}: more than its secrets is hidden above. Read {opened.file.path} before you agree"))
 
 
 def _tell_what_is_left(opened: Opened, plan: _Plan, into: Path, scope: Scope, *, keep_secrets: bool) -> None:

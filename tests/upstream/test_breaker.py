@@ -1,11 +1,14 @@
 """The circuit breaker: what it lets through, and when."""
 
+import asyncio
+
 import pytest
 
 from gateway.adapters.upstream.breaker import WINDOW_SECONDS, Breaker
 from gateway.adapters.upstream.spec import Limits
 from gateway.core.reply import NoAnswer, NotSent
-from tests.upstream.world import eventually, raw_stdio, running
+from tests.upstream.client import Client, never
+from tests.upstream.world import at, eventually, raw_stdio, running
 
 
 def fail(breaker: Breaker, now: float) -> None:
@@ -100,3 +103,21 @@ async def test_an_upstream_that_does_not_answer_is_left_alone_for_a_while_then_t
         for _ in range(5):
             await world.run("raw", "error")  # an error is an answer
         assert await world.ready(world.capability("raw", "echo")) is None
+
+
+@pytest.mark.anyio
+async def test_a_trial_that_waits_for_a_person_keeps_nobody_else_out(talking: dict[str, int]) -> None:
+    limits = Limits(deadline_seconds=0.5, breaker_failures=1, breaker_pause_seconds=0.2)
+    async with running(at(talking["http-handshake"], limits=limits)) as world:
+        await world.text("web", "echo")
+        hanging = world.call("web", "ask", {"kinds": [], "then_hang": True})
+        assert isinstance(await world.run_sealed(hanging, Client({})), NoAnswer)
+        await eventually(lambda: world.status("web").paused_seconds is None)
+        asked = Client(answering=never)
+        trial = asyncio.create_task(world.run_sealed(world.call("web", "ask", {"kinds": ["elicit"]}), asked))
+        await eventually(lambda: bool(asked.asked))
+        try:
+            await world.text("web", "echo")
+        finally:
+            trial.cancel()
+            await asyncio.gather(trial, return_exceptions=True)

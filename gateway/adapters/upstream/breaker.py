@@ -1,6 +1,7 @@
 """The circuit breaker of one upstream: after so many faults in a row nothing is sent for a while, then one call to try it.
 
-A fault is a call without a usable answer. An error that the upstream answers with is an answer. Pure: the time is given.
+A fault is a call without a usable answer. An error that the upstream answers with is an answer, and so is a question to the
+client: a person may take long over it, and must keep nobody else out. Pure: the time is given.
 """
 
 from collections import deque

@@ -167,7 +167,7 @@ class Calls:
                 answer = await self._subscriptions.add(orjson.loads(sealed.arguments)["uri"])
                 return ToolReply(result_document(Method.SUBSCRIBE, answer), session.era.version)
         said = self._said(session.era, sealed, conversation, offers)
-        talk = Talk(self._name, conversation, offers, turn)
+        talk = Talk(self._name, conversation, offers, turn, self._breaker.answered)
         if not self._wants_own(session.era, said):
             async with turn.timed():
                 return await self._rounds(session, sealed, talk, said, sent)

@@ -5,7 +5,7 @@ among those that run at once: a person may take minutes, and must keep nobody el
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -81,13 +81,26 @@ class Turn:
 
 
 class Talk:
-    """Implements `hearing.Hearing` for one call. `offers`: what the upstream was told that the client can do."""
+    """Implements `hearing.Hearing` for one call.
 
-    def __init__(self, upstream: str, conversation: Conversation, offers: Mapping[str, Any], turn: Turn) -> None:
+    Args:
+        offers: what the upstream was told that the client can do
+        on_ask: the upstream asks, and so it works
+    """
+
+    def __init__(
+        self,
+        upstream: str,
+        conversation: Conversation,
+        offers: Mapping[str, Any],
+        turn: Turn,
+        on_ask: Callable[[], None] = lambda: None,
+    ) -> None:
         self._upstream = upstream
         self._conversation = conversation
         self._offers = offers
         self._turn = turn
+        self._on_ask = on_ask
         self._asked = 0
 
     def notified(self, method: str, params: Mapping[str, Any]) -> None:
@@ -118,5 +131,6 @@ class Talk:
         offered = {key: ask for key, ask in asks.items() if _OFFERED_AS[ask.method] in self._offers}
         if not offered or self._asked > MAX_ASKS:
             return dict.fromkeys(asks, NotAnswered(NOT_OFFERED["error"]["code"], NOT_OFFERED["error"]["message"]))
+        self._on_ask()
         async with self._turn.paused():
             return await self._conversation.ask(self._upstream, offered)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.adapters.upstream.listing import MAX_LIST_BYTES
 from gateway.adapters.upstream.result import result_document
 from gateway.adapters.upstream.spec import Limits, StdioSpec
 from gateway.adapters.upstream.status import State
@@ -41,6 +42,13 @@ async def test_a_flood_without_a_newline_costs_no_memory_and_the_upstream_is_sta
         await world.is_up("raw", restarts=1)
         assert peak_bytes() - before < 50 * MEBIBYTE
         assert await world.text("raw", "add", {"a": 2, "b": 3}) == "5"
+
+
+async def test_a_list_is_not_read_on_when_it_is_larger_than_may_be() -> None:
+    async with running(raw_stdio("--large-list")) as world:
+        status = world.status("raw")
+        assert status.reason == "It sent more than it may."
+        assert int(status.stderr_tail.rpartition("page ")[2].partition(".")[0]) * 900_000 < 2 * MAX_LIST_BYTES
 
 
 async def test_dying_in_a_call_is_no_answer_for_every_running_call_and_it_is_started_anew() -> None:

@@ -4,6 +4,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from gateway.adapters.upstream.requests import page
 from gateway.adapters.upstream.rpc import FLOOD, MALFORMED, Fault, HttpRefusal, RpcError
 from gateway.adapters.upstream.session import Session
@@ -16,6 +18,8 @@ logger = logging.getLogger("sealgate.upstream")
 
 MAX_ITEMS = 20_000
 MAX_PAGES = 2_000
+MAX_LIST_BYTES = 16 << 20
+"""Of all pages of one list, as JSON: each page alone may have `max_result_bytes`, and all are held at once."""
 
 
 class ListingRefused(Exception):
@@ -26,7 +30,7 @@ async def list_tools(session: Session, upstream: str) -> tuple[list[ToolDefiniti
     """The readable definitions, and how many items were none.
 
     Raises:
-        Fault: no usable answer, or more tools or pages than the caps allow.
+        Fault: no usable answer, or more tools, pages or bytes than the caps allow.
         ListingRefused: see there.
     """
     return readable_definitions(upstream, await _pages(session, "tools/list", "tools"))
@@ -74,6 +78,7 @@ async def _objects(session: Session, method: str, member: str) -> tuple[dict[str
 
 async def _pages(session: Session, method: str, member: str) -> list[Any]:
     documents: list[Any] = []
+    size = 0
     cursor: str | None = None
     for _ in range(MAX_PAGES):
         answer = await session.link.request(page(session.era, method, cursor, session.declares))
@@ -83,7 +88,8 @@ async def _pages(session: Session, method: str, member: str) -> list[Any]:
         if not isinstance(items, list) or not (cursor is None or isinstance(cursor, str)):
             raise Fault(MALFORMED)
         documents.extend(items)
-        if len(documents) > MAX_ITEMS:
+        size += len(orjson.dumps(items))
+        if len(documents) > MAX_ITEMS or size > MAX_LIST_BYTES:
             raise Fault(FLOOD)
         if cursor is None:
             return documents

@@ -35,7 +35,12 @@ def text(request_id: Any, value: str, **more: Any) -> None:
 
 
 def page(cursor: str | None) -> dict[str, Any]:
-    """Two pages."""
+    """Two pages; with `--large-list` more than anybody can hold, each of which is told of on stderr."""
+    if "--large-list" in sys.argv:
+        number = int(cursor or 0) + 1
+        print(f"page {number}.", file=noise, flush=True)
+        tool = {"name": f"tool{number}", "description": "x" * 900_000, "inputSchema": {"type": "object"}}
+        return {"tools": [tool], "nextCursor": str(number)}
     half = len(TOOLS) // 2
     names, more = (TOOLS[half:], {}) if cursor else (TOOLS[:half], {"nextCursor": "2"})
     tools = [

@@ -10,6 +10,7 @@ All this is the same for every caller, whatever each of them may know of.
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from mcp.shared.uri_template import InvalidUriTemplate, UriTemplate
@@ -18,6 +19,13 @@ from gateway.core.capability import RESERVED, SEPARATOR, Capability
 from gateway.core.catalog import Catalog, skeleton
 from gateway.core.method import Method
 from gateway.core.ports import CatalogSource
+
+MAX_PATTERNS = 500
+"""So many templates of one upstream are matched with: this is done in the event loop, for each URI that nothing lists."""
+MAX_TEMPLATE_CHARS = 1_024
+MAX_VARIABLES = 16
+MAX_MATCHED_CHARS = 8_192
+"""A longer URI is read from who lists it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +77,8 @@ class Routes:
         listed = self.resources.get(uri)
         if listed is not None:
             return listed.upstream
-        fitting = next((upstream for pattern, upstream in self._patterns if pattern.match(uri) is not None), None)
+        fits = (up for pattern, up in self._patterns if pattern.match(uri, max_uri_length=MAX_MATCHED_CHARS) is not None)
+        fitting = next(fits, None)
         if fitting is not None:
             return fitting
         return self._readers[0] if len(self._readers) == 1 else None
@@ -125,8 +134,18 @@ def _first(catalog: Catalog, kind: str, key: str) -> dict[str, Listed]:
 
 
 def _patterns(templates: Mapping[str, Listed]) -> Iterator[tuple[UriTemplate, str]]:
+    """The templates that URIs are matched with; others are listed, as their upstream wrote them, and nothing fits them."""
+    of_upstream: Counter[str] = Counter()
     for text, listed in templates.items():
-        try:
-            yield UriTemplate.parse(text), listed.upstream
-        except (InvalidUriTemplate, ValueError):
-            continue  # it is listed, as its upstream wrote it; nothing can fit it
+        of_upstream[listed.upstream] += 1
+        pattern = _pattern(text) if of_upstream[listed.upstream] <= MAX_PATTERNS else None
+        if pattern is not None:
+            yield pattern, listed.upstream
+
+
+@lru_cache(maxsize=4 * MAX_PATTERNS)
+def _pattern(text: str) -> UriTemplate | None:
+    try:
+        return UriTemplate.parse(text, max_length=MAX_TEMPLATE_CHARS, max_variables=MAX_VARIABLES)
+    except (InvalidUriTemplate, ValueError):
+        return None

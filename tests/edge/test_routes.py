@@ -1,7 +1,9 @@
 """What clients call things, and whose a resource is."""
 
+import time
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -83,3 +85,16 @@ def test_prompts_are_named_like_tools_and_completed_by_their_server_under_its_ow
     assert list(routes.prompts) == ["one__ask", "only", "two__ask", "other"]
     assert routes.completer({"type": "ref/prompt", "name": "two__ask"}) == ("two", {"type": "ref/prompt", "name": "ask"})
     assert routes.completer({"type": "ref/prompt", "name": "ask"}) is None
+
+
+@pytest.mark.parametrize("more", ["{b}", "{?" + ",".join(f"v{number}" for number in range(200)) + "}"])
+def test_an_upstream_with_very_many_templates_keeps_nobody_waiting(more: str) -> None:
+    templates = tuple({"uriTemplate": f"{{+a}}/{number}/q{more}", "name": "one"} for number in range(15_000))
+    catalog = catalog_of(files=Surface(READS, (), templates, ()), mail=Surface(READS, resources("mail://one"), (), ()))
+    began = time.monotonic()
+    routes = Routes.of(catalog, frozenset())
+    assert routes.reader("x://" + "/1" * 30_000) is None
+    assert routes.reader("x://" + "/1" * 4_000) is None
+    assert routes.reader("mail://one") == "mail"
+    assert time.monotonic() - began < 2.0
+    assert len(routes.templates) == len(templates)

@@ -65,16 +65,17 @@ class Budgets:
         self._parties: OrderedDict[str, _Party] = OrderedDict()
 
     def begin(
-        self, party: str, limits: CallLimits, *, is_call: bool, stands: bool = False, now: float, wall: float
+        self, party: str, limits: CallLimits, *, calls: int, stands: bool = False, now: float, wall: float
     ) -> Limited | None:
-        """Count one request that begins; why it may not. `now` in monotonic seconds, `wall` in seconds since 1970.
+        """Count one request that begins, and the calls that it makes; why it may not. `now` in monotonic seconds, `wall` in
+        seconds since 1970.
 
         One that `stands` open until somebody ends it takes no place among those that run, and has no `end` here.
         """
         if limits == UNLIMITED:
             return None
         found = self._party(party, limits, now, wall)
-        refusal = _exceeded(found, limits, is_call, stands, wall)
+        refusal = _exceeded(found, limits, calls, stands, wall)
         if refusal is not None:
             which, seconds = refusal
             found.refused += 1
@@ -83,7 +84,7 @@ class Budgets:
                 found.told_at = now
             return Limited(which, max(1, math.ceil(seconds)), found.refused, tell)
         found.running += not stands
-        found.calls += is_call
+        found.calls += calls
         if limits.requests_per_minute is not None:
             found.tokens -= 1
         return None
@@ -117,12 +118,12 @@ class Budgets:
                 del self._parties[oldest]
 
 
-def _exceeded(party: _Party, limits: CallLimits, is_call: bool, stands: bool, wall: float) -> tuple[Exceeded, float] | None:
+def _exceeded(party: _Party, limits: CallLimits, calls: int, stands: bool, wall: float) -> tuple[Exceeded, float] | None:
     """The limit that is reached, and the seconds until it is not."""
     if limits.concurrent is not None and not stands and party.running >= limits.concurrent:
         return Exceeded.CONCURRENCY, CONCURRENCY_PAUSE_SECONDS
     if limits.requests_per_minute is not None and party.tokens < 1:
         return Exceeded.RATE, (1 - party.tokens) * 60 / limits.requests_per_minute
-    if is_call and limits.calls_per_day is not None and party.calls >= limits.calls_per_day:
+    if calls and limits.calls_per_day is not None and party.calls + calls > limits.calls_per_day:
         return Exceeded.BUDGET, (party.day + 1) * _DAY_SECONDS - wall
     return None

@@ -18,13 +18,13 @@ from gateway.core import wire
 from gateway.edge.auth import ASKING, Caller
 from gateway.edge.body import read_body
 from gateway.edge.door import Door
-from gateway.edge.limits import CallerLimits
+from gateway.edge.limits import LISTEN, CallerLimits
 from gateway.edge.open_requests import OpenRequests
 from gateway.edge.sessions import MAX_SESSIONS_PER_CALLER, SESSION_ID, Key, SessionBudget
 
 CALLER = "sealgate.caller"
 BUSY = -32000
-STANDING = frozenset({"subscriptions/listen"})
+STANDING = frozenset({LISTEN})
 """Methods whose answer stands open until somebody ends it, as a GET stream does."""
 
 

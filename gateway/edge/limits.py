@@ -18,6 +18,7 @@ from gateway.core.method import READ, Method
 from gateway.edge.auth import Caller
 
 CALLS = frozenset({Method.TOOL, *READ})
+LISTEN = "subscriptions/listen"
 LIMITED = -32000
 
 _SAID = {
@@ -49,7 +50,7 @@ class CallerLimits:
         limited = self._budgets.begin(
             caller.subject,
             caller.limits,
-            is_call=message["method"] in CALLS,
+            calls=_calls(message),
             stands=stands,
             now=self._monotonic(),
             wall=self._wall(),
@@ -62,6 +63,15 @@ class CallerLimits:
         finally:
             if not stands:
                 self._budgets.end(caller.subject, caller.limits)
+
+
+def _calls(message: Mapping[str, Any]) -> int:
+    """How many governed calls a request makes: listening subscribes to each resource that it names."""
+    if message["method"] == LISTEN:
+        notifications = (message.get("params") or {}).get("notifications")
+        uris = notifications.get("resourceSubscriptions") if isinstance(notifications, Mapping) else None
+        return len(uris) if isinstance(uris, list) else 0
+    return int(message["method"] in CALLS)
 
 
 def _answer(caller: Caller, limited: Limited, request_id: wire.RequestId) -> Response:

@@ -17,9 +17,9 @@ WALL = 1_000 * DAY + 80_000.0
 
 
 def begin(
-    budgets: Budgets, limits: CallLimits, party: str = "a", *, now: float = 0.0, wall: float = WALL, is_call: bool = True
+    budgets: Budgets, limits: CallLimits, party: str = "a", *, now: float = 0.0, wall: float = WALL, calls: int = 1
 ) -> Limited | None:
-    return budgets.begin(party, limits, is_call=is_call, now=now, wall=wall)
+    return budgets.begin(party, limits, calls=calls, now=now, wall=wall)
 
 
 def refused(answer: Answer, which: str) -> int:
@@ -85,7 +85,7 @@ def test_a_new_day_begins_anew_and_a_clock_that_is_set_back_forgives_nothing() -
     found = begin(budgets, limits)
     assert found is not None
     assert (found.which, found.retry_after) == (Exceeded.BUDGET, DAY - 80_000)
-    assert begin(budgets, limits, is_call=False) is None
+    assert begin(budgets, limits, calls=0) is None
     assert begin(budgets, limits, wall=WALL - 2 * DAY) is not None
     assert begin(budgets, limits, wall=WALL + DAY) is None
     assert begin(budgets, limits, wall=WALL + DAY) is not None
@@ -102,10 +102,10 @@ def test_a_credential_without_a_rate_does_not_use_up_that_of_another_one_of_the_
 
 def test_what_stands_open_is_counted_when_it_begins_and_takes_no_place() -> None:
     budgets, limits = Budgets(), CallLimits(requests_per_minute=3, concurrent=1)
-    told = [budgets.begin("a", limits, is_call=False, stands=True, now=0.0, wall=WALL) for _ in range(2)]
+    told = [budgets.begin("a", limits, calls=0, stands=True, now=0.0, wall=WALL) for _ in range(2)]
     assert told == [None, None]
     assert begin(budgets, limits) is None
-    found = budgets.begin("a", limits, is_call=False, stands=True, now=0.0, wall=WALL)
+    found = budgets.begin("a", limits, calls=0, stands=True, now=0.0, wall=WALL)
     assert found is not None
     assert found.which is Exceeded.RATE
 

@@ -34,6 +34,7 @@ from gateway.core.errors import GatewayError
 from gateway.core.method import Method
 from gateway.core.outcome import AwaitingApproval, Completed, Denied, Outcome
 from gateway.core.run_context import RunContext
+from gateway.core.scan import Scan
 from gateway.core.visible import is_visible
 from gateway.edge.meta import Context
 from gateway.edge.telling import Telling
@@ -115,7 +116,7 @@ class ClientConversation:
             elif not _is_request(ask):
                 answers[key] = NotAnswered(INVALID_PARAMS, "The request has not the form of one.")
             else:
-                put[key] = _signed(upstream, ask)
+                put[key] = _shown(upstream, ask)
         together = _Together(put, self._put)
         async with anyio.create_task_group() as group:
             for key, ask in put.items():
@@ -239,11 +240,12 @@ def is_answer(ask: Ask, answer: Any) -> bool:
     return True
 
 
-def _signed(upstream: str, ask: Ask) -> Ask:
-    """A person must see who it is that asks."""
-    if ask.method is not Method.ELICIT:
-        return ask
-    return Ask(ask.method, {**ask.params, "message": f"{upstream}: {ask.params['message']}"})
+def _shown(upstream: str, ask: Ask) -> Ask:
+    """As it is decided, recorded and put: nothing in it is hidden from a reader, and a person sees who it is that asks."""
+    params: dict[str, Any] = Scan().of(ask.params)
+    if ask.method is Method.ELICIT:
+        params = {**params, "message": f"{upstream}: {params['message']}"}
+    return Ask(ask.method, params)
 
 
 def _is_request(ask: Ask) -> bool:

@@ -38,7 +38,8 @@ MAX_SHOWN_CHARS = 8_000
 _FENCE = "```"
 """A client that renders Markdown shows what is between as it is; nothing in what is shown holds a backtick."""
 
-_ASKED = "approval"
+APPROVAL = "approval"
+"""The key of the question about a call, among those that are put to a 2026-07-28 client."""
 _SCHEMA = {
     "type": "object",
     "properties": {
@@ -84,7 +85,7 @@ class Elicitation:
                 return self._input_required(text, request)
             self._seal.use(state, _bound(request), request.expires_at)
             responses = params.get("inputResponses")
-            return await self._record(request, _told(responses.get(_ASKED) if isinstance(responses, dict) else None))
+            return await self._record(request, _told(responses.get(APPROVAL) if isinstance(responses, dict) else None))
         if not context.session.can_send_request:
             return False
         with anyio.move_on_after(self._seconds_until(request.expires_at)):
@@ -128,7 +129,7 @@ class Elicitation:
         form = {"mode": "form", "message": text, "requestedSchema": _SCHEMA}
         return {
             "resultType": "input_required",
-            "inputRequests": {_ASKED: {"method": "elicitation/create", "params": form}},
+            "inputRequests": {APPROVAL: {"method": "elicitation/create", "params": form}},
             "requestState": self._seal.seal(_bound(request)),
         }
 
@@ -157,5 +158,5 @@ def _told(response: Any) -> ElicitResult:
         return ElicitResult.model_validate(response, by_name=False)
     except ValidationError as error:
         raise MCPError(
-            INVALID_PARAMS, f'inputResponses["{_ASKED}"] is the result of the elicitation that was asked for.'
+            INVALID_PARAMS, f'inputResponses["{APPROVAL}"] is the result of the elicitation that was asked for.'
         ) from error

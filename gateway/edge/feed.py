@@ -80,6 +80,9 @@ class Feed:
         """A handshake client is to be told of updates of `uri`. False where it may have no more of them."""
         self.joined(context)
         uris = self._clients[connection_of(context)]
+        if uri in uris:  # the call that subscribed once more is one too many
+            self.release(uri)
+            return True
         if len(uris) >= MAX_SUBSCRIPTIONS_PER_CLIENT:
             return False
         uris.add(uri)

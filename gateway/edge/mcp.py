@@ -36,8 +36,8 @@ from gateway.core.outcome import AwaitingApproval, Outcome
 from gateway.core.run_context import RunContext
 from gateway.edge.auth import ASKING, Caller
 from gateway.edge.conversation import HandshakeConversation
-from gateway.edge.elicitation import Elicitation
-from gateway.edge.feed import Feed
+from gateway.edge.elicitation import APPROVAL, Elicitation
+from gateway.edge.feed import MAX_SUBSCRIPTIONS_PER_CLIENT, Feed
 from gateway.edge.letting_go import letting_go
 from gateway.edge.levels import Levels
 from gateway.edge.listing import Lists, is_own
@@ -222,11 +222,13 @@ class _Handlers:
             sent: Mapping[str, Any] = context.params or {}
             state = None if anew else sent.get("requestState")
             responses = sent.get("inputResponses")
-            supplied = responses if isinstance(responses, Mapping) else {}
+            supplied = dict(responses) if isinstance(responses, Mapping) else {}
             if front.parking.gave(state):
                 return await front.parking.go_on(context, run, request, state, supplied)
             if state is not None and not (front.elicitation is not None and front.elicitation.gave(state)):
                 raise unknown_state()
+            if "requestState" in sent:
+                supplied.pop(APPROVAL, None)  # the answer about the call is none to a question of its upstream
             if conversation.declares(request.name.partition(SEPARATOR)[0]):
                 return await front.parking.begin(context, run, request, telling, supplied)
         try:
@@ -262,8 +264,11 @@ class _Handlers:
     async def listen(self, context: Context, params: SubscriptionsListenRequestParams) -> Any:
         """A stream of what changed. Resources that the caller may not be told of are not among what is honoured."""
         honoured: list[str] = []
+        uris = list(dict.fromkeys(params.notifications.resource_subscriptions or ()))
+        if len(uris) > MAX_SUBSCRIPTIONS_PER_CLIENT:
+            raise MCPError(INVALID_PARAMS, f"One request subscribes to {MAX_SUBSCRIPTIONS_PER_CLIENT} resources at most.")
         try:
-            for uri in params.notifications.resource_subscriptions or ():
+            for uri in uris:
                 try:
                     await self._done(context, Method.SUBSCRIBE, self.front.routes().reader(uri), {"uri": uri})
                 except MCPError:

@@ -100,7 +100,8 @@ def _relayed(error: dict[str, Any], answer: dict[str, Any]) -> MCPError:
     """An upstream's JSON-RPC error, with the receipt of the call that it ended."""
     data = error.get("data")
     receipt = {RECEIPT: answer["_meta"][RECEIPT]}
-    return MCPError(error["code"], error["message"], {**data, **receipt} if isinstance(data, dict) else data or receipt)
+    told = {**foreign(data), **receipt} if isinstance(data, dict) else data or receipt
+    return MCPError(error["code"], error["message"], told)
 
 
 def _notice(method: Method, asked: dict[str, Any], text: str) -> dict[str, Any]:

@@ -64,6 +64,8 @@ MAX_RESUMES = 5
 """Attempts in a row to fetch the rest of a stream that bring nothing."""
 
 RESUME_SECONDS = 1.0
+SHORTEST_RESUME_SECONDS = 0.1
+"""However short a pause the server tells: it may end each stream at once, and while a client is asked there is no deadline."""
 LONGEST_RESUME_SECONDS = 30.0
 LAST_EVENT_HEADER = "last-event-id"
 
@@ -380,7 +382,8 @@ def _is_stream(response: aiohttp.ClientResponse) -> bool:
 
 def _pause(stream: EventSplitter) -> float:
     """How long to wait before the rest of it is fetched, in seconds."""
-    return RESUME_SECONDS if stream.retry_seconds is None else min(stream.retry_seconds, LONGEST_RESUME_SECONDS)
+    told = RESUME_SECONDS if stream.retry_seconds is None else stream.retry_seconds
+    return min(max(told, SHORTEST_RESUME_SECONDS), LONGEST_RESUME_SECONDS)
 
 
 async def _chunks(response: aiohttp.ClientResponse, max_bytes: int) -> AsyncIterator[bytes]:

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from enum import StrEnum
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary, finalize
 
@@ -65,6 +66,7 @@ class Feed:
         self._told: dict[Listing, float] = {}
         self._due: set[Listing] = set()
         self._sending: set[asyncio.Task[None]] = set()
+        self._unsaid: dict[tuple[Connection, str], bool] = {}
 
     def joined(self, context: Context) -> None:
         """A handshake client finished its handshake."""
@@ -125,14 +127,14 @@ class Feed:
         self._start(self._bus.publish(ResourceUpdated(uri)))
         for connection, uris in list(self._clients.items()):
             if uri in uris:
-                self._start(connection.send_resource_updated(uri))
+                self._say(connection, uri, partial(connection.send_resource_updated, uri))
 
     def _tell(self, kind: Listing) -> None:
         self._due.discard(kind)
         self._told[kind] = time.monotonic()
         self._start(self._bus.publish(_EVENTS[kind]()))
         for connection in list(self._clients):
-            self._start(_list_changed(connection, kind))
+            self._say(connection, kind, partial(_list_changed, connection, kind))
 
     def _left(self, uris: set[str]) -> None:
         """A client is gone with its session."""
@@ -144,6 +146,24 @@ class Feed:
         upstream = self._routes().reader(uri)
         if upstream is not None:
             self._start(self._unsubscribe(upstream, uri))
+
+    def _say(self, connection: Connection, what: str, send: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Tell a client that this changed. While it does not take that, however often it changes again, it is owed it once
+        more: a client that reads slowly, or an upstream that says much, costs no memory."""
+        key = (connection, what)
+        if key in self._unsaid:
+            self._unsaid[key] = True
+        else:
+            self._unsaid[key] = True
+            self._start(self._saying(key, send))
+
+    async def _saying(self, key: tuple[Connection, str], send: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        try:
+            while self._unsaid[key]:
+                self._unsaid[key] = False
+                await send()
+        finally:
+            del self._unsaid[key]
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)

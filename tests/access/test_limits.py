@@ -91,6 +91,14 @@ def test_a_new_day_begins_anew_and_a_clock_that_is_set_back_forgives_nothing() -
     assert begin(budgets, limits, wall=WALL + DAY) is not None
 
 
+def test_a_request_that_makes_many_calls_counts_as_many() -> None:
+    budgets, limits = Budgets(), CallLimits(calls_per_day=5)
+    assert begin(budgets, limits, calls=6) is not None
+    assert begin(budgets, limits, calls=4) is None
+    assert begin(budgets, limits, calls=2) is not None
+    assert begin(budgets, limits) is None
+
+
 def test_a_credential_without_a_rate_does_not_use_up_that_of_another_one_of_the_same_principal() -> None:
     budgets, rate, none = Budgets(), CallLimits(requests_per_minute=2), CallLimits(concurrent=9)
     assert begin(budgets, none) is None

@@ -3,8 +3,8 @@
 With `-changing` behind it, its tools have another definition for clients that can be asked. Prints its port. Resources, a
 template, prompts, completions, and tools: progress, log, ask (`kinds`: what of `elicit`, `sample`, `roots`; `rounds`: how
 often; `key`: of a modern server's question), who (the client's capabilities), touch (says that the resource of that URI
-changed), relist (says that a list changed which did not), waits (how many asks were cancelled), missing (an error with data),
-echo, again (how often it was called in this session), die, cut (closes the stream of its answer first).
+changed), relist (says that a list changed which did not), waits (how many asks were cancelled), missing (an error with
+data), echo, again (how often it was called in this session), die, cut (closes the stream of its answer first).
 """
 
 import asyncio

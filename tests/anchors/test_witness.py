@@ -177,6 +177,7 @@ def test_other_methods_and_paths_are_not_there(witness: RunningWitness) -> None:
     assert httpx2.post(f"{witness.url}/sign-subtree", content=b"").status_code == 404
 
 
+@pytest.mark.long
 def test_what_was_cosigned_survives_kill_nine_right_after_the_answer(tmp_path: Path) -> None:
     log = Log().grow(30)
     witness = RunningWitness(tmp_path, [log.key])

@@ -68,6 +68,7 @@ def expired(box: Box) -> set[str]:
     return {str(predicate["approval"]["approval_id"]) for predicate in said}
 
 
+@pytest.mark.long
 def test_requests_expire_round_after_round_beside_one_that_cannot(tmp_path: Path) -> None:
     with boxed(tmp_path, "approvals: {ttl_seconds: 2}") as box, ModernClient(box.gateway) as client:
         damaged = ask(client, "damaged")

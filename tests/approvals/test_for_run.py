@@ -133,6 +133,7 @@ def test_a_yes_for_one_call_and_a_question_can_be_taken_back_until_it_is_used(
     assert "error[approval.unknown]" in box.run("approvals", "revoke", "nothing").stderr
 
 
+@pytest.mark.long
 def test_it_ends_with_its_time_with_a_restart_and_with_another_policy(alice: Person, tmp_path: Any) -> None:
     from gateway.adapters.clock import SystemClock
     from tests.running import until

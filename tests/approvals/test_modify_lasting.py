@@ -141,6 +141,7 @@ def _still_pending(db: apsw.Connection, was: str, now: str) -> None:
     db.execute("UPDATE approvals SET state = 'pending', answer = NULL WHERE approval_id = ?", (was,))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("tamper", [_other_arguments, _back, _no_link, _still_pending])
 def test_a_changed_file_runs_nothing_else_and_is_noticed(alice: Person, tmp_path: Path, tamper: Any) -> None:
     with till(tmp_path, [alice]) as box, ModernClient(box.gateway) as client:

@@ -429,6 +429,7 @@ def test_only_the_role_approver_gets_there(desk: Box) -> None:
         assert refused == {"outcome": "denied", "reasons": ["subject.not_agent"]}
 
 
+@pytest.mark.long
 def test_more_than_a_person_could_answer_is_refused(desk: Box) -> None:
     found = [over_http(desk, "GET", "/approvals").status_code for _ in range(130)]
     assert found[-1] == 429

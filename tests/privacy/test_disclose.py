@@ -246,6 +246,7 @@ def test_a_stored_value_that_was_changed_is_not_shown(tmp_path: Path) -> None:
     assert "two" not in said.stdout
 
 
+@pytest.mark.long
 def test_an_erasure_that_was_killed_is_finished_when_the_gateway_starts_again(tmp_path: Path) -> None:
     with running_desk(tmp_path) as desk:
         call = made(desk, "note", NOTE, "killed")

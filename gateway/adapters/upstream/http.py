@@ -65,7 +65,7 @@ MAX_RESUMES = 5
 
 RESUME_SECONDS = 1.0
 SHORTEST_RESUME_SECONDS = 0.1
-"""However short a pause the server tells: it may end each stream at once, and while a client is asked there is no deadline."""
+"""However short a pause the server tells: it may end each stream at once, and no deadline runs while a client is asked."""
 LONGEST_RESUME_SECONDS = 30.0
 LAST_EVENT_HEADER = "last-event-id"
 

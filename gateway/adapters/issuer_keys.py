@@ -150,7 +150,7 @@ class IssuerKeys:
         try:
             uri = self._jwks_uri or await self._discovered()
             keys = _usable(await self._document(uri))
-        except (aiohttp.ClientError, OSError, ValueError) as error:  # a time-out is an OSError
+        except (aiohttp.ClientError, OSError, ValueError, TypeError) as error:  # a time-out is an OSError, too deep a TypeError
             reason = str(error) or type(error).__name__
             raise KeysUnavailable(f"no keys from {self._issuer}: {reason}", math.ceil(FAILED_PAUSE_SECONDS)) from error
         if not keys:

@@ -143,8 +143,9 @@ def test_metadata_of_another_issuer_or_with_an_unsafe_address_count_for_nothing(
         (200, b'{"keys": {}}'),
         (200, b'{"keys": []}'),
         (200, b" " * (1 << 20)),
+        (200, b'{"keys": [{"kty": "RSA", "n": ' + b"[" * 400 + b"]" * 400 + b"}]}"),
     ],
-    ids=["hangs up", "error", "redirect", "no JSON", "no set", "empty set", "flood"],
+    ids=["hangs up", "error", "redirect", "no JSON", "no set", "empty set", "flood", "deep"],
 )
 def test_where_the_keys_cannot_be_had_nobody_is_let_in_and_nobody_refused_for_good(answer: tuple[int, bytes] | None) -> None:
     async def life(world: World) -> None:

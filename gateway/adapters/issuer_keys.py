@@ -149,16 +149,16 @@ class IssuerKeys:
         self._tried = self._monotonic()
         try:
             uri = self._jwks_uri or await self._discovered()
-            keys = _usable(await self._document(uri))
-        except (aiohttp.ClientError, OSError, ValueError, TypeError) as error:  # a time-out is an OSError, too deep a TypeError
+            keys = [(_form(key), key) for key in _usable(await self._document(uri))]
+        except (aiohttp.ClientError, OSError, ValueError, TypeError) as error:
+            # a time-out is an OSError; what is too deep to be written again, a TypeError
             reason = str(error) or type(error).__name__
             raise KeysUnavailable(f"no keys from {self._issuer}: {reason}", math.ceil(FAILED_PAUSE_SECONDS)) from error
         if not keys:
             raise KeysUnavailable(f"{self._issuer} has no usable key", math.ceil(FAILED_PAUSE_SECONDS))
-        known = {
-            _form(key): key for key in self._keys
-        }  # the same key stays the same object: tokens checked with it count on
-        self._keys = tuple(known.get(_form(key), key) for key in keys)
+        known = {_form(key): key for key in self._keys}
+        # the same key stays the same object: tokens checked with it count on
+        self._keys = tuple(known.get(form, key) for form, key in keys)
         self._fetched = self._monotonic()
 
     async def _discovered(self) -> str:

@@ -27,6 +27,7 @@ from gateway.edge.api_route import AnyCaller, ApiRoute, Asked, For, Nothing, Soc
 from gateway.edge.auth import Caller
 from gateway.edge.body import read_body
 from gateway.edge.door import Door
+from gateway.edge.open_requests import OpenRequests
 
 BODY_SECONDS = 15.0
 MAX_QUERY_BYTES = 64 << 10  # a tool may have a long name
@@ -52,14 +53,16 @@ class Api:
                 raise ValueError(f"{path} is for the socket by one method and for HTTP by another")
         self._patterns = [(compile_path(path)[0], methods) for path, methods in self._paths.items()]
 
-    async def answer(self, request: Request, caller: Caller | None) -> Response:
-        """The answer to a request that was let in. `caller`: None on the control socket."""
+    async def answer(self, request: Request, caller: Caller | None, requests: OpenRequests | None = None) -> Response:
+        """The answer to a request that was let in. `caller`: None on the control socket. `requests`: those that end with
+        what their caller was let in by.
+        """
         route: ApiRoute[Any, Any] | None = None
         try:
             route, path = self._found(request)
             if caller is not None:
                 _check_access(route, caller)
-            answer = await self._handled(route, path, request, caller)
+            answer = await self._handled(route, path, request, caller, requests)
             response = answer if isinstance(answer, Response) else JSONResponse(answer)
         except _OtherMethod as other:
             response = refused(other, headers={"Allow": ", ".join(other.allowed)})
@@ -92,7 +95,12 @@ class Api:
         raise GatewayError("There is nothing here.", hint="See /api/v1/openapi.json.", code="request.unknown")
 
     async def _handled(
-        self, route: ApiRoute[Any, Any], path: Mapping[str, str], request: Request, caller: Caller | None
+        self,
+        route: ApiRoute[Any, Any],
+        path: Mapping[str, str],
+        request: Request,
+        caller: Caller | None,
+        requests: OpenRequests | None,
     ) -> Mapping[str, Any] | Response:
         query = _parsed(route.query, _query(request), "query")
         body, size = Nothing(), 0
@@ -100,7 +108,13 @@ class Api:
             if caller is not None:
                 _check_media_type(request)
             most = wire.MAX_BYTES if caller is not None else route.socket_bytes
-            data = await _body(request, most)
+            if caller is None or requests is None:
+                data = await _body(request, most)
+            else:  # whose key is revoked while the body comes does nothing any more
+                coming = await requests.read(caller, lambda: _body(request, most))
+                if isinstance(coming, Response):
+                    return at_the_door(coming)
+                data = coming
             size = len(data)
             keys = wire.MAX_KEYS if most == wire.MAX_BYTES else wire.MAX_ANSWER_KEYS
             body = _parsed(route.body, wire.parse(data, max_bytes=most, max_keys=keys), "body")
@@ -133,9 +147,10 @@ class Below(BaseRoute):
 class RemoteApi:
     """ASGI: the API behind the door of the HTTP port, for callers of the gateway's own tenant."""
 
-    def __init__(self, api: Api, door: Door, tenant_id: str) -> None:
+    def __init__(self, api: Api, door: Door, tenant_id: str, requests: OpenRequests) -> None:
         self._api = api
         self._door = door
+        self._requests = requests
         self._tenant_id = tenant_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -148,7 +163,7 @@ class RemoteApi:
             return at_the_door(caller)
         if caller.tenant_id != self._tenant_id:
             return refused(GatewayError("This token is of another tenant.", code="tenant.other"))
-        return await self._api.answer(request, caller)
+        return await self._api.answer(request, caller, self._requests)
 
 
 def socket_app(api: Api) -> Starlette:

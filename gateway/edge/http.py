@@ -78,7 +78,7 @@ def build_app(
         api_keys.ended = requests.end
     routes = [
         Route(MCP_PATH, endpoint=StrictFront(StreamableHTTPASGIApp(manager), door, CallerLimits(), requests)),
-        Below(PREFIX, RemoteApi(api, door, tenant_id)),
+        Below(PREFIX, RemoteApi(api, door, tenant_id, requests)),
         Mount("/log", app=GuardedLog(LogFiles(journal), door)),
         *ApproverDesk(changes, door).routes(),
         Route("/livez", livez),

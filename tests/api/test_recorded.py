@@ -1,6 +1,8 @@
 """Who changed what over HTTP: the entry that it causes names them, and so does the gateway's own log."""
 
 import json
+import socket
+from contextlib import suppress
 from typing import Any
 
 from gateway.core.obligations import Route
@@ -103,3 +105,21 @@ def test_a_key_that_is_revoked_names_who_wanted_that_and_counts_no_more(office: 
     assert office.refusal("GET", "/api/v1/status", None, **bearer) == (401, "login.needed")
     told = newest(office, "credential")["credential"]
     assert (told["event"], told["id"], told["by"]) == ("revoked", made["id"], "user:admin")
+
+
+def test_what_was_half_sent_when_its_key_was_revoked_changes_nothing(office: Office) -> None:
+    leaver = office.gateway.json("keys", "api", "new", "--principal", "user:leaver", "--role", "admin")
+    other = office.gateway.json("keys", "api", "new", "--principal", "service:billing", "--role", "auditor")
+    head = (
+        f"POST /api/v1/keys/{other['id']}/revoke HTTP/1.1\r\nHost: 127.0.0.1:{office.gateway.port}\r\n"
+        f"Authorization: Bearer {leaver['key']}\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{{"
+    ).encode()
+    with socket.create_connection(("127.0.0.1", office.gateway.port), timeout=20) as connection:
+        connection.sendall(head)
+        office.get("/api/v1/status")  # the gateway has seen the other one's beginning by then
+        assert office.run("admin", "keys", "api", "revoke", leaver["id"]).code == 0
+        with suppress(OSError):
+            connection.sendall(b"}")
+        assert b" 401 " in connection.recv(4096).partition(b"\r\n")[0]
+    listed = {one["id"]: one["state"] for one in office.get("/api/v1/keys")["keys"]}
+    assert (listed[leaver["id"]], listed[other["id"]]) == ("revoked", "valid")

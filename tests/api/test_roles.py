@@ -15,6 +15,7 @@ from gateway.edge.api import Api, Below, RemoteApi
 from gateway.edge.api_route import READING, ApiRole, ApiRoute, Asked, For, Nothing, SocketOnly
 from gateway.edge.auth import Caller, Credentials, TokenTable, token_digest
 from gateway.edge.door import Door
+from gateway.edge.open_requests import OpenRequests
 from gateway.settings.people import Role
 from tests.api.office import ROLES, Office
 
@@ -150,7 +151,7 @@ def test_a_caller_of_another_tenant_is_refused(tmp_path: Path) -> None:
         for tenant in ("ours", "theirs")
     }
     security = TransportSecuritySettings(enable_dns_rebinding_protection=True, allowed_hosts=["gateway"])
-    remote = RemoteApi(api, Door(Credentials(TokenTable(callers)), security), "ours")
+    remote = RemoteApi(api, Door(Credentials(TokenTable(callers)), security), "ours", OpenRequests())
     app = Starlette(routes=[Below("/api/v1", remote)])
 
     async def ask(tenant: str) -> int:

@@ -64,7 +64,7 @@ MAX_RESUMES = 5
 """Attempts in a row to fetch the rest of a stream that bring nothing."""
 
 RESUME_SECONDS = 1.0
-SHORTEST_RESUME_SECONDS = 0.1
+SHORTEST_RESUME_SECONDS = 0.02
 """However short a pause the server tells: it may end each stream at once, and no deadline runs while a client is asked."""
 LONGEST_RESUME_SECONDS = 30.0
 LAST_EVENT_HEADER = "last-event-id"

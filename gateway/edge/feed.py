@@ -62,7 +62,7 @@ class Feed:
         self._unsubscribe = unsubscribe
         self._bus = InMemorySubscriptionBus()
         self.listen = ListenHandler(self._bus)
-        self._clients: WeakKeyDictionary[Connection, set[str]] = WeakKeyDictionary()
+        self._clients: WeakKeyDictionary[Connection, dict[str, str]] = WeakKeyDictionary()
         self._told: dict[Listing, float] = {}
         self._due: set[Listing] = set()
         self._sending: set[asyncio.Task[None]] = set()
@@ -72,30 +72,30 @@ class Feed:
         """A handshake client finished its handshake."""
         connection = connection_of(context)
         if connection not in self._clients:
-            uris: set[str] = set()
+            uris: dict[str, str] = {}
             self._clients[connection] = uris
             # Whichever thread collects it: the books are the event loop's.
             loop = asyncio.get_running_loop()
             finalize(connection, loop.call_soon_threadsafe, self._left, uris).atexit = False
 
-    def subscribed(self, context: Context, uri: str) -> bool:
-        """A handshake client is to be told of updates of `uri`. False where it may have no more of them."""
+    def subscribed(self, context: Context, upstream: str, uri: str) -> bool:
+        """A handshake client is to be told of updates of a resource of this upstream. False where it may have no more."""
         self.joined(context)
         uris = self._clients[connection_of(context)]
         if uri in uris:  # the call that subscribed once more is one too many
-            self.release(uri)
+            self.release(upstream, uri)
             return True
         if len(uris) >= MAX_SUBSCRIPTIONS_PER_CLIENT:
             return False
-        uris.add(uri)
+        uris[uri] = upstream
         return True
 
     def unsubscribed(self, context: Context, uri: str) -> None:
         """It is not any more."""
-        uris = self._clients.get(connection_of(context))
-        if uris is not None and uri in uris:
-            uris.discard(uri)
-            self.release(uri)
+        uris = self._clients.get(connection_of(context), {})
+        upstream = uris.pop(uri, None)
+        if upstream is not None:
+            self.release(upstream, uri)
 
     def catalog_changed(self, before: Catalog, now: Catalog) -> None:
         """The catalogue in force is another one."""
@@ -136,16 +136,14 @@ class Feed:
         for connection in list(self._clients):
             self._say(connection, kind, partial(_list_changed, connection, kind))
 
-    def _left(self, uris: set[str]) -> None:
+    def _left(self, uris: dict[str, str]) -> None:
         """A client is gone with its session."""
-        for uri in uris:
-            self.release(uri)
+        for uri, upstream in uris.items():
+            self.release(upstream, uri)
 
-    def release(self, uri: str) -> None:
-        """Nobody is to be told of `uri` any more for one of those who subscribed to it."""
-        upstream = self._routes().reader(uri)
-        if upstream is not None:
-            self._start(self._unsubscribe(upstream, uri))
+    def release(self, upstream: str, uri: str) -> None:
+        """One of those who subscribed to this resource at that upstream, whosever it is by now, needs no updates more."""
+        self._start(self._unsubscribe(upstream, uri))
 
     def _say(self, connection: Connection, what: str, send: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Tell a client that this changed. While it does not take that, however often it changes again, it is owed it once

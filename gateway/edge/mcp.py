@@ -251,9 +251,10 @@ class _Handlers:
 
     async def subscribe(self, context: Context, params: SubscribeRequestParams) -> Any:
         uri = _uri(context)
-        done = await self._done(context, Method.SUBSCRIBE, self.front.routes().reader(uri), {"uri": uri})
-        if not self.front.feed.subscribed(context, uri):
-            self.front.feed.release(uri)
+        upstream = self.front.routes().reader(uri)
+        done = await self._done(context, Method.SUBSCRIBE, upstream, {"uri": uri})
+        if upstream is not None and not self.front.feed.subscribed(context, upstream, uri):
+            self.front.feed.release(upstream, uri)
             raise MCPError(INVALID_PARAMS, "This session has as many subscriptions as it may have; end one first.")
         return done
 
@@ -263,22 +264,24 @@ class _Handlers:
 
     async def listen(self, context: Context, params: SubscriptionsListenRequestParams) -> Any:
         """A stream of what changed. Resources that the caller may not be told of are not among what is honoured."""
-        honoured: list[str] = []
+        honoured: dict[str, str] = {}
         uris = list(dict.fromkeys(params.notifications.resource_subscriptions or ()))
         if len(uris) > MAX_SUBSCRIPTIONS_PER_CLIENT:
             raise MCPError(INVALID_PARAMS, f"One request subscribes to {MAX_SUBSCRIPTIONS_PER_CLIENT} resources at most.")
         try:
             for uri in uris:
+                upstream = self.front.routes().reader(uri)
                 try:
-                    await self._done(context, Method.SUBSCRIBE, self.front.routes().reader(uri), {"uri": uri})
+                    await self._done(context, Method.SUBSCRIBE, upstream, {"uri": uri})
                 except MCPError:
                     continue
-                honoured.append(uri)
-            wanted = params.notifications.model_copy(update={"resource_subscriptions": honoured or None})
+                if upstream is not None:
+                    honoured[uri] = upstream
+            wanted = params.notifications.model_copy(update={"resource_subscriptions": list(honoured) or None})
             return await self.front.feed.listen(context, params.model_copy(update={"notifications": wanted}))
         finally:
-            for uri in honoured:
-                self.front.feed.release(uri)
+            for uri, upstream in honoured.items():
+                self.front.feed.release(upstream, uri)
 
     def _catalog(self) -> Catalog:
         return self.front.gateway.catalog.current()

@@ -55,7 +55,7 @@ async def until(condition: Any) -> None:
 async def test_a_client_that_reads_nothing_holds_no_more_than_one_word_of_each_thing_that_changes() -> None:
     told, slow = feed(), Slow()
     context: Any = SimpleNamespace(session=SimpleNamespace(_connection=slow))
-    assert told.subscribed(context, ONE)
+    assert told.subscribed(context, "files", ONE)
     before = len(asyncio.all_tasks())
     for _ in range(1_000):
         told.updated("files", ONE)
@@ -67,8 +67,8 @@ async def test_a_client_that_reads_nothing_holds_no_more_than_one_word_of_each_t
 async def test_what_changed_while_a_client_was_told_is_told_once_more() -> None:
     told, slow = feed(), Slow()
     context: Any = SimpleNamespace(session=SimpleNamespace(_connection=slow))
-    assert told.subscribed(context, ONE)
-    assert told.subscribed(context, "files://two")
+    assert told.subscribed(context, "files", ONE)
+    assert told.subscribed(context, "files", "files://two")
     for uri in (ONE, ONE, ONE, "files://two"):
         told.updated("files", uri)
         await asyncio.sleep(0)

@@ -20,13 +20,13 @@ from typing import Any
 import aiohttp
 import orjson
 
-from gateway.adapters.upstream.addresses import Addresses, CheckedResolver
+from gateway.adapters.upstream.addresses import Addresses
 from gateway.adapters.upstream.credentials.credentials import NOTHING, Credentials, NoCredentials, Party
 from gateway.adapters.upstream.guard import SESSION_HEADER
 from gateway.adapters.upstream.hearing import OpenAsks
+from gateway.adapters.upstream.http_client import client_session
 from gateway.adapters.upstream.requests import Era
 from gateway.adapters.upstream.rpc import (
-    CLIENT_INFO,
     FLOOD,
     LOST,
     MALFORMED,
@@ -54,9 +54,6 @@ READ_BYTES = 65_536
 STREAM_FACTOR = 8
 """An SSE answer may bring notifications before its response: this many times `max_result_bytes` in all."""
 
-KEEP_ALIVE_SECONDS = 4.0
-"""Below the 5 s after which uvicorn and Node.js close idle connections: a call sent into that moment would be in doubt."""
-
 SIDE_POST_SECONDS = 5.0
 FAREWELL_SECONDS = 1.0
 
@@ -71,26 +68,11 @@ LAST_EVENT_HEADER = "last-event-id"
 
 
 def http_session(tls: ssl.SSLContext | bool, addresses: Addresses) -> aiohttp.ClientSession:
-    """The session that all links share. No cookies, no proxy of the environment, no decompression.
-
-    A name is resolved once for each connection, which goes to one of the addresses that were checked then.
-    """
+    """The session that all links share."""
     connecting = aiohttp.TraceConfig()
     connecting.on_connection_create_start.append(_mark_sent(False))
     connecting.on_connection_create_end.append(_mark_sent(True))
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(
-            limit=0,
-            keepalive_timeout=KEEP_ALIVE_SECONDS,
-            ssl=tls,
-            resolver=CheckedResolver(addresses),
-            use_dns_cache=False,
-        ),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-        headers={"user-agent": f"{CLIENT_INFO.name}/{CLIENT_INFO.version}"},
-        trace_configs=[connecting],
-    )
+    return client_session(tls, addresses, connecting)
 
 
 def _mark_sent(sent: bool) -> Callable[[aiohttp.ClientSession, SimpleNamespace, Any], Awaitable[None]]:

@@ -10,7 +10,7 @@ from gateway.core.reply import UpstreamReply
 
 
 class OneUpstream(Protocol):
-    """Implementations: `owner.Upstream` (MCP), `openapi.api.Api`, `a2a.agent.Agent`.
+    """Implementations: `owner.Upstream` (MCP), `documented.Documented` (HTTP APIs and A2A agents).
 
     It begins when it is made, and goes on until `stop`.
     """

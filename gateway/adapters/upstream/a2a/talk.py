@@ -10,15 +10,11 @@ from typing import Any
 import aiohttp
 
 from gateway.adapters.upstream.a2a.shapes import Interface
-from gateway.adapters.upstream.credentials.credentials import Credentials, NoCredentials, Party
-from gateway.adapters.upstream.openapi.answer import NO_ANSWER
+from gateway.adapters.upstream.credentials.credentials import Credentials, Party
 from gateway.adapters.upstream.openapi.request import Request
-from gateway.adapters.upstream.openapi.sending import Sending, send
+from gateway.adapters.upstream.openapi.sending import Sending, send_as
 from gateway.adapters.upstream.rpc import (
-    LOST,
     MALFORMED,
-    NO_CREDENTIALS,
-    UNAUTHORIZED,
     Answer,
     Fault,
     HttpRefusal,
@@ -46,26 +42,13 @@ class Talk:
     party: Party
 
     async def request(self, method: str, params: Mapping[str, Any], sending: Sending) -> Answer:
-        """Send it and read the answer. Raises `Fault`; whether anything may have left is in `sending`.
-
-        UNAUTHORIZED: it was refused, and by RFC 9110 not done.
-        """
-        try:
-            shown = await self.credentials.headers(self.party)
-        except NoCredentials:
-            raise Fault(NO_CREDENTIALS) from None
+        """Send it and read the answer. Raises `Fault`, see `send_as`; whether anything may have left is in `sending`."""
         tenant = {"tenant": self.interface.tenant} if self.interface.tenant else {}
         outgoing = Outgoing(method, {**tenant, **params})
         headers = {name.lower(): value for name, value in self.spec.headers.items()} | dict(self.trace)
-        headers |= {"a2a-version": VERSION, "content-type": JSON, "accept": JSON, "accept-encoding": "identity", **shown}
+        headers |= {"a2a-version": VERSION, "content-type": JSON, "accept": JSON, "accept-encoding": "identity"}
         request = Request("POST", self.interface.url, headers, encode(outgoing))
-        limits = self.spec.limits
-        answer = await send(self.session, request, sending, limits.max_result_bytes, limits.connect_seconds)
-        if answer.status == 401 and self.credentials.managed:
-            self.credentials.refused(shown)
-            raise Fault(UNAUTHORIZED)
-        if answer.status in NO_ANSWER:
-            raise Fault(LOST)
+        answer = await send_as(self.session, request, sending, self.spec.limits, self.credentials, self.party)
         return _read(answer.status, answer.body, outgoing.id)
 
 

@@ -12,12 +12,13 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from gateway.adapters.upstream.addresses import Addresses, CheckedResolver
+from gateway.adapters.upstream.addresses import Addresses
+from gateway.adapters.upstream.credentials.credentials import Credentials, NoCredentials, Party
+from gateway.adapters.upstream.http_client import client_session
+from gateway.adapters.upstream.openapi.answer import NO_ANSWER
 from gateway.adapters.upstream.openapi.request import Request
-from gateway.adapters.upstream.rpc import CLIENT_INFO, FLOOD, LOST, MALFORMED, UNAVAILABLE, Fault
-
-KEEP_ALIVE_SECONDS = 4.0
-"""Below the 5 s after which common servers close idle connections: a call sent into that moment would be in doubt."""
+from gateway.adapters.upstream.rpc import FLOOD, LOST, MALFORMED, NO_CREDENTIALS, UNAUTHORIZED, UNAVAILABLE, Fault
+from gateway.adapters.upstream.spec import Limits
 
 READ_BYTES = 65_536
 
@@ -41,24 +42,12 @@ class HttpAnswer:
 
 
 def api_session(tls: ssl.SSLContext | bool, addresses: Addresses) -> aiohttp.ClientSession:
-    """The session that all APIs share. No cookies, no proxy of the environment, no decompression."""
+    """The session that all APIs and agents share."""
     told = aiohttp.TraceConfig()
     told.on_connection_create_start.append(_attempt(sent=False))
     told.on_connection_create_end.append(_connected)
     told.on_connection_reuseconn.append(_attempt(sent=True))
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(
-            limit=0,
-            keepalive_timeout=KEEP_ALIVE_SECONDS,
-            ssl=tls,
-            resolver=CheckedResolver(addresses),
-            use_dns_cache=False,
-        ),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-        headers={"user-agent": f"{CLIENT_INFO.name}/{CLIENT_INFO.version}"},
-        trace_configs=[told],
-    )
+    return client_session(tls, addresses, told)
 
 
 def _attempt(*, sent: bool) -> Callable[[aiohttp.ClientSession, SimpleNamespace, Any], Awaitable[None]]:
@@ -102,6 +91,32 @@ async def send(
         raise Fault(UNAVAILABLE) from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
         raise Fault(LOST) from error
+
+
+async def send_as(
+    session: aiohttp.ClientSession,
+    request: Request,
+    sending: Sending,
+    limits: Limits,
+    credentials: Credentials,
+    party: Party,
+) -> HttpAnswer:
+    """Send a call in the name of `party`. Raises `Fault`.
+
+    NO_CREDENTIALS: there are none now, nothing was sent. UNAUTHORIZED: they were refused, by RFC 9110 it was not done.
+    """
+    try:
+        shown = await credentials.headers(party)
+    except NoCredentials:
+        raise Fault(NO_CREDENTIALS) from None
+    request.headers.update(shown)
+    answer = await send(session, request, sending, limits.max_result_bytes, limits.connect_seconds)
+    if answer.status == 401 and credentials.managed:
+        credentials.refused(shown)
+        raise Fault(UNAUTHORIZED)
+    if answer.status in NO_ANSWER:
+        raise Fault(LOST)
+    return answer
 
 
 async def _body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:

@@ -36,7 +36,7 @@ style: .venv/dev.stamp ## Lint, formatting, import rules
 	.venv/bin/lint-imports
 
 types: .venv/dev.stamp ## Strict types on code, tests, examples and the benchmark
-	$(PY) -m mypy --strict --explicit-package-bases gateway sealgate tests examples bench fuzz faults
+	$(PY) -m mypy --strict --explicit-package-bases gateway sealgate tests examples bench campaign fuzz faults
 
 policy: .venv/dev.stamp ## Check and test the policies with the embedded engine, and with a real OPA where there is one
 	.venv/bin/sealgate policy check

@@ -1,20 +1,12 @@
-"""One part of the campaign in a process of its own: `python -m faults.part NAME --seed S --folder F --out FILE`."""
+"""The parts of the fault campaign, one in a process: `python -m faults.part NAME --seed S --folder F --out FILE`."""
 
-import argparse
-import asyncio
-import inspect
-import json
-import signal
 import sys
-import time
-import traceback
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
+from campaign.part import Campaign, Part, main
 from faults import cuts, edits, jumps, kills, network, once, operations, space, stall, teeth
 from faults.tally import Finding, Tally
 
@@ -29,16 +21,7 @@ class Amounts:
     keys: int = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """`run` does it, in a folder of its own: in memory where the disk is a model, else on a real disk."""
-
-    run: Callable[[Tally, Path, Amounts], Awaitable[None] | None]
-    modelled: bool = False
-    must_find: tuple[Finding, ...] = ()
-
-
-PARTS: dict[str, Part] = {
+PARTS: dict[str, Part[Tally, Amounts]] = {
     "kills": Part(lambda tally, folder, much: kills.run(tally, much.kills, folder)),
     "edits": Part(lambda tally, folder, much: edits.run(tally, much.edits, folder)),
     "once": Part(lambda tally, folder, much: once.run(tally, much.keys, folder)),
@@ -59,35 +42,7 @@ PARTS: dict[str, Part] = {
 }
 """Longest first: they run side by side."""
 
-
-def main(given: list[str]) -> None:
-    """Run the part and write its tally; whatever happens, there is one."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("name", choices=PARTS)
-    parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    for amount in fields(Amounts):
-        parser.add_argument(f"--{amount.name}", type=int, default=amount.default)
-    options = parser.parse_args(given)
-    structlog.configure(processors=[_quiet])
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # leave through every `finally`: no process stays behind
-    part = PARTS[options.name]
-    tally = Tally(options.name, options.seed, part.must_find)
-    started = time.monotonic()
-    try:
-        amounts = Amounts(**{amount.name: getattr(options, amount.name) for amount in fields(Amounts)})
-        running = part.run(tally, options.folder, amounts)
-        if inspect.isawaitable(running):
-            asyncio.run(_finish(running))
-    except Exception:  # noqa: BLE001 whatever it was, it is told, and the part has not passed
-        tally.stopped = traceback.format_exc()[-3000:]
-    tally.seconds = time.monotonic() - started
-    options.out.write_text(json.dumps(tally.document()))
-
-
-async def _finish(running: Awaitable[None]) -> None:
-    await running
+CAMPAIGN = Campaign("faults", PARTS, Tally, Amounts)
 
 
 def _quiet(_logger: Any, _method: str, _event: Any) -> Any:
@@ -96,4 +51,5 @@ def _quiet(_logger: Any, _method: str, _event: Any) -> Any:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    structlog.configure(processors=[_quiet])
+    main(CAMPAIGN, sys.argv[1:])

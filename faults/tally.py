@@ -1,17 +1,10 @@
-"""What one part of the campaign did, and what it found.
+"""What the fault campaign counts."""
 
-A part without findings passed; one about teeth must have some. None passed that could not be carried out to its end.
-"""
-
-import sys
-import time
-from collections import Counter
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import ClassVar
 
-MAX_EXAMPLES = 10  # of each finding
-PROGRESS_SECONDS = 10.0
+from campaign.tally import BaseTally
 
 
 class Finding(StrEnum):
@@ -34,58 +27,13 @@ HEADINGS: dict[Finding, str] = {
 
 
 @dataclass(slots=True)
-class Tally:
-    """`did` counts what the part did, in its own words. `examples` tell of the first findings, each with its place.
+class Tally(BaseTally[Finding]):
+    """What one part did, and what it found."""
 
-    `stopped` tells why the part could not go on, where it could not.
-    """
+    findings: ClassVar[type[Finding]] = Finding
+    headings: ClassVar[dict[Finding, str]] = HEADINGS
+    max_examples: ClassVar[int] = 10
 
-    part: str
-    seed: int
-    must_find: tuple[Finding, ...] = ()
-    seconds: float = 0.0
-    did: Counter[str] = field(default_factory=Counter)
-    found: Counter[str] = field(default_factory=Counter)
-    examples: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    stopped: str = ""
-    _said: float = field(default_factory=time.monotonic)
-
-    def find(self, finding: Finding, what: str) -> None:
-        """Count a finding."""
-        self.found[finding.value] += 1
-        if self.found[finding.value] <= MAX_EXAMPLES:
-            self.examples.append(f"{HEADINGS[finding]}: {what}")
-
-    def check(self, condition: object, what: str) -> None:
-        """Count it as another violation where `condition` does not hold."""
-        if not condition:
-            self.find(Finding.OTHER, what)
-
-    def progress(self, done: int, total: int) -> None:
-        """Say on stderr how far it is, now and then."""
-        now = time.monotonic()
-        if now - self._said > PROGRESS_SECONDS:
-            self._said = now
-            print(f"  {self.part}: {done} of {total}", file=sys.stderr, flush=True)
-
-    @property
-    def passed(self) -> bool:
-        """It was carried out, and found nothing; where it must find something, something of each that it must."""
-        if self.stopped:
-            return False
-        if self.must_find:
-            return all(self.found[finding.value] for finding in self.must_find)
-        return not self.found.total()
-
-    def document(self) -> dict[str, Any]:
-        """As JSON."""
-        values = {each.name: getattr(self, each.name) for each in fields(self) if not each.name.startswith("_")}
-        return {**values, "did": dict(self.did), "found": dict(self.found), "passed": self.passed}
-
-    @classmethod
-    def from_document(cls, document: dict[str, Any]) -> "Tally":
-        """The inverse."""
-        values = {name: value for name, value in document.items() if name != "passed"}
-        values["must_find"] = tuple(map(Finding, document["must_find"]))
-        return cls(**{**values, "did": Counter(document["did"]), "found": Counter(document["found"])})
+    def short(self) -> str:
+        """Whether it passed."""
+        return "ok" if self.passed else "NOT OK"

@@ -9,10 +9,10 @@ import apsw
 import httpx2
 import pytest
 
+from campaign.table import table
 from faults.cuts import run as cut
 from faults.inside import Options
 from faults.proxy import Proxy, Way
-from faults.run import table, verdict
 from faults.tally import HEADINGS, Finding, Tally
 from gateway.adapters.store.sqlite.journal import SqliteJournal
 from gateway.core.errors import StoreFault
@@ -53,10 +53,10 @@ def test_a_gateway_that_does_not_wait_for_the_disk_is_found_out() -> None:
 
 def test_a_finding_is_a_violation_and_its_place_is_told() -> None:
     tally = Tally("cuts", 1)
-    assert verdict(tally) == "ok"
+    assert tally.verdict() == "ok"
     tally.find(Finding.LOST, "life-3, cut 2: entry 7 is gone")
     told = table([tally])
-    assert verdict(tally) == "VIOLATED"
+    assert tally.verdict() == "VIOLATED"
     assert "| VIOLATED |" in told
     assert f"{HEADINGS[Finding.LOST]}: life-3, cut 2: entry 7 is gone" in told
 
@@ -64,11 +64,11 @@ def test_a_finding_is_a_violation_and_its_place_is_told() -> None:
 def test_teeth_that_find_nothing_are_a_violation_too() -> None:
     tally = Tally("teeth", 1, (Finding.UNINTENDED, Finding.DUPLICATE))
     tally.find(Finding.UNINTENDED, "one")
-    assert verdict(tally) == "NOT FOUND OUT"
+    assert tally.verdict() == "NOT FOUND OUT"
     tally.find(Finding.DUPLICATE, "another")
-    assert verdict(tally) == "found out"
+    assert tally.verdict() == "found out"
     tally.find(Finding.OTHER, "a broken gateway breaks more than one promise")
-    assert verdict(tally) == "found out"
+    assert tally.verdict() == "found out"
 
 
 @pytest.mark.parametrize("must_find", [(), (Finding.LOST,)])
@@ -77,7 +77,7 @@ def test_a_part_that_could_not_go_on_has_not_passed_whatever_it_found(must_find:
     tally.find(Finding.LOST, "one")
     tally.stopped = "Traceback: no space left"
     assert not tally.passed
-    assert verdict(tally) == "COULD NOT GO ON"
+    assert tally.verdict() == "COULD NOT GO ON"
     assert "cuts could not go on: Traceback: no space left" in table([tally])
     assert not Tally.from_document(json.loads(json.dumps(tally.document()))).passed
 

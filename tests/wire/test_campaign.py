@@ -8,13 +8,13 @@ from random import Random
 
 import pytest
 
+from campaign.table import table
 from fuzz import differential
 from fuzz.attacks import Writer, attacks
 from fuzz.corpus import Kind, frame, read
 from fuzz.mutate import arguments
 from fuzz.oracle import message_problem, plainly
 from fuzz.readers import NodeReader, disagreement
-from fuzz.run import table, verdict
 from fuzz.tally import HEADINGS, Finding, Tally
 from gateway.core import wire
 from tests.edge.frames import MALFORMED, call
@@ -90,18 +90,18 @@ def test_the_guided_targets_run_and_are_instrumented(fuzzers: None) -> None:
 
 def test_a_finding_is_a_violation_and_its_place_is_told() -> None:
     tally = Tally("frames", 1)
-    assert verdict(tally) == "ok"
+    assert tally.verdict() == "ok"
     tally.find(Finding.TAKEN, "NaN over the socket")
-    assert verdict(tally) == "VIOLATED"
+    assert tally.verdict() == "VIOLATED"
     assert f"{HEADINGS[Finding.TAKEN]}: NaN over the socket" in table([tally])
 
 
 def test_teeth_that_find_nothing_are_a_violation_too() -> None:
     tally = Tally("teeth", 1, (Finding.TAKEN, Finding.UNANSWERED))
     tally.find(Finding.TAKEN, "one")
-    assert verdict(tally) == "NOT FOUND OUT"
+    assert tally.verdict() == "NOT FOUND OUT"
     tally.find(Finding.UNANSWERED, "another")
-    assert verdict(tally) == "found out"
+    assert tally.verdict() == "found out"
 
 
 def test_a_part_that_was_left_out_or_could_not_go_on_has_not_passed() -> None:

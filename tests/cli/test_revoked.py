@@ -149,7 +149,7 @@ def test_a_backup_is_made_and_restored_by_who_accepts_it_and_by_nobody_else(revo
 def test_what_is_changed_stays_a_problem_where_the_rest_is_accepted(revoked: Revoked, tmp_path: Path, table: str) -> None:
     """Also in the very entry and the very checkpoint that the revocation disowns."""
     changes = {
-        "entries": "UPDATE entries SET entry = CAST(replace(CAST(entry AS TEXT), 'A', 'B') AS BLOB) WHERE idx = 5",
+        "entries": "UPDATE entries SET entry = CAST(CAST(entry AS TEXT) || ' ' AS BLOB) WHERE idx = 5",
         "checkpoints": "UPDATE checkpoints SET note = (SELECT note FROM checkpoints WHERE size = 7) WHERE size = 6",
     }
     with closing(apsw.Connection(str(revoked.state / "journal.db"))) as db:

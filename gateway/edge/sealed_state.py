@@ -63,6 +63,8 @@ class StateSeal:
             if kind == self._kind and boot != self._boot:
                 raise MCPError(INVALID_PARAMS, _RESTARTED)
             raw = urlsafe_b64decode(sealed)
+            if urlsafe_b64encode(raw).decode() != sealed:  # the decoder passes over much: one state has one spelling
+                raise ValueError("not as it was given out")
             bound: dict[str, Any] = orjson.loads(self._key.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], self._sealed_for))
         except (InvalidTag, ValueError, TypeError, AttributeError) as error:
             raise MCPError(INVALID_PARAMS, _WRONG) from error

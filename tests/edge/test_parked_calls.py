@@ -188,6 +188,18 @@ def test_a_state_that_was_changed_or_made_up_is_refused(client: ModernClient, ch
     refusal(ask(client, f"made up {change}", **{**answers_to(first), "requestState": state}))
 
 
+@pytest.mark.parametrize("more", ["=", "==", "-TAMPERED", "=-TAMPERED", " ", "."])
+def test_a_state_has_one_spelling(client: ModernClient, more: str) -> None:
+    case = f"spelling {more}"
+    first = ask(client, case, name="web__ask")
+    given = first["result"]["requestState"]
+    last = len(given.rstrip("=")) - 1
+    spelled = {given[:last] + other + given[last + 1 :] for other in "AQgwBRhx"} - {given}
+    for state in (given + more, *spelled):
+        refusal(ask(client, case, name="web__ask", **{**answers_to(first), "requestState": state}))
+    assert json.loads(text(ask(client, case, name="web__ask", **answers_to(first)))) == [{"elicit-0": NAMED}]
+
+
 @pytest.mark.parametrize("wrong", [None, 5, {}, {"action": "perhaps"}, {"action": "accept", "content": {"name": {}}}])
 def test_an_answer_without_the_form_of_one_is_asked_for_again(client: ModernClient, wrong: Any) -> None:
     case = f"wrong form {wrong}"

@@ -60,7 +60,8 @@ class EntriesQuery(Document):
     limit: Limit = MAX_PAGE
     naming: Annotated[
         str | None,
-        Field(max_length=4096, description="Only entries whose payload holds this text, and perhaps a few others."),
+        # In a URL it is twelve times as long at worst, and a request target has 8 KiB (`connections.py`).
+        Field(max_length=512, description="Only entries whose payload holds this text, and perhaps a few others."),
     ] = None
 
 

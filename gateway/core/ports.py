@@ -1,4 +1,4 @@
-"""The boundaries of the pipeline. Above stand the rules (`pipeline.py`), below the adapters; `wiring.py` joins them.
+"""The boundaries of the pipeline. Above stand the rules (`pipeline.py`), below the adapters; `wiring/` joins them.
 
 Every port fails closed: an adapter that cannot keep its promise raises a `GatewayError`, and the call does not run.
 """

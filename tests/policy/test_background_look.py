@@ -18,7 +18,7 @@ from gateway.adapters.policy.kept import KeptPolicies
 from gateway.adapters.policy.reading import read_apart
 from gateway.core.commitment import CommitmentKey
 from gateway.core.errors import ConfigError
-from gateway.wiring import _background
+from gateway.wiring.background import background
 from tests.policy.governed import write_policy
 from tests.store.world import until
 
@@ -151,7 +151,7 @@ async def test_a_work_that_ends_is_told_and_the_others_go_on_until_they_are_left
             going_on.set()
 
     with capture_logs() as told:
-        async with _background(fails(), ends(), goes_on()):
+        async with background(fails(), ends(), goes_on()):
             await until(lambda: len(told) == 2)
             assert not going_on.is_set()
         assert going_on.is_set()

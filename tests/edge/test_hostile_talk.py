@@ -1,7 +1,6 @@
 """Servers and clients that use what they may say to each other for more than it is meant for."""
 
 import json
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -14,9 +13,9 @@ from mcp.client.streamable_http import streamable_http_client
 
 from gateway.edge.feed import MAX_SUBSCRIPTIONS_PER_CLIENT
 from tests.edge.box import Box
-from tests.running import REPOSITORY, ModernClient, RunningGateway, outcome, running, text
+from tests.edge.talking import SERVER, in_front_of_it
+from tests.running import REPOSITORY, ModernClient, RunningGateway, outcome, text
 
-SERVER = REPOSITORY / "tests" / "upstream" / "servers" / "talking_server.py"
 CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
 ASKING: dict[str, Any] = {CAPABILITIES: {"elicitation": {"form": {}}}}
 YES = {"action": "accept", "content": {"approve": True}}
@@ -34,17 +33,8 @@ approvals: {{elicitation: true}}
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
-    server = subprocess.Popen([sys.executable, str(SERVER), "http"], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
-    assert server.stdout is not None
-    try:
-        config = CONFIG.replace("PORT", server.stdout.readline().strip())
-        with running(tmp_path_factory.mktemp("hostile"), config) as gateway:
-            yield gateway
-            assert gateway.run("log", "verify").returncode == 0
-            assert "Traceback" not in gateway.output
-    finally:
-        server.kill()
-        server.communicate()
+    with in_front_of_it(tmp_path_factory.mktemp("hostile"), CONFIG) as gateway:
+        yield gateway
 
 
 @pytest.fixture

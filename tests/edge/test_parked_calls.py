@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -13,9 +12,9 @@ from gateway.adapters.keys import make_keys
 from gateway.core.entry import Kind
 from gateway.edge.parking import MAX_PARKED_PER_CALLER
 from tests.edge.box import Box
+from tests.edge.talking import PORT, SERVER, assert_sound, talking_server
 from tests.running import REPOSITORY, ModernClient, RunningGateway, outcome, text, until
 
-SERVER = REPOSITORY / "tests" / "upstream" / "servers" / "talking_server.py"
 TOKENS = {"alice": "a" * 32, "bob": "b" * 32}
 TTL_SECONDS = 4
 NAMED = {"action": "accept", "content": {"name": "Ann"}}
@@ -52,19 +51,13 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
         f'  - {{principal: "user:{name}", token_sha256: {hashlib.sha256(token.encode()).hexdigest()}}}\n'
         for name, token in TOKENS.items()
     )
-    server = subprocess.Popen([sys.executable, str(SERVER), "http"], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
-    assert server.stdout is not None
-    running.configure(CONFIG.replace("PORT", server.stdout.readline().strip()) + callers)
     make_keys(running.state / "keys", origin="sealgate.local/parked", dev=False)
-    try:
+    with talking_server() as port:
+        running.configure(CONFIG.replace(PORT, port) + callers)
         with running:
             running.approve_tools()
             yield running
-            assert running.run("log", "verify").returncode == 0
-            assert "Traceback" not in running.output
-    finally:
-        server.kill()
-        server.communicate()
+            assert_sound(running)
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -29,9 +27,9 @@ from pydantic import FileUrl
 
 from gateway.core.entry import Kind
 from tests.edge.box import Box
-from tests.running import REPOSITORY, RunningGateway, running
+from tests.edge.talking import in_front_of_it
+from tests.running import RunningGateway
 
-SERVER = REPOSITORY / "tests" / "upstream" / "servers" / "talking_server.py"
 OUTCOME = "dev.sealgate/outcome"
 MODES = ["auto", "legacy"]
 INFORMED = cast("RequestParamsMeta", {"io.modelcontextprotocol/logLevel": "info"})
@@ -49,17 +47,8 @@ pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore::mcp.shared.
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
-    server = subprocess.Popen([sys.executable, str(SERVER), "http"], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
-    assert server.stdout is not None
-    try:
-        config = CONFIG.replace("PORT", server.stdout.readline().strip())
-        with running(tmp_path_factory.mktemp("whole"), config) as gateway:
-            yield gateway
-            assert gateway.run("log", "verify").returncode == 0
-            assert "Traceback" not in gateway.output
-    finally:
-        server.kill()
-        server.communicate()
+    with in_front_of_it(tmp_path_factory.mktemp("whole"), CONFIG) as gateway:
+        yield gateway
 
 
 @asynccontextmanager
